@@ -1,0 +1,80 @@
+# Needs make and Python 3.11, 3.12 or 3.13 with venv; nothing else. Each target makes the environment
+# it needs from a hashed lock in requirements/, and remakes it when that lock or pyproject.toml
+# changes. Progress goes to standard error: what a program prints is all there is on standard output.
+# `make test ARGS="-k kill"` hands ARGS on; `make test PYTHON=python3.13` picks the interpreter
+# (after `make clean`, if another one made the environment).
+
+PYTHON ?= $(or $(shell for p in python3.11 python3 python3.12 python3.13; do \
+  $$p -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+  2>/dev/null && echo $$p && break; done),$(error no Python 3.11 to 3.13 with venv: set PYTHON=))
+SOURCES = $(wildcard src tests examples campaigns bench)
+UV := .venv-uv/bin/uv
+# Trust the certificates the machine trusts, as pip does.
+export UV_SYSTEM_CERTS ?= 1
+
+.PHONY: demo test lint bench crash lock clean
+.DELETE_ON_ERROR:
+
+demo: .venv-run/ready
+	@.venv-run/bin/python examples/refund_desk/demo.py $(ARGS)
+
+test: .venv/ready
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: .venv/ready
+	@.venv/bin/ruff check $(SOURCES)
+	@.venv/bin/ruff format --check $(SOURCES)
+	@.venv/bin/mypy --strict $(SOURCES)
+	@.venv/bin/lint-imports --no-logo
+
+bench: .venv/ready .venv-bench-ctrlrun/ready .venv-bench-agt/ready
+	@.venv/bin/python -m bench $(ARGS)
+
+crash: .venv/ready
+	@.venv/bin/python -m campaigns.crash $(ARGS)
+
+# Keeps the versions that still fit; `make lock ARGS=--upgrade` takes the newest.
+COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --custom-compile-command 'make lock' $(ARGS)
+lock: $(UV)
+	@$(COMPILE) requirements/uv.in -o requirements/uv.txt
+	@$(COMPILE) pyproject.toml requirements/run.in -o requirements/run.txt
+	@$(COMPILE) pyproject.toml requirements/test.in --extra otlp \
+	  --constraint requirements/run.txt -o requirements/test.txt
+	@$(COMPILE) requirements/bench-ctrlrun.in -o requirements/bench-ctrlrun.txt
+	@$(COMPILE) requirements/bench-agt.in -o requirements/bench-agt.txt
+
+clean:
+	@rm -rf .venv .venv-* .*_cache .hypothesis examples/*/state bench/out campaigns/out
+
+# $(call sync,lock): the environment of the target holds exactly what the lock names.
+define sync
+@echo "preparing $(@D)" >&2
+@$(PYTHON) -m venv --clear --without-pip $(@D)
+@$(UV) pip sync --quiet --require-hashes --python $(@D)/bin/python requirements/$(1).txt
+endef
+# Syncing takes the project out again, so it goes in last.
+define install_project
+@$(UV) pip install --quiet --python $(@D)/bin/python --no-deps --no-build-isolation --editable .
+@touch $@
+endef
+
+.venv-run/ready: requirements/run.txt pyproject.toml $(UV)
+	$(call sync,run)
+	$(install_project)
+
+.venv/ready: requirements/test.txt pyproject.toml $(UV)
+	$(call sync,test)
+	$(install_project)
+
+.venv-bench-%/ready: requirements/bench-%.txt $(UV)
+	$(call sync,bench-$*)
+	@touch $@
+
+# uv lives by itself: a sync of the environment it stands in would remove it.
+$(UV): requirements/uv.txt
+	@echo "preparing .venv-uv" >&2
+	@$(PYTHON) -m venv --clear .venv-uv
+	@.venv-uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	  --requirement requirements/uv.txt
+	@touch $@

@@ -1,0 +1,22 @@
+"""The refund desk, from an empty folder to a verified ledger. Run it with `make demo`.
+
+    python examples/refund_desk/demo.py
+
+Three processes on this machine, none of which knows the others' code: a payments provider
+(payments.py), a ticket desk (ticket_desk.py) and Bailiwick (worker.py). This file says hello before
+anything large is imported; what happens then is in conductor.py.
+"""
+
+import importlib
+import sys
+
+
+def main() -> int:
+    """Say what comes, then let the conductor do it; gives the exit code."""
+    print("Bailiwick: the refund desk. Forty tickets, three processes, one minute.", flush=True)
+    code: int = importlib.import_module("conductor").main()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

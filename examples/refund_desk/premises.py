@@ -1,0 +1,124 @@
+"""The premises of the refund desk: its folder, the two outside systems, and the project.
+
+Everything is below one folder, which is emptied first, so that each run begins anew.
+"""
+
+import http.client
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bailiwick.operations.founding import Founded, Newcomer, found
+
+HERE = Path(__file__).resolve().parent
+STATE = HERE / "state"
+PASSWORD = "a password for a demo only"
+# How the project names the services, whose ports are known only once they listen.
+PAYMENTS, DESK = "payments.localhost", "desk.localhost"
+START_S = 20.0
+
+PEOPLE = (
+    Newcomer("olga", ("admin", "operator", "auditor"), (), PASSWORD),
+    Newcomer("fay", ("approver", "operator"), ("finance",), PASSWORD),
+    Newcomer("fred", ("approver",), ("finance",), PASSWORD),
+    Newcomer("finn", ("approver",), ("finance",), PASSWORD),
+    Newcomer("ann", ("approver",), ("accounts",), PASSWORD),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A running outside system: its process, its address, and the secrets that open it."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    read: str
+    write: str
+
+    @property
+    def host(self) -> str:
+        """Host and port."""
+        return f"127.0.0.1:{self.port}"
+
+    def admin(self, method: str, path: str, body: object = None) -> Any:
+        """Ask what only the provider's own people may ask. Raises `OSError` if it is refused."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request(method, f"/admin/{path}", None if body is None else json.dumps(body))
+            response = connection.getresponse()
+            content = json.loads(response.read())
+        finally:
+            connection.close()
+        if response.status >= 300:
+            raise OSError(f"{method} /admin/{path} was answered {response.status}: {content}")
+        return content
+
+
+@contextmanager
+def running(program: str, *options: str) -> Iterator[Outside]:
+    """Run an outside system on a database and a free port of its own until the block ends."""
+    name = program.removesuffix(".py")
+    folder = STATE / name
+    folder.mkdir(parents=True)
+    read, write = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+    port_file = folder / "port"
+    arguments = [
+        *(sys.executable, str(HERE / program), "--seed"),
+        *("--db", str(folder / "db.sqlite"), "--port-file", str(port_file)),
+        *("--token-read", read, "--token-write", write),
+        *options,
+    ]
+    with (folder / "errors.txt").open("wb") as errors:
+        process = subprocess.Popen(
+            arguments, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+        )
+    try:
+        deadline = time.monotonic() + START_S
+        while not port_file.exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise OSError(f"{program} did not start: see {folder / 'errors.txt'}")
+            time.sleep(0.01)
+        yield Outside(process, int(port_file.read_text()), read, write)
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def empty() -> None:
+    """Take away what an earlier run left, and make the folder."""
+    shutil.rmtree(STATE, ignore_errors=True)
+    STATE.mkdir(mode=0o700)
+
+
+async def found_project(payments: Outside, desk: Outside) -> tuple[Path, Founded]:
+    """Copy the project with the services' addresses and secrets, and found it."""
+    project = STATE / "project"
+    shutil.copytree(HERE / "project", project)
+    for path in project.rglob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        addressed = text.replace(PAYMENTS, payments.host).replace(DESK, desk.host)
+        path.write_text(addressed, encoding="utf-8")
+    for name, outside in (("payments", payments), ("desk", desk)):
+        for use in ("read", "write"):
+            _write_secret(project / "secrets" / f"{name}-{use}", getattr(outside, use))
+    return project, await found(project, PEOPLE)
+
+
+def _write_secret(path: Path, secret: str) -> None:
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secret)

@@ -1,0 +1,40 @@
+"""Step 7, approve: what people are asked, their signed votes, and what the votes prove.
+
+Pure but for `weigh`, which reads the votes. Who calls what:
+
+    request              opens the request that a decision to ask calls for
+    request_document     what is asked; `digest_of` it is what votes sign
+    check_vote           before a vote is cast, made by `sign_vote` over `vote_statement`
+    evidence, denied     the rules that valid votes satisfy; the vote that denies
+    tally, conflicts     who counts for which rule; what ties a person to an action
+    lines                the request as text for a person
+    weigh                the step itself: today's request, and the evidence there is for it
+"""
+
+from bailiwick.approval.conflicts import conflicts
+from bailiwick.approval.request import digest_of, request, request_document
+from bailiwick.approval.showing import lines
+from bailiwick.approval.votes import (
+    check_vote,
+    denied,
+    evidence,
+    sign_vote,
+    tally,
+    vote_statement,
+)
+from bailiwick.approval.weighing import weigh
+
+__all__ = [
+    "check_vote",
+    "conflicts",
+    "denied",
+    "digest_of",
+    "evidence",
+    "lines",
+    "request",
+    "request_document",
+    "sign_vote",
+    "tally",
+    "vote_statement",
+    "weigh",
+]

@@ -1,0 +1,215 @@
+"""Votes: signed statements by people over one request digest, and what they prove.
+
+Only an approver's own Ed25519 signature (RFC 8032) over exactly the digest that is asked makes a
+vote count; a row in the store is worth nothing by itself. The same rule is applied when a vote is
+cast and each time it is counted, so that an account disabled in between no longer counts.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from msgspec.structs import replace
+
+from bailiwick.approval.quorum import assign, satisfied
+from bailiwick.errors import ApprovalError, BadInput
+from bailiwick.nouns import Approval, Ask, Caller, Person, Vote
+from bailiwick.values import canonical, shown
+
+STATEMENT_TYPE = "bailiwick.vote.v1"
+
+People = Mapping[str, Person]
+
+
+def vote_statement(vote: Vote) -> bytes:
+    """Give the bytes that a voter signs: all of the vote but its signature, canonical JSON."""
+    return canonical(
+        {
+            "type": STATEMENT_TYPE,
+            "action": vote.action,
+            "person": vote.person,
+            "choice": vote.choice,
+            "request_digest": vote.request_digest,
+            "reason": vote.reason,
+            "cast_at_us": vote.cast_at_us,
+        }
+    )
+
+
+def sign_vote(vote: Vote, key: Ed25519PrivateKey) -> Vote:
+    """Give the vote with its signature, 64 bytes as base64url without padding (RFC 7515 §2)."""
+    return replace(vote, signature=_text(key.sign(vote_statement(vote))))
+
+
+def check_vote(approval: Approval, vote: Vote, people: People, caller: Caller, now_us: int) -> None:
+    """Return if the vote may be cast, else raise `ApprovalError` saying why not.
+
+    `caller` is who proposed the action. Codes: approval_closed, approval_expired,
+    vote_without_reason, already_voted, and those of `objection`.
+    """
+    if approval.state != "open":
+        raise ApprovalError(
+            f"the request on action `{approval.action}` is {approval.state}",
+            code="approval_closed",
+            help="look at the action; it no longer waits for votes",
+        )
+    if _expired(approval, now_us):
+        raise ApprovalError(
+            f"the request on action `{approval.action}` has expired, which denies it",
+            code="approval_expired",
+            help="the action has to be proposed again",
+        )
+    if vote.choice == "deny" and not vote.reason.strip():
+        raise ApprovalError(
+            "a denial has no reason",
+            code="vote_without_reason",
+            help="say why, so that whoever asked can do better",
+        )
+    if found := objection(approval, vote, people, caller):
+        raise found
+    cast = (each for each in approval.votes if each.request_digest == approval.request_digest)
+    if any(_same_voter(each, vote, people) for each in cast):
+        raise ApprovalError(
+            f"`{shown(vote.person)}` has voted on action `{approval.action}` already",
+            code="already_voted",
+            help="one person votes once on an action; another person has to",
+        )
+
+
+def evidence(
+    approval: Approval | None, digest: str, people: People, caller: Caller, now_us: int
+) -> tuple[str, ...]:
+    """Name the rules that valid votes satisfy now, in order; none after expiry or a denial.
+
+    Counted are the signed votes over exactly `digest` of distinct, enabled people who are
+    approvers for the rule's queue and are not the requester, each for one rule at most.
+    """
+    if approval is None or approval.state not in ("open", "granted"):
+        return ()
+    if _expired(approval, now_us) or denied(approval, digest, people, caller) is not None:
+        return ()
+    given = tally(approval, digest, people, caller)
+    waiting = {ask.rule for ask, voters in given if not satisfied(ask, voters)}
+    return tuple(dict.fromkeys(ask.rule for ask, _ in given if ask.rule not in waiting))
+
+
+def denied(approval: Approval | None, digest: str, people: People, caller: Caller) -> Vote | None:
+    """Give the first valid vote that denies the request, if there is one: one is enough."""
+    votes = _valid(approval, digest, people, caller)
+    return next((vote for vote in votes if vote.choice == "deny"), None)
+
+
+def tally(
+    approval: Approval | None, digest: str, people: People, caller: Caller
+) -> tuple[tuple[Ask, tuple[str, ...]], ...]:
+    """Give each asking rule with the people whose approval counts for it."""
+    voters: dict[str, tuple[str, ...]] = {}
+    keys: set[str] = set()
+    for vote in sorted(_valid(approval, digest, people, caller), key=lambda vote: vote.person):
+        person = people[vote.person]
+        # Two accounts with one key are one person.
+        if vote.choice == "approve" and person.public_key not in keys:
+            keys.add(person.public_key)
+            voters[person.name] = person.queues
+    return assign(approval.asks if approval else (), voters)
+
+
+def objection(
+    approval: Approval, vote: Vote, people: People, caller: Caller
+) -> ApprovalError | None:
+    """Say why a vote cannot count on this request, or None if it can.
+
+    Codes: vote_stale, vote_late, voter_unknown, voter_disabled, voter_not_entitled,
+    voter_is_requester, vote_unsigned.
+    """
+    name = shown(vote.person)
+    if vote.action != approval.action or vote.request_digest != approval.request_digest:
+        return ApprovalError(
+            f"the vote of `{name}` is about another request",
+            code="vote_stale",
+            help="open the request as it is now and vote on that",
+        )
+    if vote.cast_at_us >= approval.expires_at_us:
+        return ApprovalError(f"the vote of `{name}` came after the end", code="vote_late")
+    person = people.get(vote.person)
+    if person is None or (person.name, person.tenant) != (vote.person, approval.tenant):
+        return ApprovalError(f"there is no account `{name}`", code="voter_unknown")
+    if not person.enabled:
+        return ApprovalError(f"the account `{name}` is disabled", code="voter_disabled")
+    queues = sorted({ask.queue for ask in approval.asks})
+    if "approver" not in person.roles or not set(queues).intersection(person.queues):
+        return ApprovalError(
+            f"`{name}` is not an approver for `{', '.join(queues)}`",
+            code="voter_not_entitled",
+            help="a person who is an approver for one of these queues has to vote",
+        )
+    if is_requester(person, people, caller):
+        return ApprovalError(
+            f"`{name}` is who asks, and may not vote on it",
+            code="voter_is_requester",
+            help="another person has to vote",
+        )
+    if not _signed(vote, person):
+        return ApprovalError(
+            f"the vote of `{name}` has no valid signature",
+            code="vote_unsigned",
+            help="votes are signed with the voter's own key; log in and vote again",
+        )
+    return None
+
+
+def is_requester(person: Person, people: People, caller: Caller) -> bool:
+    """Say whether the person asks: as subject, in the delegation chain, or by another account.
+
+    Names are compared without regard to case; two accounts with one key are one person.
+    """
+    asking = {name.casefold() for name in (caller.subject, caller.agent, *caller.actors)}
+    keys = {each.public_key for each in people.values() if each.name.casefold() in asking}
+    return person.name.casefold() in asking or person.public_key in keys
+
+
+def _valid(
+    approval: Approval | None, digest: str, people: People, caller: Caller
+) -> tuple[Vote, ...]:
+    if approval is None or approval.request_digest != digest:
+        return ()
+    return tuple(
+        vote for vote in approval.votes if objection(approval, vote, people, caller) is None
+    )
+
+
+def _expired(approval: Approval, now_us: int) -> bool:
+    return now_us >= approval.expires_at_us
+
+
+def _same_voter(one: Vote, other: Vote, people: People) -> bool:
+    if one.person == other.person:
+        return True
+    first, second = people.get(one.person), people.get(other.person)
+    return first is not None and second is not None and first.public_key == second.public_key
+
+
+def _signed(vote: Vote, person: Person) -> bool:
+    key, signature = _bytes(person.public_key, 32), _bytes(vote.signature, 64)
+    if key is None or signature is None:
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(signature, vote_statement(vote))
+    except (InvalidSignature, ValueError, BadInput):
+        return False
+    return True
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+def _bytes(text: str, length: int) -> bytes | None:
+    """Decode base64url in its one canonical form, or None."""
+    try:
+        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    except (binascii.Error, ValueError):
+        return None
+    return raw if len(raw) == length and _text(raw) == text else None

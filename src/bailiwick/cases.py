@@ -1,0 +1,515 @@
+"""The spine's working state: a case is opened for a proposal, or opened again for a wake-up.
+
+Here an owner's earlier action is found, and a stored action becomes the answer to give.
+"""
+
+import asyncio
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import msgspec
+from msgspec.structs import replace
+
+from bailiwick import execution, identity, verification
+from bailiwick.errors import BadInput, LedgerError
+from bailiwick.nouns import (
+    Action,
+    Caller,
+    Cap,
+    Credential,
+    Decision,
+    EffectReport,
+    Hold,
+    Outcome,
+    Period,
+    Price,
+    Proposal,
+    Refusal,
+    Resource,
+    Situation,
+    Tool,
+    Verification,
+    Wake,
+)
+from bailiwick.ports import Blocked, Bundle, Case, ControlState, Question, World
+from bailiwick.values import JSON, canonical, parse, shown
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+*#-]{0,127}").fullmatch
+_MAX_TOLD = 16 * 1024
+_LOOK_AGAIN_S = 0.25
+
+# What a derived name attaches to; a caller's own key attaches to everything but a refusal.
+_ATTACHING = frozenset({"parked", "intended", "done", "unknown", "denied"})
+
+
+def propose(
+    tool: str,
+    arguments: bytes | str | Mapping[str, object],
+    credential: Credential,
+    *,
+    tenant: str = "default",
+    run: str | None = None,
+    key: str | None = None,
+    reason: str = "",
+    sources: tuple[str, ...] = (),
+    uncertainty: str = "",
+    max_bytes: int = 256 * 1024,
+) -> Proposal:
+    """Step 1: parse, bound and name a request. Raises `BadInput`; touches no store.
+
+    `key` is the caller's own idempotency key; `run` the run it belongs to, by default the token's.
+    """
+    for what, name in (("tool", tool), ("run", run), ("key", key)):
+        if name is not None and not _NAME(name):
+            raise BadInput(
+                f"the {what} `{shown(name)}` is not a name",
+                code=f"{what}_malformed",
+                help="use at most 128 letters, digits and `_ . : / + * # -`",
+            )
+    told = (reason, uncertainty, *sources)
+    if any(told) and len(canonical(parse({"told": told}))) > _MAX_TOLD:
+        raise BadInput(
+            f"reason, sources and uncertainty have more than {_MAX_TOLD} bytes together",
+            code="text_too_long",
+            help="send a summary",
+        )
+    value = parse(arguments, max_bytes=max_bytes)
+    return Proposal(
+        tenant=tenant,
+        tool=tool,
+        arguments=value,
+        canonical=canonical(value),
+        credential=credential,
+        run=run,
+        key=key,
+        reason=reason,
+        sources=tuple(sources),
+        uncertainty=uncertainty,
+    )
+
+
+async def open_case(
+    world: World,
+    control: ControlState,
+    bundle: Bundle,
+    asked: Proposal,
+    caller: Caller,
+    *,
+    now_us: int,
+) -> Case | Outcome:
+    """Open a case, or give the answer of the owner's earlier action that this one attaches to."""
+    tool = bundle.catalogue.tools.get(asked.tool)
+    manifest = bundle.manifests.get(caller.agent)
+    if tool is None or manifest is None:
+        return refused(_unclassified(asked, caller, tool))
+    id = f"act_{now_us:014x}{world.random(8).hex()}"
+    run = caller.capability.run
+    mac = _mac(world, run, asked)
+    name = f"key:{asked.key}" if asked.key else f"args:{mac}" if tool.effect == "write" else id
+    earlier = None
+    if name != id:
+        earlier = await world.store.find(caller.tenant, caller.agent, caller.subject, name)
+    if earlier is not None:
+        if earlier.arguments_mac != mac:
+            return refused(_conflict(earlier))
+        if _attaches(world, asked, earlier, now_us):
+            return await _attached(world, earlier)
+    action = Action(
+        id=id,
+        tenant=caller.tenant,
+        agent=caller.agent,
+        subject=caller.subject,
+        run=run,
+        tool=tool.name,
+        tool_digest=tool.digest,
+        name=name,
+        attempt=earlier.attempt + 1 if earlier else 1,
+        state="refused",
+        version=1,
+        arguments_mac=mac,
+        caller=caller,
+        created_at_us=now_us,
+        updated_at_us=now_us,
+    )
+    return Case(
+        control=control,
+        bundle=bundle,
+        now_us=now_us,
+        proposal=asked,
+        caller=caller,
+        manifest=manifest,
+        tool=tool,
+        action=action,
+    )
+
+
+async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) -> Case | Outcome:
+    """Open the case of a stored action again: parked, by today's release; in flight, by its own."""
+    action = await world.store.action(asked.tenant, asked.action)
+    if action is None:
+        return refused(_no_action(asked.action))
+    if action.state not in ("parked", "intended"):
+        return await _told(world, action)
+    kept = await world.vault.open(action.tenant, action.id, "proposal")
+    digest = control.release if action.state == "parked" else action.release
+    bundle = await world.bundle(action.tenant, digest)
+    gone = action.tool not in bundle.catalogue.tools or action.agent not in bundle.manifests
+    if gone:
+        bundle = await world.bundle(action.tenant, action.release)
+    if kept is None:
+        raise LedgerError(
+            f"the arguments of action `{action.id}` are gone from the vault",
+            code="payload_missing",
+            help="resolve the action by hand with `bailiwick in-doubt resolve`",
+        )
+    case = Case(
+        control=control,
+        bundle=bundle,
+        now_us=now_us,
+        proposal=_proposal(action, kept),
+        caller=action.caller,
+        manifest=bundle.manifests[action.agent],
+        tool=bundle.catalogue.tools[action.tool],
+        action=action,
+        stored=True,
+    )
+    if action.state == "intended":
+        case.situation = _situation(action, kept)
+        case.price = Price(holds=tuple(_hold(each) for each in _listed(kept.get("holds"))))
+    else:
+        no = identity.standing(control, bundle.manifests, action.caller, action.tool)
+        case.no = _gone(action) if gone else no
+    return case
+
+
+def question(case: Case) -> Question:
+    """What the policy is asked about the case, with the evidence so far."""
+    assert case.situation is not None
+    return Question(
+        caller=case.caller,
+        tool=case.tool.name,
+        situation=case.situation,
+        over=case.price.over,
+        evidence=tuple(case.evidence),
+        now_us=case.now_us,
+        sources=case.proposal.sources,
+    )
+
+
+async def read_before(
+    world: World, case: Case, arguments: Mapping[str, JSON]
+) -> Mapping[str, JSON] | Refusal:
+    """Step 4's reads: what the tool wants to know of the world before it is decided."""
+    before: dict[str, JSON] = {}
+    for name, reader in case.tool.before.items():
+        names = {"args": arguments, "before": before, "action": execution.action_names(case.action)}
+        seen = await execution.read(world, case.bundle, case.tool, reader, names)
+        if isinstance(seen, Refusal):
+            return seen
+        before[name] = seen
+    return before
+
+
+async def execute(world: World, case: Case) -> EffectReport:
+    """Step 9: do it, under the control epoch that it was judged by."""
+    assert case.situation is not None
+    return await execution.execute(
+        world,
+        case.bundle,
+        case.action,
+        case.tool,
+        case.situation.arguments,
+        before=case.situation.before,
+        epoch=case.control.epoch,
+    )
+
+
+async def reconcile(world: World, case: Case) -> EffectReport | None:
+    """Step 9 after a crash: find out what became of it. None: it is too early to say."""
+    assert case.situation is not None
+    return await execution.reconcile(
+        world,
+        case.bundle,
+        case.action,
+        case.tool,
+        case.situation.arguments,
+        before=case.situation.before,
+        now_us=case.now_us,
+    )
+
+
+async def verify(world: World, case: Case, effect: EffectReport) -> Verification | None:
+    """Step 10: look until the expectation holds, or the write must have settled."""
+    tool, action = case.tool, case.action
+    if tool.effect == "read" or effect.status != "done":
+        return None
+    assert case.situation is not None
+    names: dict[str, JSON] = {
+        "args": case.situation.arguments,
+        "before": case.situation.before,
+        "action": execution.action_names(action),
+        "result": effect.result,
+    }
+    began_us = action.intended_at_us or action.created_at_us
+    # The last send may just have ended; on a restart it ended before the deadline.
+    settles_us = int(tool.settles_within_s * 1_000_000)
+    settled_at_us = await world.store.now_us() + settles_us
+    if case.stored and case.now_us > (action.deadline_at_us or 0):
+        settled_at_us = (action.deadline_at_us or 0) + settles_us
+    while True:
+        left_us = settled_at_us - await world.store.now_us()
+        after: JSON | Refusal = None
+        if tool.reader is not None:
+            after = await execution.read(world, case.bundle, tool, tool.reader, names, step=10)
+        look = partial(verification.judge, case.bundle.catalogue, tool, names, effect, after=after)
+        verified = look(touched=(), settled=left_us <= 0)
+        if verified.verdict == "contradicted" and action.resource is not None:
+            # Before anybody is accused: did another governed write touch the same resource?
+            since = await world.shelf.touched_since(action.tenant, action.resource, began_us)
+            verified = look(touched=since, settled=True)
+        if tool.reader is None or verified.verdict != "unverifiable" or left_us <= 0:
+            return verified
+        await asyncio.sleep(min(left_us / 1_000_000, _LOOK_AGAIN_S))
+
+
+def blocked(by: Action | Blocked) -> Refusal | None:
+    """What a blocked commit means: a no, or None where something moved and is judged anew."""
+    if isinstance(by, Action):
+        return None
+    if by.code == "effect_key_held":
+        return Refusal(
+            step=8,
+            code="effect_key_held",
+            message=f"action `{by.details['holder']}` holds this effect",
+            help="look at that action; the same effect is not carried out twice",
+            details=by.details,
+        )
+    if by.code == "disk_low":
+        return Refusal(
+            step=8,
+            code="disk_low",
+            message="the disk is nearly full; no new effects are begun",
+            help="free some space and send it again",
+        )
+    return None
+
+
+async def look(world: World, tenant: str, id: str) -> Outcome:
+    """A stored action as an answer, for whoever asks later; wakes nothing."""
+    action = await world.store.action(tenant, id)
+    return refused(_no_action(id)) if action is None else await _told(world, action)
+
+
+async def started(world: World, case: Case) -> tuple[int, int] | None:
+    """When the run began and how long it was parked, if its agent has only so long."""
+    if case.manifest.max_runtime_seconds is None:
+        return None
+    return await world.shelf.run_started_us(case.caller.tenant, case.action.run)
+
+
+def concluded(written: Action | Blocked, effect: EffectReport) -> Outcome | None:
+    """The answer of an action that was just concluded; None if somebody else concluded it."""
+    return None if isinstance(written, Blocked) else _outcome(written, effect.result)
+
+
+async def answer(world: World, written: Action | Blocked) -> Outcome | None:
+    """The answer that a written action gives; None if nothing could be written."""
+    return None if isinstance(written, Blocked) else await _told(world, written)
+
+
+def refused(no: Refusal) -> Outcome:
+    """The answer to a call that did not become an action."""
+    return Outcome(
+        action="",
+        status="refused",
+        code=no.code,
+        message=no.message,
+        help=no.help,
+        step=no.step,
+        retry_after_s=no.retry_after_s,
+        details=no.details,
+    )
+
+
+def contended() -> Outcome:
+    """The answer when control kept changing while it was judged."""
+    return refused(
+        Refusal(
+            step=8,
+            code="contended",
+            message="the rules or the action kept changing while it was judged",
+            help="send it again",
+            retry_after_s=1.0,
+        )
+    )
+
+
+def denied(decision: Decision) -> Refusal | None:
+    """The no of the rules, with those that said it; None unless they did."""
+    if decision.effect != "deny":
+        return None
+    forbids = [rule.id for rule in decision.rules if rule.effect == "forbid"]
+    why = f"forbidden by {', '.join(forbids)}" if forbids else "no rule permits it"
+    if decision.errors:
+        why = f"the rules could not be evaluated ({len(decision.errors)} errors), which denies"
+    return Refusal(
+        step=6,
+        code="denied",
+        message=why,
+        help="ask the owner of the rules, or propose something that they permit",
+        details={"rules": forbids, "errors": list(decision.errors)},
+    )
+
+
+def running(action: Action) -> Outcome:
+    """The answer while nobody can say yet what became of the effect."""
+    return Outcome(
+        action=action.id,
+        status="running",
+        code="being_looked_up",
+        message="it is not known yet what became of the effect; it is being looked up",
+        help="ask again with the same key",
+    )
+
+
+async def _told(world: World, action: Action, *, earlier: bool = False) -> Outcome:
+    """Tell a stored action's state as an answer, with its result if it has one."""
+    kept: Mapping[str, JSON] | None = {}
+    if action.state in ("done", "failed", "unknown"):
+        kept = await world.vault.open(action.tenant, action.id, "result")
+    outcome = _outcome(action, kept.get("result") if kept else None)
+    message = outcome.message or outcome.status
+    if kept is None:
+        message = f"{message} (the result has been erased)"
+    if earlier:
+        message = f"this is the answer of the earlier action {action.id}: {message}"
+    return replace(outcome, message=message, earlier=earlier)
+
+
+def _outcome(action: Action, result: JSON) -> Outcome:
+    return Outcome(
+        action=action.id,
+        status="running" if action.state == "intended" else action.state,
+        code=action.code,
+        message=action.message,
+        verdict=action.verdict,
+        result=result,
+        step=action.step or None,
+        cost_micro_usd=action.cost_micro_usd,
+    )
+
+
+def _attaches(world: World, asked: Proposal, earlier: Action, now_us: int) -> bool:
+    """Whether a call is the earlier one again. A refusal, or a failure, frees a derived name."""
+    if asked.key is not None:
+        return earlier.state != "refused"
+    young = now_us - earlier.created_at_us < world.settings.dedupe_window_seconds * 1_000_000
+    return earlier.state in _ATTACHING and (young or earlier.state in ("parked", "intended"))
+
+
+async def _attached(world: World, earlier: Action) -> Outcome:
+    """Wait for an action in flight to end, and give its answer as the earlier one's."""
+    until_us = (earlier.lease_until_us or 0) if earlier.state == "intended" else 0
+    action: Action | None = earlier
+    while action is not None and action.state == "intended":
+        left_us = until_us - await world.store.now_us()
+        if left_us <= 0:
+            break
+        await world.store.changed(action.id, min(left_us / 1_000_000, 0.1))
+        action = await world.store.action(action.tenant, action.id)
+    return await _told(world, action or earlier, earlier=True)
+
+
+def _mac(world: World, run: str, asked: Proposal) -> str:
+    """A tenant-keyed digest of run, tool and arguments: equal calls are found, none guessed."""
+    text = canonical([asked.tenant, run, asked.tool]) + asked.canonical
+    return hmac.digest(world.keys.secret_key("equality"), text, "sha256")[:16].hex()
+
+
+def _proposal(action: Action, kept: Mapping[str, JSON]) -> Proposal:
+    arguments = _object(kept["asked"])
+    key = kept.get("key")
+    return Proposal(
+        tenant=action.tenant,
+        tool=action.tool,
+        arguments=arguments,
+        canonical=canonical(arguments),
+        credential=Credential(token="", proof=""),
+        run=action.run,
+        key=key if isinstance(key, str) else None,
+        reason=str(kept.get("reason", "")),
+        sources=tuple(map(str, _listed(kept.get("sources")))),
+        uncertainty=str(kept.get("uncertainty", "")),
+    )
+
+
+def _situation(action: Action, kept: Mapping[str, JSON]) -> Situation:
+    arguments = _object(kept["arguments"])
+    return Situation(
+        arguments=arguments,
+        canonical=canonical(arguments),
+        resource=action.resource or Resource(type="", id=""),
+        facts=_object(kept.get("facts")),
+        input={},
+        before=_object(kept.get("before")),
+        effect_key=action.effect_key,
+    )
+
+
+def _hold(kept: JSON) -> Hold:
+    node, unit, period, amount = msgspec.convert(kept, tuple[str, str, Period, int])
+    return Hold(cap=Cap(node=node, unit=unit, period=period, limit=0), amount=amount)
+
+
+def _object(value: JSON) -> Mapping[str, JSON]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _listed(value: JSON) -> Sequence[JSON]:
+    return value if isinstance(value, (list, tuple)) else ()
+
+
+def _unclassified(asked: Proposal, caller: Caller, tool: Tool | None) -> Refusal:
+    if tool is None:
+        return Refusal(
+            step=4,
+            code="tool_unknown",
+            message=f"there is no tool `{shown(asked.tool)}` in the active release",
+            help="list the tools with `bailiwick policy show`",
+        )
+    return Refusal(
+        step=2,
+        code="agent_unknown",
+        message=f"the active release has no manifest of agent `{shown(caller.agent)}`",
+        help="add agents/*.yaml and activate a release",
+    )
+
+
+def _no_action(id: str) -> Refusal:
+    return Refusal(
+        step=2,
+        code="action_unknown",
+        message=f"there is no action `{shown(id)}`",
+        help="list them with `bailiwick actions list`",
+    )
+
+
+def _conflict(earlier: Action) -> Refusal:
+    return Refusal(
+        step=2,
+        code="key_conflict",
+        message="the key was used before with another tool or other arguments",
+        help="send the same arguments, or another key",
+        details={"action": earlier.id},
+    )
+
+
+def _gone(action: Action) -> Refusal:
+    return Refusal(
+        step=4,
+        code="tool_unknown",
+        message=f"tool `{action.tool}` or agent `{action.agent}` left the active release",
+        help="propose the action again under the new release",
+    )

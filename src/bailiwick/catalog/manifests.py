@@ -1,0 +1,179 @@
+"""Manifests: `agents/*.yaml`, one agent each, with its tools and its bounds.
+
+Bounds become caps at budget nodes: `run`, where the limits organ fills in which, and
+`agent:<name>`; rates stand at `rate:tool:<tool>` and `rate:agent:<agent>`. What the policy
+compiler reads (tiers, destinations and the like) is kept as written in `Manifest.source`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from msgspec import Struct
+
+from bailiwick.catalog.ceilings import BudgetForm, RateForm, ceilings, dollars, limit_problems
+from bailiwick.catalog.problems import did_you_mean, problem, read_as, refuse, unknown_members
+from bailiwick.catalog.yaml_text import load_yaml
+from bailiwick.errors import CatalogError
+from bailiwick.nouns import Cap, Manifest
+from bailiwick.ports import Catalogue
+from bailiwick.values import JSON, MAX_INTEGER, shown
+
+GROUPS = ("read", "write", "money", "destructive", "outbound", "permission", "code")
+
+_UNSUPPORTED = ("model_routing", "fallbacks", "logging")
+_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+class ManifestForm(Struct, frozen=True, kw_only=True):
+    """The members of a manifest. Those of the policy compiler are checked there."""
+
+    name: str
+    owner: str
+    description: str = ""
+    tools_allowlist: tuple[str, ...]
+    actions_require_approval: tuple[str, ...] = ()
+    max_runtime_seconds: int | None = None
+    max_tool_calls: int | None = None
+    max_cost_usd: str | int | float | None = None
+    max_attempts_per_step: int = 5
+    budgets: tuple[BudgetForm, ...] = ()
+    rates: tuple[RateForm, ...] = ()
+    tiers: JSON = None
+    destinations: JSON = None
+    deny_when: JSON = None
+    people_only: JSON = None
+    approvals: JSON = None
+
+
+def load_manifests(files: Mapping[str, str], catalogue: Catalogue) -> Mapping[str, Manifest]:
+    """Load the manifests of a release, by the agent's name.
+
+    Raises one `CatalogError` that lists everything that is wrong: `member_unknown`,
+    `manifest_member_unsupported` for what cannot take effect yet, `manifest_tool_unknown` for an
+    entry that matches no tool, and others.
+    """
+    manifests: dict[str, Manifest] = {}
+    problems: list[CatalogError] = []
+    for path in sorted(files):
+        if not (path.startswith("agents/") and path.endswith((".yaml", ".yml"))):
+            continue
+        try:
+            content = load_yaml(files[path], path)
+            problems += _member_problems(content, path)
+            known = {name: each for name, each in content.items() if name not in _UNSUPPORTED}
+            form = read_as(known, ManifestForm, path)
+            problems += _form_problems(form, catalogue, path)
+            if form.name in manifests:
+                problems.append(
+                    problem("manifest_duplicate", path, f"`{shown(form.name)}` has a manifest")
+                )
+            manifests[form.name], found = _manifest(form, content, path)
+            problems += found
+        except CatalogError as error:
+            problems.append(error)
+    refuse(problems)
+    return manifests
+
+
+def _member_problems(content: Mapping[str, JSON], path: str) -> Iterator[CatalogError]:
+    for name in _UNSUPPORTED:
+        if name in content:
+            yield problem(
+                "manifest_member_unsupported",
+                path,
+                f"`{name}` cannot take effect yet",
+                "remove it: a bound that is written but not kept is worse than none",
+            )
+    known = {name: each for name, each in content.items() if name not in _UNSUPPORTED}
+    yield from unknown_members(known, ManifestForm, path)
+
+
+def _form_problems(form: ManifestForm, catalogue: Catalogue, path: str) -> Iterator[CatalogError]:
+    if not _NAME.fullmatch(form.name):
+        yield problem(
+            "manifest_name_invalid",
+            path,
+            f"`{shown(form.name, 60)}` is not an agent's name",
+            "write lower-case letters, digits, `-` and `_`",
+        )
+    if not form.owner.strip():
+        yield problem("manifest_no_owner", path, "the agent has no owner", "add `owner`")
+    for budget in form.budgets:
+        if budget.node == "tenant":
+            yield problem(
+                "member_invalid", f"{path}, budgets", "the tenant's ceilings are in limits.yaml"
+            )
+    for entry in form.tools_allowlist:
+        yield from _entry_problems(entry, catalogue, f"{path}, tools_allowlist")
+    for entry in form.actions_require_approval:
+        if entry not in GROUPS:
+            yield from _entry_problems(entry, catalogue, f"{path}, actions_require_approval")
+    for index, rate in enumerate(form.rates):
+        yield from limit_problems(rate.limit, f"{path}, rates[{index}]")
+        if rate.tool is not None:
+            yield from _entry_problems(rate.tool, catalogue, f"{path}, rates", exact=True)
+        if rate.agent not in (None, form.name) or (rate.agent and rate.tool):
+            yield problem(
+                "member_invalid",
+                f"{path}, rates",
+                "a rate here is for one tool, or for this agent",
+                "name a `tool`, or nothing",
+            )
+    bounds = {
+        "max_runtime_seconds": form.max_runtime_seconds,
+        "max_tool_calls": form.max_tool_calls,
+        "max_attempts_per_step": form.max_attempts_per_step,
+    }
+    for name, bound in bounds.items():
+        if bound is not None and not 0 < bound <= MAX_INTEGER:
+            yield problem("member_invalid", path, f"`{name}` is not a positive number")
+
+
+def _entry_problems(
+    entry: str, catalogue: Catalogue, where: str, *, exact: bool = False
+) -> Iterator[CatalogError]:
+    tools = catalogue.tools
+    if entry in tools:
+        return
+    prefix = entry.removesuffix("*")
+    if not exact and entry.endswith(".*") and any(name.startswith(prefix) for name in tools):
+        return
+    yield problem(
+        "manifest_tool_unknown",
+        where,
+        f"`{shown(entry, 80)}` matches no tool",
+        did_you_mean(entry, tools, "write a tool's name, or `prefix.*` for all that begin so"),
+    )
+
+
+def _manifest(
+    form: ManifestForm, content: Mapping[str, JSON], path: str
+) -> tuple[Manifest, list[CatalogError]]:
+    own, problems = ceilings(form.budgets, f"agent:{form.name}", path)
+    caps = list(own)
+    if form.max_tool_calls is not None:
+        caps.append(Cap(node="run", unit="calls", limit=form.max_tool_calls))
+    if form.max_cost_usd is not None:
+        limit = dollars(form.max_cost_usd, f"{path}, max_cost_usd")
+        caps.append(Cap(node="run", unit="micro_usd", limit=limit))
+    rates = [
+        Cap(
+            node=f"rate:tool:{rate.tool}" if rate.tool else f"rate:agent:{form.name}",
+            unit="calls",
+            limit=rate.limit,
+            period=rate.per,
+        )
+        for rate in form.rates
+    ]
+    manifest = Manifest(
+        name=form.name,
+        owner=form.owner,
+        tools=form.tools_allowlist,
+        require_approval=form.actions_require_approval,
+        caps=tuple(caps),
+        rates=tuple(rates),
+        max_runtime_seconds=form.max_runtime_seconds,
+        max_attempts_per_step=form.max_attempts_per_step,
+        source=content,
+    )
+    return manifest, problems

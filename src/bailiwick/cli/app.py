@@ -1,0 +1,71 @@
+"""The root command, and the edge at which whatever went wrong becomes a message and a code."""
+
+from collections.abc import Sequence
+
+import click
+
+from bailiwick.cli import actions, control, people, proofs, rules, starting
+from bailiwick.cli.frame import INTERNAL, Frame, Group
+from bailiwick.errors import BadInput, BailiwickError
+
+_INTERRUPTED = 130
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+def app() -> None:
+    """Govern what AI agents do: any model may propose, the rules decide, all is on record.
+
+    \b
+    Begin:    init, check, run, login, doctor
+    Decide:   approvals, in-doubt
+    Look:     actions, budget, who-can, policy
+    Stop:     kill, resume, stops, revoke
+    Change:   release, agents, people, changes
+    Prove:    ledger
+
+    Exit codes: 0 done; 1 a check found something; 2 bad input; 3 refused or not allowed; 4 it
+    waits for people; 5 in doubt; 6 the action failed; 69 unavailable; 70 a fault of the program.
+    """
+
+
+for _module in (starting, people, actions, control, rules, proofs):
+    for _command in _module.COMMANDS:
+        app.add_command(_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give its exit code."""
+    frame = Frame()
+    try:
+        code = app.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="bailiwick",
+            standalone_mode=False,
+            obj=frame,
+        )
+        return code if isinstance(code, int) else 0
+    except BailiwickError as fault:
+        return frame.fail(fault)
+    except click.ClickException as error:
+        return frame.fail(_usage(error))
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("error [interrupted]: it was interrupted", err=True)
+        return _INTERRUPTED
+    except Exception as fault:  # noqa: BLE001 - the edge: an unknown fault is never a success
+        broken = BailiwickError(
+            f"something inside went wrong ({type(fault).__name__})",
+            code="internal",
+            help="run it again with `--debug`, and report what it shows",
+        )
+        broken.__cause__ = fault
+        frame.fail(broken)
+        return INTERNAL
+
+
+def _usage(error: click.ClickException) -> BadInput:
+    """What click says of a command line, in the form of every other fault."""
+    where = ""
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        where = f"see `{error.ctx.command_path} --help`"
+    message = error.format_message().rstrip(".")
+    return BadInput(message[:1].lower() + message[1:], code="usage", help=where)

@@ -1,0 +1,132 @@
+"""How a command gets to the database: through the process that owns it, in its place, or beside it.
+
+If an owner answers on its socket, it carries the command out. If nobody owns the database, this
+process does, for as long as the command takes; reading needs no ownership. If there is an owner
+that does not answer, only what must never wait for it is done beside it: a kill switch, and
+reading.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import cast
+
+from bailiwick import identity, ledger, operations
+from bailiwick.cli.frame import Frame
+from bailiwick.cli.telling import line
+from bailiwick.config import Settings, session_file
+from bailiwick.errors import BailiwickError, ControlError, IdentityError, StoreFenced
+from bailiwick.housekeeping import tick
+from bailiwick.identity import LogIn
+from bailiwick.ports import World
+from bailiwick.values import JSON
+from bailiwick.wiring import open_world
+
+_KILL_PATIENCE_S = 1.0
+_PATIENCE_S = 5.0
+_ANSWER_S = 60.0
+_LOOK_AGAIN_S = 0.05
+
+
+def ask(frame: Frame, command: str, /, **parameters: JSON) -> JSON:
+    """Have a command carried out for whoever is logged in, and give its answer.
+
+    Raises what the command raises; `IdentityError` (`not_logged_in`), `ControlError`
+    (`owner_silent`).
+    """
+    settings = frame.enter()
+    session = log_in(settings).statement
+    return send(frame, settings, {"command": command, "parameters": parameters, "session": session})
+
+
+def send(frame: Frame, settings: Settings, command: Mapping[str, JSON]) -> JSON:
+    """Have a command carried out as it stands."""
+    return asyncio.run(_reached(frame, settings, command))
+
+
+def log_in(settings: Settings) -> LogIn:
+    """Who is logged in, with the key that signs votes. Raises `IdentityError`."""
+    path = session_file(settings.path("."))
+    try:
+        return identity.read_session(path)
+    except IdentityError as fault:
+        if fault.code != "session_missing":
+            raise
+        raise IdentityError(
+            "nobody is logged in", code="not_logged_in", help="run `bailiwick login NAME`"
+        ) from None
+
+
+@asynccontextmanager
+async def beside(settings: Settings) -> AsyncIterator[World]:
+    """The database without owning it: for reading, whatever its owner does."""
+    world = open_world(settings, alone=False)
+    try:
+        yield world
+    finally:
+        await world.close()
+
+
+@asynccontextmanager
+async def in_place(settings: Settings) -> AsyncIterator[World]:
+    """The database owned by this process. Raises `StoreFenced` (`store_owned`)."""
+    world = open_world(settings, alone=True)
+    try:
+        yield world
+    finally:
+        await world.close()
+
+
+async def _reached(frame: Frame, settings: Settings, command: Mapping[str, JSON]) -> JSON:
+    name = command["command"]
+    socket = settings.path(settings.store).with_suffix(".sock")
+    patience_s = _KILL_PATIENCE_S if name == "kill" else _PATIENCE_S
+    answer_s = _KILL_PATIENCE_S if name == "kill" else _ANSWER_S
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + patience_s
+    while True:
+        try:
+            return await operations.call(socket, command, answer_s)
+        except ControlError as fault:
+            if fault.code != "owner_silent":
+                raise
+        if name in operations.READS:
+            return await _beside(settings, command)
+        try:
+            return await _in_place(frame, settings, command)
+        except StoreFenced as fault:
+            if fault.code != "store_owned":
+                raise
+        if loop.time() >= until_s and name == "kill":
+            return await _killed(settings, command)
+        if loop.time() >= until_s:
+            raise operations.silent()
+        await asyncio.sleep(_LOOK_AGAIN_S)
+
+
+async def _beside(settings: Settings, command: Mapping[str, JSON]) -> JSON:
+    async with beside(settings) as world:
+        return await operations.perform(world, command)
+
+
+async def _in_place(frame: Frame, settings: Settings, command: Mapping[str, JSON]) -> JSON:
+    """Carry a command out as the owner, and keep house once: nobody else will."""
+    async with in_place(settings) as world:
+        if str(command["command"]).startswith("ledger "):
+            await ledger.sequence(world.ledger, world.keys)
+        answer = await operations.perform(world, command)
+        if command["command"] != "login":
+            try:
+                faults = (await tick(world)).faults
+            except BailiwickError as error:
+                faults = (error,)
+            for fault in faults:
+                frame.warn(f"done, but house could not be kept: {line(str(fault))}")
+        return answer
+
+
+async def _killed(settings: Settings, command: Mapping[str, JSON]) -> JSON:
+    """Pull the switch in the file itself. The owner sees it at its next commit or send."""
+    async with beside(settings) as world:
+        answer = cast("Mapping[str, JSON]", await operations.perform(world, command))
+    return {**answer, "quiet": False, "owner": "silent"}

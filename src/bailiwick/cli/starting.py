@@ -1,0 +1,249 @@
+"""init, run, doctor: make a project, act for an agent, look at the installation."""
+
+import asyncio
+import inspect
+import runpy
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import click
+import msgspec
+
+from bailiwick import operations
+from bailiwick.cli.frame import (
+    DOUBT,
+    FAILED,
+    FOUND,
+    OK,
+    REFUSED,
+    WAITS,
+    Command,
+    Frame,
+    pass_frame,
+)
+from bailiwick.cli.telling import fields, line, pretty
+from bailiwick.errors import BadInput, BailiwickError, ControlError
+from bailiwick.nouns import Outcome
+from bailiwick.operations import Newcomer
+from bailiwick.runtime import Bailiwick, Session
+from bailiwick.values import JSON
+
+_STARTER = Path(__file__).parent / "starter"
+_RENAMED = {"gitignore": ".gitignore"}
+_QUEUE = "support"
+_MAX_INPUT = 1024 * 1024
+
+_CODES: Mapping[str, int] = {
+    "done": OK,
+    "refused": REFUSED,
+    "denied": REFUSED,
+    "parked": WAITS,
+    "unknown": DOUBT,
+    "running": DOUBT,
+    "failed": FAILED,
+}
+
+
+@click.command("init", cls=Command)
+@click.argument(
+    "folder", default=".", type=click.Path(path_type=Path, file_okay=False, resolve_path=True)
+)
+@click.option("--admin", default="admin", show_default=True, help="The first person's name.")
+@pass_frame
+def init(frame: Frame, folder: Path, admin: str) -> int:
+    """Make a small project that works in FOLDER (by default, here).
+
+    It has one agent, a tool that reads, a tool that writes, rules with tests, limits, keys, a
+    database, and a first administrator whose password is shown once.
+    """
+    files = {
+        _RENAMED.get(path.name, path.relative_to(_STARTER).as_posix()): path.read_bytes()
+        for path in sorted(_STARTER.rglob("*"))
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    there = [name for name in files if (folder / name).exists()]
+    if there:
+        raise ControlError(
+            f"`{folder}` has a `{there[0]}` already",
+            code="project_exists",
+            help="go into the project and use it, or name another folder",
+        )
+    try:
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+        founded = asyncio.run(operations.found(folder, [Newcomer(admin, queues=(_QUEUE,))]))
+    except BailiwickError:
+        for name in files:
+            (folder / name).unlink(missing_ok=True)
+        raise
+    except OSError as error:
+        raise BadInput(
+            f"`{folder}` cannot be written: {error.strerror}", code="folder_unwritable"
+        ) from error
+    password = founded.passwords[admin]
+    frame.tell(
+        {
+            "project": str(folder),
+            "release": founded.release,
+            "person": admin,
+            "password": password,
+        },
+        list(_begun(folder, admin, password)),
+    )
+    return OK
+
+
+def _begun(folder: Path, admin: str, password: str) -> Iterator[str]:
+    yield f"made a project in {folder}"
+    yield ""
+    yield f"  person    {admin}"
+    yield f"  password  {password}"
+    yield ""
+    yield "The password is shown this once and kept nowhere. What to do next, in that folder:"
+    yield ""
+    note = '--arguments \'{"customer": "c_1", "text": "likes tea"}\''
+    asks = '--arguments \'{"customer": "c_1", "text": "hello", "visible_to": "customer"}\''
+    yield f"  bailiwick login {admin}"
+    yield f"  bailiwick run note-taker --subject you notes.add {note}"
+    yield f"  bailiwick run note-taker --subject you notes.add {asks}"
+    yield "  bailiwick approvals list              the second one waits for a person"
+    yield "  bailiwick actions list                what became of both"
+    yield "  bailiwick people add NAME --role admin --role approver --queue support"
+    yield "  bailiwick check                       after changing a file"
+    yield "  bailiwick release activate            to let it decide"
+
+
+@click.command("run", cls=Command)
+@click.argument("agent")
+@click.argument("tool", required=False)
+@click.option("--subject", required=True, help="On whose behalf.")
+@click.option("--arguments", default="{}", help="JSON, `@FILE`, or `-` for standard input.")
+@click.option("--key", help="Your own idempotency key: the same key gets the same answer.")
+@click.option("--run", "run_id", help="The run it belongs to; by default one of its own.")
+@click.option("--reason", default="", help="Why, in the agent's words.")
+@click.option("--source", "sources", multiple=True, help="What the agent goes by.")
+@click.option(
+    "--script",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
+    help="A Python file whose `main(session)` is awaited instead of one action.",
+)
+@pass_frame
+def run(
+    frame: Frame,
+    /,
+    agent: str,
+    tool: str | None,
+    script: Path | None,
+    **given: str | tuple[str, ...] | None,
+) -> int:
+    """Act as AGENT of this project: use TOOL once, or run a script.
+
+    Exit code: 0 done, 3 refused, 4 it waits for people, 5 not known yet or contradicted, 6 failed.
+    """
+    if (tool is None) == (script is None):
+        raise BadInput(
+            "there is neither a tool nor a script, or both", code="usage", help="give one of them"
+        )
+    arguments = _read(str(given["arguments"]))
+    frame.enter()
+    result = asyncio.run(_ran(agent, tool, script, arguments, given))
+    if not isinstance(result, Outcome):
+        frame.tell(result, list(pretty(result)) if result is not None else ["the script has ended"])
+        return OK
+    frame.tell(msgspec.to_builtins(result), list(_outcome(result)))
+    return DOUBT if result.verdict == "contradicted" else _CODES[result.status]
+
+
+async def _ran(
+    agent: str,
+    tool: str | None,
+    script: Path | None,
+    arguments: str,
+    given: Mapping[str, str | tuple[str, ...] | None],
+) -> Outcome | JSON:
+    run_id, key = given["run_id"], given["key"]
+    async with Bailiwick.open(Path.cwd()) as bailiwick:
+        session = await bailiwick.session(
+            agent, subject=str(given["subject"]), run=str(run_id) if run_id else None
+        )
+        if script is not None:
+            return await _scripted(script, session)
+        assert tool is not None
+        return await session.act(
+            tool,
+            arguments,
+            key=str(key) if key else None,
+            reason=str(given["reason"]),
+            sources=given["sources"] or (),
+        )
+
+
+async def _scripted(script: Path, session: Session) -> Outcome | JSON:
+    """Run the file and await its `main`; what it returns is the answer."""
+    begin = runpy.run_path(str(script)).get("main")
+    if not inspect.iscoroutinefunction(begin):
+        raise BadInput(
+            f"`{script.name}` has no `async def main(session)`",
+            code="script_without_main",
+            help="write one; it is given the agent's session",
+        )
+    result: Outcome | JSON = await begin(session)
+    return result
+
+
+def _outcome(outcome: Outcome) -> Iterator[str]:
+    yield from fields(
+        {
+            "status": outcome.status,
+            "action": outcome.action,
+            "code": outcome.code,
+            "message": outcome.message,
+            "help": outcome.help,
+            "verdict": outcome.verdict,
+            "step": outcome.step if outcome.status in ("refused", "denied") else None,
+            "earlier": outcome.earlier or None,
+        }
+    )
+    if outcome.details:
+        yield "details"
+        yield from pretty(outcome.details, "  ")
+    if outcome.result is not None:
+        yield "result"
+        yield from pretty(outcome.result, "  ")
+
+
+def _read(text: str) -> str:
+    """The arguments as given, from a file, or from standard input."""
+    if text == "-":
+        return sys.stdin.read(_MAX_INPUT)
+    if not text.startswith("@"):
+        return text
+    try:
+        with Path(text[1:]).open(encoding="utf-8") as file:
+            return file.read(_MAX_INPUT)
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(
+            f"`{text[1:]}` cannot be read", code="file_unreadable", help="name a UTF-8 file"
+        ) from error
+
+
+@click.command("doctor", cls=Command)
+@pass_frame
+def doctor(frame: Frame) -> int:
+    """Look at keys, database, disk, clock, release, log and credentials; say what to do.
+
+    Needs nobody to be logged in. Exit code 1 if anything fails.
+    """
+    checks = asyncio.run(operations.examine(frame.enter()))
+    width = max(len(check.name) for check in checks)
+    told: list[str] = []
+    for check in checks:
+        told.append(f"{check.level:<4}  {check.name.ljust(width)}  {line(check.said)}")
+        told += [f"      {'help:'.ljust(width)}  {line(check.help)}"] if check.help else []
+    frame.tell(msgspec.to_builtins(checks), told)
+    return FOUND if any(check.level == "fail" for check in checks) else OK
+
+
+COMMANDS = (init, run, doctor)

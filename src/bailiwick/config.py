@@ -1,0 +1,94 @@
+"""The settings: few, frozen, read once at the edge. Nothing else reads a setting's source."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import yaml
+
+from bailiwick.errors import ConfigError
+
+
+class CredentialSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where one secret comes from, and which hosts and tools it may serve, for which use.
+
+    An attacker who can change this can send the secret to a host of his own.
+    """
+
+    env: str | None = None
+    file: str | None = None
+    hosts: tuple[str, ...]
+    tools: tuple[str, ...]
+    access: Literal["read", "write"]
+    scheme: str = "Bearer"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`bailiwick.yaml`, whole. Relative paths start at the project's folder.
+
+    Times are in the unit of their name. What an attacker can do with each is in SECURITY.md.
+    """
+
+    project: str = "."
+    tenant: str = "default"
+    store: str = "state/bailiwick.sqlite"
+    keys: str = "keys"
+    log_origin: str = "bailiwick.local/log"
+    credentials: Mapping[str, CredentialSource] = {}
+    max_argument_bytes: int = 256 * 1024
+    max_result_bytes: int = 1024 * 1024
+    dedupe_window_seconds: int = 600
+    park_seconds: int = 7 * 86400
+    token_seconds: Annotated[int, msgspec.Meta(ge=61, le=600)] = 600
+    lease_seconds: float = 5.0
+    rejudge_limit: int = 8
+    commit_timeout_seconds: float = 10.0
+    batch_limit: int = 256
+    batch_gap_ms: float = 0.2
+    breaker_threshold: int = 5
+    breaker_open_seconds: float = 30.0
+    tick_seconds: float = 1.0
+    sequence_seconds: float = 0.2
+    free_space_watermark_mb: int = 64
+    retention_days: int = 30
+    telemetry_endpoint: str | None = None
+
+    def path(self, relative: str) -> Path:
+        """Resolve a path of the settings against the project's folder."""
+        return Path(self.project) / relative
+
+
+def load_settings(project: Path) -> Settings:
+    """Read `bailiwick.yaml` of a project's folder. Raises `ConfigError` naming file and member."""
+    file = project / "bailiwick.yaml"
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"`{file}` does not exist",
+            code="project_missing",
+            help="run `bailiwick init` in the project's folder",
+        ) from error
+    try:
+        content = yaml.safe_load(text) or {}
+        return msgspec.convert({"project": str(project), **content}, Settings)
+    except (yaml.YAMLError, msgspec.ValidationError, TypeError) as error:
+        raise ConfigError(
+            f"`{file}` cannot be read: {error}",
+            code="settings_invalid",
+            help="compare it with the settings table in the README",
+        ) from error
+
+
+def session_file(project: Path) -> Path:
+    """Where this user's log-in to a project is kept: among the user's own state, never in it.
+
+    Source: XDG Base Directory specification, `XDG_STATE_HOME`.
+    """
+    given = Path(os.environ.get("XDG_STATE_HOME", ""))
+    state = given if given.is_absolute() else Path.home() / ".local" / "state"
+    name = hashlib.sha256(str(project.resolve()).encode()).hexdigest()[:32]
+    return state / "bailiwick" / f"{name}.json"

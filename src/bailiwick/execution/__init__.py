@@ -1,0 +1,26 @@
+"""Step 9, execute, and the reads of steps 4, 9 and 10: all that leaves, leaves from here.
+
+read            one look at the world, with a read credential; a value or a refusal
+execute         done, failed (certainly not done) or unknown
+reconcile       after a crash: the same, or None when it is too early to say
+action_names    what an expression may read as `action`
+action_names_of the same before there is an action
+provider_key    the idempotency key of an action, the same for all its sends
+EgressDoor, CredentialBroker    the doors `Egress` and `Broker`
+"""
+
+from bailiwick.execution.broker import CredentialBroker
+from bailiwick.execution.egress import EgressDoor
+from bailiwick.execution.executing import execute, read
+from bailiwick.execution.keys import action_names, provider_key
+from bailiwick.execution.reconciling import reconcile
+
+__all__ = [
+    "CredentialBroker",
+    "EgressDoor",
+    "action_names",
+    "execute",
+    "provider_key",
+    "read",
+    "reconcile",
+]

@@ -1,0 +1,299 @@
+"""The egress door: the one place from which effects leave, over HTTP or into a Python tool.
+
+What a caller must know after a send is whether it may have happened. A connection that was refused,
+a name that was not resolved, a TLS handshake that failed, a full pool: nothing left, `NotSent`.
+From the moment at which the first byte may have been written: `Lost`, whatever the error says. Both
+carry a code and a sentence: `NotSent(code, message)`.
+
+The fence is asked at the last moment there is: with the connection open, before the first byte of
+the request (httpcore's trace event `http11.send_request_headers.started`); for a Python tool,
+before its first line runs. A send is registered before its fence is asked, so that `quiet` sees
+every send that a fence of the old state may still let through.
+
+A cancelled caller gets its cancellation, never a report: what was sent stays in doubt and is looked
+up by its intent.
+"""
+
+import asyncio
+import contextvars
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from typing import NoReturn
+
+import httpx2
+
+from bailiwick.errors import ExecutionError, NotDone
+from bailiwick.ports import Lost, NotSent, Request, Response
+from bailiwick.values import JSON, shown
+
+Fencing = Callable[[], Awaitable[bool]]
+
+_FIRST_BYTE = "http11.send_request_headers.started"
+_BEGUN = frozenset({"http11.send_request_headers.complete", "http11.send_request_headers.failed"})
+_CONNECT_SECONDS = 5.0
+# Common servers close an idle connection after 5 s. A connection is given up well before that: a
+# request on one that is just being closed is lost, and a write that is lost is in doubt.
+_IDLE_SECONDS = 2.0
+_CONNECTIONS = 100
+_NOTHING_LEFT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.UnsupportedProtocol,
+)
+
+
+class EgressDoor:
+    """One pool of connections and one of threads. It belongs to the event loop that uses it first.
+
+    There is no client above the transport: no redirects, no cookies, no proxy or certificate from
+    the environment, no decompression, no log of URLs. TLS is verified against the system's roots.
+    """
+
+    def __init__(self, *, threads: int = 16) -> None:
+        """Make a door that runs at most `threads` Python tools that are not async at a time."""
+        self._transport: httpx2.AsyncHTTPTransport | None = None
+        self._threads = threads
+        self._pool: ThreadPoolExecutor | None = None
+        self._free = asyncio.Semaphore(threads)
+        self._passing: set[_Passage] = set()
+
+    async def send(self, request: Request, fence: Fencing) -> Response:
+        """Send a request once. Raises `NotSent` or `Lost`.
+
+        `request.timeout_s` bounds the whole exchange, connecting and reading the answer included.
+        An answer over `request.max_bytes` is `Lost` with the code `result_too_large`.
+        """
+        passage = _Passage(self._passing, fence)
+        outgoing = _outgoing(request, passage)
+        try:
+            async with asyncio.timeout(request.timeout_s):
+                response = await self._connections().handle_async_request(outgoing)
+                try:
+                    body = await _bounded(response, request.max_bytes)
+                finally:
+                    await response.aclose()
+        except (httpx2.TransportError, OSError) as error:
+            passage.failed(error)
+        finally:
+            passage.settle()
+        if not passage.begun:
+            # The transport did not announce the first byte, so nobody asked the fence.
+            raise ExecutionError(
+                "a request left without asking the fence",
+                code="egress_unfenced",
+                help="this version of the HTTP library may not be used",
+            )
+        headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
+        return Response(status=response.status_code, headers=headers, body=body)
+
+    async def call(
+        self,
+        function: Callable[..., object],
+        arguments: Mapping[str, JSON],
+        timeout_s: float,
+        fence: Fencing,
+    ) -> object:
+        """Call a Python tool once. Raises `NotSent` (a `NotDone` of the tool too) or `Lost`.
+
+        An async function runs in a task of its own: one that cancels the task it runs in, as some
+        clients do, cannot be taken for our caller's cancellation. Any other function runs in a
+        thread; after a timeout it may run on, and its thread is taken until it ends.
+        """
+        if inspect.iscoroutinefunction(function):
+            return await self._call_in_task(function, arguments, timeout_s, fence)
+        return await self._call_in_thread(function, arguments, timeout_s, fence)
+
+    async def quiet(self, timeout_s: float) -> bool:
+        """Wait until every send that had passed its fence, or was asking it, has begun or died.
+
+        Sends that come later are not waited for. False if one is still on its way after the
+        timeout.
+        """
+        if not self._passing:
+            return True
+        settled = [passage.settled() for passage in self._passing]
+        _, waiting = await asyncio.wait(settled, timeout=timeout_s)
+        return not waiting
+
+    async def close(self) -> None:
+        """Close the connections. Threads end with the functions that they run."""
+        if self._transport is not None:
+            await self._transport.aclose()
+            self._transport = None
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+            self._pool = None
+
+    def _connections(self) -> httpx2.AsyncHTTPTransport:
+        if self._transport is None:
+            limits = httpx2.Limits(
+                max_connections=_CONNECTIONS,
+                max_keepalive_connections=_CONNECTIONS,
+                keepalive_expiry=_IDLE_SECONDS,
+            )
+            self._transport = httpx2.AsyncHTTPTransport(trust_env=False, limits=limits)
+        return self._transport
+
+    async def _call_in_task(
+        self,
+        function: Callable[..., object],
+        arguments: Mapping[str, JSON],
+        timeout_s: float,
+        fence: Fencing,
+    ) -> object:
+        passage = _Passage(self._passing, fence)
+        try:
+            await passage.through()
+            task = asyncio.create_task(_begin(passage, function, arguments))
+            try:
+                await asyncio.wait((task,), timeout=timeout_s)
+            finally:
+                if not task.done():
+                    _abandon(task)
+                    task.cancel()
+        finally:
+            passage.settle()
+        return _result(task)
+
+    async def _call_in_thread(
+        self,
+        function: Callable[..., object],
+        arguments: Mapping[str, JSON],
+        timeout_s: float,
+        fence: Fencing,
+    ) -> object:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._free.acquire()
+        except TimeoutError:
+            raise NotSent("threads_busy", "all threads for Python tools are taken") from None
+        loop = asyncio.get_running_loop()
+        passage = _Passage(self._passing, fence)
+        context = contextvars.copy_context()
+
+        def begin() -> object:
+            loop.call_soon_threadsafe(passage.settle)
+            return context.run(function, **arguments)
+
+        running: asyncio.Future[object] | None = None
+        try:
+            await passage.through()
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="bailiwick-tool")
+            running = loop.run_in_executor(self._pool, begin)
+            running.add_done_callback(lambda _: self._free.release())
+            _abandon(running)
+            await asyncio.wait((running,), timeout=timeout_s)
+        finally:
+            if running is None:
+                self._free.release()
+                passage.settle()
+        return _result(running)
+
+
+class _Passage:
+    """One send's way past its fence; `begun` says that its first byte may have left."""
+
+    __slots__ = ("_fence", "_passing", "_waiting", "begun")
+
+    def __init__(self, passing: set["_Passage"], fence: Fencing) -> None:
+        self._passing = passing
+        self._fence = fence
+        self._waiting: list[asyncio.Future[None]] = []
+        self.begun = False
+
+    async def through(self) -> None:
+        """Ask the fence; raise `NotSent` with the code `fenced` if it is shut."""
+        self._passing.add(self)
+        if not await self._fence():
+            self.settle()
+            raise NotSent("fenced", "the fence was shut before the first byte")
+        self.begun = True
+
+    async def watch(self, event: str, _: object) -> None:
+        """Follow the transport's trace of one request."""
+        if event == _FIRST_BYTE:
+            await self.through()
+        elif event in _BEGUN:
+            self.settle()
+
+    def settle(self) -> None:
+        """Whoever waits for this send to begin need not wait any longer."""
+        self._passing.discard(self)
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def settled(self) -> asyncio.Future[None]:
+        """Give what is done once the send has begun or died."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(waiting)
+        return waiting
+
+    def failed(self, error: Exception) -> NoReturn:
+        """Say what an error of the transport means for the effect."""
+        what = (
+            f"`{type(error).__name__}`: {shown(str(error))}"
+            if str(error)
+            else f"`{type(error).__name__}`"
+        )
+        if not self.begun and isinstance(error, (*_NOTHING_LEFT, TimeoutError)):
+            raise NotSent("provider_unreachable", f"the request did not leave: {what}") from error
+        raise Lost("answer_lost", f"the request may have arrived: {what}") from error
+
+
+def _outgoing(request: Request, passage: _Passage) -> httpx2.Request:
+    """Build the transport's request. An encoded answer is neither asked for nor decoded."""
+    return httpx2.Request(
+        request.method,
+        request.url,
+        headers={**request.headers, "Accept-Encoding": "identity"},
+        content=request.body,
+        extensions={
+            "trace": passage.watch,
+            "timeout": {"connect": min(_CONNECT_SECONDS, request.timeout_s)},
+        },
+    )
+
+
+async def _bounded(response: httpx2.Response, max_bytes: int) -> bytes:
+    """Read the body as it came, at most `max_bytes`, without undoing a content coding."""
+    chunks: list[bytes] = []
+    size = 0
+    async with aclosing(response.aiter_raw()) as stream:
+        async for chunk in stream:
+            size += len(chunk)
+            if size > max_bytes:
+                raise Lost("result_too_large", f"the answer is larger than {max_bytes} bytes")
+            chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _begin(
+    passage: _Passage, function: Callable[..., object], arguments: Mapping[str, JSON]
+) -> object:
+    passage.settle()
+    result: object = await function(**arguments)  # type: ignore[misc]
+    return result
+
+
+def _abandon(running: asyncio.Future[object]) -> None:
+    """Let what nobody waits for end unseen: its error has been reported as lost."""
+    running.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def _result(running: asyncio.Future[object]) -> object:
+    if not running.done():
+        raise Lost("answer_lost", "the tool did not end in time and may still act")
+    if running.cancelled():
+        raise Lost("answer_lost", "the tool was cancelled from within")
+    error = running.exception()
+    if error is None:
+        return running.result()
+    if isinstance(error, NotDone):
+        raise NotSent("not_done", shown(str(error)) or "the tool says so") from error
+    # Only the kind of error: its text may quote a secret or a payload.
+    raise Lost("answer_lost", f"the tool raised `{type(error).__name__}`") from error

@@ -1,0 +1,68 @@
+"""Identity owns step 2, authenticate, and everything that says who somebody is.
+
+The spine calls `authenticate`, `standing` (again before step 8) and `covers`; `not_granted` is its
+no to a resource. Around them: tokens (`issue`, `exchange`, `narrow`) and the proofs that go with
+them, the keyring, the agents' and the people's accounts, sessions, roles, signatures for votes.
+"""
+
+from bailiwick.identity.agents import create_agent_key, read_agent_key, register_agent
+from bailiwick.identity.assertions import SeenAssertions, exchange, make_assertion
+from bailiwick.identity.authentication import VerifiedTokens, authenticate, not_granted, standing
+from bailiwick.identity.grants import covers
+from bailiwick.identity.keyring import Keyring, create_keyring, load_keyring, rotate_token_key
+from bailiwick.identity.narrowing import narrow
+from bailiwick.identity.people import (
+    change_password,
+    clear_tries,
+    count_try,
+    create_person,
+    unlock,
+)
+from bailiwick.identity.proofs import make_proof
+from bailiwick.identity.roles import COMMANDS, allowed
+from bailiwick.identity.sessions import (
+    LogIn,
+    check_session,
+    end_session,
+    open_session,
+    read_session,
+    write_session,
+)
+from bailiwick.identity.signatures import sign, verify
+from bailiwick.identity.tokens import issue
+
+__all__ = [
+    "COMMANDS",
+    "Keyring",
+    "LogIn",
+    "SeenAssertions",
+    "VerifiedTokens",
+    "allowed",
+    "authenticate",
+    "change_password",
+    "check_session",
+    "clear_tries",
+    "count_try",
+    "covers",
+    "create_agent_key",
+    "create_keyring",
+    "create_person",
+    "end_session",
+    "exchange",
+    "issue",
+    "load_keyring",
+    "make_assertion",
+    "make_proof",
+    "narrow",
+    "not_granted",
+    "open_session",
+    "read_agent_key",
+    "read_session",
+    "register_agent",
+    "rotate_token_key",
+    "sign",
+    "standing",
+    "unlock",
+    "verify",
+    "write_session",
+]

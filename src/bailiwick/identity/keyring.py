@@ -1,0 +1,252 @@
+"""The keys, each a file of its own in a folder outside the data folder.
+
+    token-<kid>.json   Ed25519, private JWK     signs capability tokens and sessions
+    log-<kid>.json     Ed25519, private JWK     signs the ledger's checkpoints
+    vault-<kid>.key    32 bytes, base64url      wraps the vault's run keys
+    pseudonym.key      32 bytes, base64url      names people and resources in the ledger
+    equality.key       32 bytes, base64url      compares arguments without keeping them
+
+A key id begins with a number that only rises: of several token keys the highest signs, all verify.
+The log and the vault have exactly one key each. Modes are 0600 and 0700; anything else is refused.
+"""
+
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bailiwick.errors import BadInput, IdentityError
+from bailiwick.identity.jose import decode, encode, private_jwk, public_jwk, read_private_jwk
+from bailiwick.identity.private_files import (
+    check_private,
+    read_private,
+    sync_folder,
+    write_private,
+)
+from bailiwick.values import JSON, parse
+
+Random = Callable[[int], bytes]
+
+SECRET_USES = ("pseudonym", "equality")
+
+_KID = re.compile(r"[1-9][0-9]{0,8}-[0-9a-f]{12}")
+
+
+class Keyring:
+    """The loaded keys; keeps the promises of `ports.Keys`. Shows key ids, never a key."""
+
+    def __init__(
+        self,
+        origin: str,
+        tokens: Mapping[str, Ed25519PrivateKey],
+        log: Ed25519PrivateKey,
+        vault: tuple[str, bytes],
+        secrets: Mapping[str, bytes],
+    ) -> None:
+        """Take the keys as read: `tokens` by key id, `secrets` by use."""
+        self._origin = origin
+        self._public = {kid: {**public_jwk(key), "kid": kid} for kid, key in tokens.items()}
+        current = max(tokens, key=_number)
+        self._signing = (current, tokens[current])
+        self._log = log
+        self._vault = vault
+        self._secrets = dict(secrets)
+
+    def __repr__(self) -> str:
+        return f"Keyring(origin={self._origin!r}, tokens={sorted(self._public)!r})"
+
+    def verify_token(self, kid: str) -> Mapping[str, JSON] | None:
+        """The token issuer's public JWK, or None if the key id is not ours."""
+        return self._public.get(kid)
+
+    def sign_token(self) -> tuple[str, Ed25519PrivateKey]:
+        """The current token signing key: its id and its private key."""
+        return self._signing
+
+    def sign_checkpoint(self, body: bytes) -> bytes:
+        """The log key's Ed25519 signature, 64 bytes."""
+        return self._log.sign(body)
+
+    def log_key(self) -> tuple[str, bytes]:
+        """The log's name (origin) and Ed25519 public key, 32 bytes."""
+        return self._origin, self._log.public_key().public_bytes_raw()
+
+    def vault_key(self) -> tuple[str, bytes]:
+        """The vault's key encryption key: its id and 32 bytes."""
+        return self._vault
+
+    def secret_key(self, use: str) -> bytes:
+        """The 32-byte key for `pseudonym` or `equality`. Raises `IdentityError` for others."""
+        if use not in self._secrets:
+            raise IdentityError(
+                f"there is no key for the use `{use}`",
+                code="key_use_unknown",
+                help=f"ask for one of {', '.join(SECRET_USES)}",
+            )
+        return self._secrets[use]
+
+
+def create_keyring(folder: Path, random: Random) -> None:
+    """Make a folder with one new key for each use; all of them or none are there on return.
+
+    `random(n)` gives n unpredictable bytes. Raises `IdentityError` `keys_exist` if the folder is
+    there and not empty: keys are never overwritten.
+    """
+    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        _write_signing_key(draft, "token", 1, random)
+        _write_signing_key(draft, "log", 1, random)
+        write_private(draft / f"vault-{_new_kid(1, random)}.key", _secret_text(random(32)))
+        for use in SECRET_USES:
+            write_private(draft / f"{use}.key", _secret_text(random(32)))
+        _publish(draft, folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def rotate_token_key(folder: Path, random: Random) -> str:
+    """Add a token key that signs from the next start on, and give its id.
+
+    The older ones still verify; delete their files once the last token they signed has expired.
+    """
+    kids = [kid for kid, _ in _files(folder, "token", "json")]
+    return _write_signing_key(folder, "token", max(map(_number, kids), default=0) + 1, random)
+
+
+def load_keyring(folder: Path, origin: str) -> Keyring:
+    """Read all keys. `origin` is the log's name from the settings.
+
+    Raises `IdentityError`: `keys_missing`, `key_missing`, `key_unreadable`, `key_exposed`,
+    `key_malformed` or `key_ambiguous`, naming the file and what to do, never its content.
+    """
+    try:
+        check_private(folder, folder.lstat(), "key", 0o700)
+    except FileNotFoundError:
+        raise IdentityError(
+            f"there is no folder of keys at `{folder}`",
+            code="keys_missing",
+            help="run `bailiwick init`, or restore the folder from its backup",
+        ) from None
+    tokens = {kid: _read_signing_key(path, kid) for kid, path in _files(folder, "token", "json")}
+    if not tokens:
+        _absent(folder / "token-<kid>.json")
+    log_kid, log_path = _only(folder, "log", "json")
+    vault_kid, vault_path = _only(folder, "vault", "key")
+    return Keyring(
+        origin,
+        tokens,
+        _read_signing_key(log_path, log_kid),
+        (vault_kid, _read_secret(vault_path)),
+        {use: _read_secret(folder / f"{use}.key") for use in SECRET_USES},
+    )
+
+
+def _publish(draft: Path, folder: Path) -> None:
+    try:
+        draft.rename(folder)
+    except OSError:
+        raise IdentityError(
+            f"`{folder}` exists and is not an empty folder",
+            code="keys_exist",
+            help="keep the keys that are there, or name another folder",
+        ) from None
+    sync_folder(folder.parent)
+
+
+def _write_signing_key(folder: Path, use: str, number: int, random: Random) -> str:
+    kid = _new_kid(number, random)
+    key = Ed25519PrivateKey.from_private_bytes(random(32))
+    write_private(folder / f"{use}-{kid}.json", msgspec.json.encode(private_jwk(key, kid)))
+    return kid
+
+
+def _read_signing_key(path: Path, kid: str) -> Ed25519PrivateKey:
+    try:
+        jwk = parse(read_private(path, "key"))
+        if jwk.get("kid") != kid:
+            _malformed(path)
+        return read_private_jwk(jwk)
+    except BadInput:
+        _malformed(path)
+    except IdentityError as error:
+        if error.code != "key_malformed":
+            raise
+        _malformed(path)
+
+
+def _read_secret(path: Path) -> bytes:
+    content = read_private(path, "key")
+    try:
+        secret = decode(content.decode("ascii").removesuffix("\n"))
+    except ValueError:
+        _malformed(path)
+    return secret if len(secret) == 32 else _malformed(path)
+
+
+def _files(folder: Path, use: str, suffix: str) -> list[tuple[str, Path]]:
+    """The key ids of one use with their files, by name. Hidden and other files are not keys."""
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        raise IdentityError(
+            f"the folder of keys at `{folder}` cannot be listed: {error.strerror}",
+            code="key_unreadable",
+            help="make it a folder of this user, mode 0700",
+        ) from None
+    found = [
+        (name[len(use) + 1 : -len(suffix) - 1], folder / name)
+        for name in names
+        if name.startswith(f"{use}-") and name.endswith(f".{suffix}")
+    ]
+    for kid, path in found:
+        if not _KID.fullmatch(kid):
+            _malformed(path)
+    return found
+
+
+def _only(folder: Path, use: str, suffix: str) -> tuple[str, Path]:
+    found = _files(folder, use, suffix)
+    if not found:
+        _absent(folder / f"{use}-<kid>.{suffix}")
+    if len(found) > 1:
+        raise IdentityError(
+            f"there are {len(found)} keys for the {use} in `{folder}`",
+            code="key_ambiguous",
+            help="keep the one in use and move the others elsewhere",
+        )
+    return found[0]
+
+
+def _absent(path: Path) -> NoReturn:
+    raise IdentityError(
+        f"the key `{path}` does not exist",
+        code="key_missing",
+        help="restore it from its backup; a new one cannot read what the old one wrote",
+    )
+
+
+def _malformed(path: Path) -> NoReturn:
+    raise IdentityError(
+        f"the key file `{path}` is damaged or not a key of its name",
+        code="key_malformed",
+        help="restore it from its backup",
+    ) from None
+
+
+def _new_kid(number: int, random: Random) -> str:
+    return f"{number}-{random(6).hex()}"
+
+
+def _number(kid: str) -> int:
+    return int(kid.partition("-")[0])
+
+
+def _secret_text(secret: bytes) -> bytes:
+    return encode(secret).encode("ascii") + b"\n"

@@ -1,0 +1,58 @@
+"""Which role may give which command. What is not in the table, nobody may do.
+
+No role holds another: an administrator who also votes has both roles, and it shows. Tightening
+(kill, disable, revoke) needs one person; loosening is a change that a second one confirms.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import get_args
+
+from bailiwick.nouns import Role
+
+ROLES: frozenset[str] = frozenset(get_args(Role))
+
+_ANYONE: frozenset[Role] = frozenset({"viewer", "operator", "approver", "auditor", "admin"})
+_STOPPERS: frozenset[Role] = frozenset({"operator", "approver", "admin"})
+_OPERATORS: frozenset[Role] = frozenset({"operator", "admin"})
+_VOTERS_AND_AUDITORS: frozenset[Role] = frozenset({"approver", "auditor"})
+_ADMINS: frozenset[Role] = frozenset({"admin"})
+
+# `actions payload` is no command: who has it is told the contents of payloads too.
+COMMANDS: Mapping[str, frozenset[Role]] = {
+    "actions list": _ANYONE,
+    "actions payload": _VOTERS_AND_AUDITORS,
+    "actions show": _ANYONE,
+    "agents disable": _STOPPERS,
+    "agents enable": _ADMINS,
+    "agents list": _ANYONE,
+    "agents register": _ADMINS,
+    "approvals approve": frozenset({"approver"}),
+    "approvals deny": frozenset({"approver"}),
+    "approvals list": _ANYONE,
+    "approvals show": _VOTERS_AND_AUDITORS,
+    "budget": _ANYONE,
+    "changes list": _ANYONE,
+    "in-doubt list": _ANYONE,
+    "in-doubt resolve": frozenset({"operator"}),
+    "kill": _STOPPERS,
+    "ledger prove": _ANYONE,
+    "people add": _ADMINS,
+    "people disable": _ADMINS,
+    "people list": _ANYONE,
+    "people password": _ANYONE,
+    "policy show": _ANYONE,
+    "release activate": _ADMINS,
+    "release diff": _ANYONE,
+    "release list": _ANYONE,
+    "release propose": _OPERATORS,
+    "resume": _OPERATORS,
+    "revoke": _STOPPERS,
+    "stops list": _ANYONE,
+    "who-can": _ANYONE,
+    "whoami": _ANYONE,
+}
+
+
+def allowed(roles: Collection[Role], command: str) -> bool:
+    """Whether somebody with these roles may give a command. A command not in the table: no."""
+    return not COMMANDS.get(command, frozenset()).isdisjoint(roles)

@@ -1,0 +1,199 @@
+"""What each step of the spine adds to its commit: one record, and the payloads it commits to."""
+
+from functools import lru_cache
+
+from bailiwick.ledger import records
+from bailiwick.ledger.tree import leaf_hash
+from bailiwick.nouns import Action, EffectReport, Hold, Refusal, Verification
+from bailiwick.ports import Append, Case, Entries, Op, World
+from bailiwick.values import JSON
+
+
+async def refused(world: World, case: Case, no: Refusal) -> Entries:
+    """A no before the commit point, with what was known by then."""
+    proposal, commitment = await world.vault.seal(case.action, "proposal", _proposal(case))
+    decision = case.decision
+    fields = records.refused(
+        **_asked(world, case, commitment),
+        decision=decision.effect if decision else None,
+        rules=_rules(case),
+        release=case.control.release,
+        epoch=case.control.epoch,
+        step=no.step,
+        reason=no.code,
+    )
+    return _entries("refused", case.action, fields, proposal)
+
+
+async def parked(world: World, case: Case) -> Entries:
+    """The action waits for people."""
+    approval = case.approval
+    assert approval is not None
+    proposal, commitment = await world.vault.seal(case.action, "proposal", _proposal(case))
+    fields = records.parked(
+        **_judged(world, case, commitment),
+        request=pseudonym(world, case.action.tenant, "request", approval.request_digest),
+        park_until_us=approval.expires_at_us,
+    )
+    return _entries("parked", case.action, fields, proposal)
+
+
+async def intended(world: World, case: Case) -> Entries:
+    """The commit point: what will now be done, by which right, holding what."""
+    action, situation = case.action, case.situation
+    assert situation is not None
+    assert action.deadline_at_us is not None
+    tenant = action.tenant
+    proposal, commitment = await world.vault.seal(action, "proposal", _proposal(case))
+    request = case.approval.request_digest if case.approval else ""
+    fields = records.intended(
+        **_judged(world, case, commitment),
+        attempt=action.attempt,
+        approvals=[
+            {
+                "rule": rule,
+                "voters": [pseudonym(world, tenant, "person", name) for name in names],
+                "request": pseudonym(world, tenant, "request", request),
+            }
+            for rule, names in case.evidence.items()
+        ],
+        holds=[_hold(hold) for hold in case.price.holds],
+        effect_key=_secret(world, tenant, "effect_key", situation.effect_key),
+        provider_key_hash=None,
+        deadline_at_us=action.deadline_at_us,
+    )
+    return _entries("intended", action, fields, proposal)
+
+
+async def concluded(
+    world: World, case: Case, report: EffectReport, verification: Verification | None
+) -> Entries:
+    """The outcome: of an intent, or whole for a read, which commits once."""
+    action = case.action
+    now_us = await world.store.now_us()
+    result: dict[str, JSON] = {
+        "result": report.result,
+        "evidence": report.evidence,
+        "sends": report.sends,
+    }
+    if verification is not None:
+        result |= {"after": verification.after, "verification": verification.reason}
+    sealed, commitment = await world.vault.seal(action, "result", result)
+    became: records.Became = {
+        "status": report.status,
+        "verdict": verification.verdict if verification else None,
+        "reason": report.code or None,
+        "result_commitment": commitment,
+        "settled": [_hold(hold) for hold in case.price.holds],
+        "latency_us": max(0, now_us - action.created_at_us),
+    }
+    if case.tool.effect == "read":
+        proposal, asked = await world.vault.seal(action, "proposal", _proposal(case))
+        judged = _judged(world, case, asked)
+        judged["at_us"] = now_us
+        fields = records.concluded_read(**judged, **became)
+        return _entries("concluded", action, fields, (*proposal, *sealed))
+    assert action.intent_hash is not None
+    fields = records.concluded(
+        tenant=action.tenant,
+        at_us=now_us,
+        action=action.id,
+        intent_hash=action.intent_hash,
+        **became,
+    )
+    return _entries("concluded", action, fields, sealed)
+
+
+def pseudonym(world: World, tenant: str, kind: str, text: str) -> str:
+    """The token that stands for a text in this tenant's records."""
+    return _pseudonym(world.keys.secret_key("pseudonym"), tenant, kind, text)
+
+
+_pseudonym = lru_cache(maxsize=8192)(records.pseudonym)
+
+
+def append(kind: str, action: str | None, fields: records.Fields) -> Append:
+    """A record as a write."""
+    body = records.encode(fields)
+    return Append(kind=kind, action=action, body=body, hash=leaf_hash(body).hex())
+
+
+def _entries(kind: str, action: Action, fields: records.Fields, ops: tuple[Op, ...]) -> Entries:
+    record = append(kind, action.id, fields)
+    return Entries(ops=(*ops, record), hash=record.hash)
+
+
+def _proposal(case: Case) -> dict[str, JSON]:
+    """What the vault keeps of the proposal: enough to wake it, to reconcile it, to replay it."""
+    asked, situation = case.proposal, case.situation
+    kept: dict[str, JSON] = {
+        "tool": asked.tool,
+        "asked": asked.arguments,
+        "arguments": asked.arguments,
+        "key": asked.key,
+        "reason": asked.reason,
+        "sources": asked.sources,
+        "uncertainty": asked.uncertainty,
+    }
+    if situation is not None:
+        kept |= {
+            "arguments": situation.arguments,
+            "facts": situation.facts,
+            "before": situation.before,
+            "destination": situation.destination,
+            "holds": [
+                [hold.cap.node, hold.cap.unit, hold.cap.period, hold.amount]
+                for hold in case.price.holds
+            ],
+        }
+    return kept
+
+
+def _asked(world: World, case: Case, commitment: str) -> records.Asked:
+    action, situation, tenant = case.action, case.situation, case.action.tenant
+    resource = situation.resource if situation else action.resource
+    return {
+        "tenant": tenant,
+        "at_us": case.now_us,
+        "action": action.id,
+        "agent": action.agent,
+        "subject": pseudonym(world, tenant, "subject", action.subject),
+        "run": action.run,
+        "tool": case.tool.name,
+        "tool_version": case.tool.digest,
+        "effect": case.tool.effect,
+        "args_commitment": commitment,
+        "resource_type": case.tool.resource_type,
+        "resource": _secret(world, tenant, "resource", resource.id if resource else None),
+        "destination": _secret(
+            world, tenant, "destination", situation.destination if situation else None
+        ),
+    }
+
+
+def _judged(world: World, case: Case, commitment: str) -> records.Judged:
+    decision, release = case.decision, case.control.release
+    assert decision is not None
+    assert decision.effect != "deny"
+    assert release is not None
+    tool = case.tool
+    return {
+        **_asked(world, case, commitment),
+        "decision": decision.effect,
+        "rules": _rules(case),
+        "release": release,
+        "epoch": case.control.epoch,
+        "credential": tool.credential if tool.effect == "write" else tool.read_credential,
+    }
+
+
+def _rules(case: Case) -> list[str]:
+    return [rule.id for rule in case.decision.rules] if case.decision else []
+
+
+def _hold(hold: Hold) -> records.HoldEntry:
+    return {"node": hold.cap.node, "unit": hold.cap.unit}
+
+
+def _secret(world: World, tenant: str, kind: str, text: str | None) -> str | None:
+    return None if text is None else pseudonym(world, tenant, kind, text)

@@ -1,0 +1,536 @@
+"""Ledger records: schema version 1, as canonical JSON (RFC 8785) of at most 65,535 bytes.
+
+A record says what was decided and what became of it, and holds no payload and no personal data
+in clear. Three forms keep it so:
+
+- a *commitment*, SHA-256(32 random bytes ‖ JCS), stands for arguments, results, amounts and free
+  text; it is opened by showing salt and payload, and says nothing once both are erased;
+- a *pseudonym*, an HMAC under a tenant's key, stands for people, resource ids, destinations,
+  effect keys and request digests, all of which could be guessed from a plain hash;
+- everything else is a name, a code, a hash or a number; a name has no spaces and no `@`.
+
+Amounts are never in a record: the arguments' commitment covers `{arguments, value, holds}` and
+the result's covers `{result, settled}`, so that a total can be neither read nor guessed here.
+
+Every member of a kind is present, null where there is nothing to say; `step` (1 to 12, the step
+of the spine that wrote the record) stands only where a step did. `at_us` is the store's clock in
+microseconds since the epoch, UTC.
+"""
+
+import hmac
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from hashlib import sha256
+from typing import Literal, NoReturn, TypedDict, Unpack
+
+from bailiwick.errors import LedgerError
+from bailiwick.nouns import Effect, Scope, Verdict
+from bailiwick.values import parse, plain
+
+VERSION = 1
+# A C2SP entry bundle prefixes each entry with its length in 16 bits.
+MAX_RECORD_BYTES = 2**16 - 1
+SALT_BYTES = 32
+
+Fields = dict[str, object]
+
+
+class ApprovalEntry(TypedDict):
+    """The evidence given for one rule: who voted, and on which request (all pseudonyms)."""
+
+    rule: str
+    voters: Sequence[str]
+    request: str
+
+
+class HoldEntry(TypedDict):
+    """A budget node that was drawn on and the unit. The amount is in the commitment only.
+
+    A node that names a person (a customer, say) is given as a pseudonym.
+    """
+
+    node: str
+    unit: str
+
+
+class Envelope(TypedDict):
+    """What every record has beside its version and kind."""
+
+    tenant: str
+    at_us: int
+
+
+class Asked(Envelope):
+    """Which action: by which agent, for whom, with which tool, on what.
+
+    `subject`, `resource` and `destination` are pseudonyms; `tool_version` is the tool's digest.
+    """
+
+    action: str
+    agent: str
+    subject: str
+    run: str
+    tool: str
+    tool_version: str
+    effect: Effect
+    args_commitment: str
+    resource_type: str
+    resource: str | None
+    destination: str | None
+
+
+class Judged(Asked):
+    """The same, and how it was decided: under which release and control epoch.
+
+    `rules` are the ids of those that took part; the release pins their texts.
+    """
+
+    decision: Literal["allow", "ask"]
+    rules: Sequence[str]
+    release: str
+    epoch: int
+    credential: str | None
+
+
+class Became(TypedDict):
+    """What became of an action. `reason` is a code, `latency_us` is microseconds."""
+
+    status: Literal["done", "failed", "unknown", "refused"]
+    verdict: Verdict | None
+    reason: str | None
+    result_commitment: str | None
+    settled: Sequence[HoldEntry]
+    latency_us: int
+
+
+class KnownAtRefusal(TypedDict, total=False):
+    """What may be known by the step that refused; what is left out becomes null."""
+
+    agent: str | None
+    subject: str | None
+    run: str | None
+    tool: str | None
+    tool_version: str | None
+    effect: Effect | None
+    args_commitment: str | None
+    resource_type: str | None
+    resource: str | None
+    destination: str | None
+    decision: Literal["allow", "deny", "ask"] | None
+    rules: Sequence[str]
+    release: str | None
+    epoch: int | None
+
+
+class RefusedMembers(KnownAtRefusal, Envelope):
+    """A no before the commit point; `reason` is the refusal's code."""
+
+    action: str
+    step: int
+    reason: str
+
+
+class ParkedMembers(Judged):
+    """An action that waits for people; `request` is the pseudonym of the request's digest."""
+
+    request: str
+    park_until_us: int
+
+
+class IntendedMembers(Judged):
+    """An action that will now be done. `effect_key` is a pseudonym, unique while it stands."""
+
+    attempt: int
+    approvals: Sequence[ApprovalEntry]
+    holds: Sequence[HoldEntry]
+    effect_key: str | None
+    provider_key_hash: str | None
+    deadline_at_us: int
+
+
+class ConcludedMembers(Envelope, Became):
+    """The outcome of an intent, named by the leaf hash of the intent's record, in hex."""
+
+    action: str
+    intent_hash: str
+
+
+class ConcludedReadMembers(Judged, Became):
+    """A read, which commits once: what was asked and what became of it."""
+
+
+class ResolvedMembers(Envelope):
+    """What people found out about an unknown or contradicted outcome."""
+
+    action: str
+    intent_hash: str
+    status: Literal["done", "failed"]
+    by: Sequence[str]
+    evidence_commitment: str | None
+    settled: Sequence[HoldEntry]
+
+
+class VoteMembers(Envelope):
+    """One person's vote for some rules over one request.
+
+    `signature_hash` is the SHA-256 of the signature over the signed statement, in hex.
+    """
+
+    action: str
+    voter: str
+    choice: Literal["approve", "deny"]
+    rules: Sequence[str]
+    request: str
+    signature_hash: str
+    reason_commitment: str | None
+
+
+class ControlMembers(Envelope):
+    """A change of control (kill, mode, cap, pin, revocation …) and the epoch that it began.
+
+    `target` is a name or a pseudonym; `by` is empty where no person did it (a breaker, say).
+    """
+
+    epoch: int
+    change: str
+    scope: Scope | None
+    target: str | None
+    by: Sequence[str]
+    reason_commitment: str | None
+
+
+class ReleaseMembers(Envelope):
+    """A release that was activated, the one it replaced, and the epoch that it began."""
+
+    epoch: int
+    digest: str
+    previous: str | None
+    by: Sequence[str]
+
+
+class PersonMembers(Envelope):
+    """A change of a human account: what changed, and the roles held after it."""
+
+    person: str
+    change: str
+    roles: Sequence[str]
+    by: Sequence[str]
+
+
+class RunMembers(Envelope):
+    """A change of a run as a whole: opened, closed, put under legal hold, erased …"""
+
+    run: str
+    agent: str | None
+    change: str
+    by: Sequence[str]
+
+
+class CheckpointKeyMembers(Envelope):
+    """A key of the log itself that begins or ceases to sign checkpoints, as a C2SP vkey."""
+
+    vkey: str
+    change: Literal["added", "retired"]
+    by: Sequence[str]
+
+
+def refused(**members: Unpack[RefusedMembers]) -> Fields:
+    """Say no before the commit point: at which step, and what was known by then.
+
+    `decision` is null where the policy was not asked; `allow` stands beside a refusal by
+    something else (a budget, or a mode that executes nothing).
+    """
+    return {**_record("refused"), **dict.fromkeys(_ASKED | _DECIDED), "rules": [], **members}
+
+
+def parked(**members: Unpack[ParkedMembers]) -> Fields:
+    """Record at step 7 that an action waits for people."""
+    return {**_record("parked", 7), **members}
+
+
+def intended(**members: Unpack[IntendedMembers]) -> Fields:
+    """Record the commit point, step 8: from here on the outcome must be found out."""
+    return {**_record("intended", 8), **members}
+
+
+def concluded(**members: Unpack[ConcludedMembers]) -> Fields:
+    """Record at step 11 the outcome of an intended action."""
+    return {**_record("concluded", 11), **members}
+
+
+def concluded_read(**members: Unpack[ConcludedReadMembers]) -> Fields:
+    """Record at step 11 a read, whole: it has no intent, so its `intent_hash` is null."""
+    return {**_record("concluded", 11), "intent_hash": None, **members}
+
+
+def resolved(**members: Unpack[ResolvedMembers]) -> Fields:
+    """Record what people found out about an unknown or contradicted outcome."""
+    return {**_record("resolved"), **members}
+
+
+def vote(**members: Unpack[VoteMembers]) -> Fields:
+    """Record one person's vote."""
+    return {**_record("vote"), **members}
+
+
+def control(**members: Unpack[ControlMembers]) -> Fields:
+    """Record a change of control."""
+    return {**_record("control"), **members}
+
+
+def release(**members: Unpack[ReleaseMembers]) -> Fields:
+    """Record the activation of a release."""
+    return {**_record("release"), **members}
+
+
+def person(**members: Unpack[PersonMembers]) -> Fields:
+    """Record a change of a human account."""
+    return {**_record("person"), **members}
+
+
+def run(**members: Unpack[RunMembers]) -> Fields:
+    """Record a change of a run as a whole."""
+    return {**_record("run"), **members}
+
+
+def checkpoint_key(**members: Unpack[CheckpointKeyMembers]) -> Fields:
+    """Record that a key of the log begins or ceases to sign checkpoints."""
+    return {**_record("checkpoint_key"), **members}
+
+
+def encode(fields: Mapping[str, object]) -> bytes:
+    """Give a record's canonical bytes, after checking every member against its kind's schema.
+
+    Raises `LedgerError`: `record_invalid` names the member, never its value; `record_too_large`.
+    """
+    _check(fields)
+    data = plain(fields)
+    if len(data) > MAX_RECORD_BYTES:
+        raise LedgerError(
+            f"the record has {len(data)} bytes, more than {MAX_RECORD_BYTES}",
+            code="record_too_large",
+            help="keep payloads in the vault and only their commitments in the record",
+        )
+    return data
+
+
+def decode(data: bytes) -> Fields:
+    """Read a record's members; only the exact bytes that `encode` gives are accepted.
+
+    Raises `LedgerError` (`record_not_canonical`, `record_invalid`), or `BadInput` for what is
+    not strict JSON.
+    """
+    fields: Fields = dict(parse(data, max_bytes=MAX_RECORD_BYTES))
+    if encode(fields) != data:
+        raise LedgerError(
+            "the record is not in canonical form",
+            code="record_not_canonical",
+            help="the record's bytes were changed, or written by something else",
+        )
+    return fields
+
+
+def commitment(salt: bytes, payload: bytes) -> str:
+    """Commit to a payload: SHA-256(salt ‖ payload) in hex.
+
+    `salt` is 32 random bytes, `payload` is canonical JSON. They are kept and erased together:
+    whoever has neither cannot test a guess of the payload against the commitment.
+    """
+    if len(salt) != SALT_BYTES:
+        raise LedgerError("a salt has 32 bytes", code="salt_length")
+    return sha256(salt + payload).hexdigest()
+
+
+def pseudonym(key: bytes, tenant: str, kind: str, text: str) -> str:
+    """Give the token that stands for `text` in a tenant's records: `p_` and 32 hex digits.
+
+    `kind` (`subject`, `resource`, `voter` …) separates the uses: equal texts of two kinds cannot
+    be linked. It is the first half of an HMAC-SHA256 under a key of at least 32 bytes.
+    """
+    if len(key) < 32:
+        raise LedgerError("a pseudonym key has at least 32 bytes", code="pseudonym_key_length")
+    parts = [part.encode() for part in (tenant, kind, text)]
+    framed = b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return "p_" + hmac.digest(key, framed, "sha256")[:16].hex()
+
+
+# --- the schema, as data -------------------------------------------------------------------------
+
+_Check = Callable[[object], bool]
+
+
+def _record(kind: str, step: int | None = None) -> Fields:
+    record: Fields = {"v": VERSION, "kind": kind}
+    return record if step is None else {**record, "step": step}
+
+
+def _matches(pattern: str) -> _Check:
+    match = re.compile(pattern).fullmatch
+    # Most names stand in record after record: what was matched once is remembered.
+    known = lru_cache(maxsize=2048)(lambda text: match(text) is not None)
+    return lambda value: isinstance(value, str) and known(value)
+
+
+def _one_of(*choices: str) -> _Check:
+    return lambda value: value in choices
+
+
+def _or_null(check: _Check) -> _Check:
+    return lambda value: value is None or check(value)
+
+
+def _list_of(check: _Check) -> _Check:
+    return lambda value: isinstance(value, (list, tuple)) and all(map(check, value))
+
+
+def _members(**checks: _Check) -> _Check:
+    def check(value: object) -> bool:
+        return (
+            isinstance(value, dict)
+            and value.keys() == checks.keys()
+            and all(checks[name](member) for name, member in value.items())
+        )
+
+    return check
+
+
+def _count(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**53
+
+
+def _step(value: object) -> bool:
+    return type(value) is int and 1 <= value <= 12
+
+
+_name = _matches(r"\w[\w.:/+*#-]{0,255}")
+_text = _matches(r"[^\x00-\x1f\x7f]{1,512}")
+_hash = _matches(r"[0-9a-f]{64}")
+_token = _matches(r"p_[0-9a-f]{32}")
+_tokens = _list_of(_token)
+_entries = _list_of(_members(node=_name, unit=_name))
+
+_Schema = dict[str, _Check]
+_ASKED: _Schema = {
+    "agent": _name,
+    "subject": _token,
+    "run": _name,
+    "tool": _name,
+    "tool_version": _name,
+    "effect": _one_of("read", "write"),
+    "args_commitment": _hash,
+    "resource_type": _name,
+    "resource": _or_null(_token),
+    "destination": _or_null(_token),
+}
+_DECIDED: _Schema = {
+    "decision": _one_of("allow", "ask"),
+    "rules": _list_of(_text),
+    "release": _name,
+    "epoch": _count,
+}
+_JUDGED: _Schema = {
+    "step": _step,
+    "action": _name,
+    **_ASKED,
+    **_DECIDED,
+    "credential": _or_null(_name),
+}
+_BECAME: _Schema = {
+    "step": _step,
+    "action": _name,
+    "intent_hash": _hash,
+    "status": _one_of("done", "failed", "unknown", "refused"),
+    "verdict": _or_null(_one_of("verified", "contradicted", "unverifiable")),
+    "reason": _or_null(_name),
+    "result_commitment": _or_null(_hash),
+    "settled": _entries,
+    "latency_us": _count,
+}
+_READ: _Schema = {
+    **_JUDGED,
+    **_BECAME,
+    "effect": _one_of("read"),
+    "intent_hash": lambda value: value is None,
+}
+_KINDS: dict[str, _Schema] = {
+    "refused": {
+        **{member: _or_null(check) for member, check in (_ASKED | _DECIDED).items()},
+        "step": _step,
+        "action": _name,
+        "reason": _name,
+        "decision": _or_null(_one_of("allow", "deny", "ask")),
+        "rules": _DECIDED["rules"],
+    },
+    "parked": {**_JUDGED, "request": _token, "park_until_us": _count},
+    "intended": {
+        **_JUDGED,
+        "attempt": _count,
+        "approvals": _list_of(_members(rule=_text, voters=_tokens, request=_token)),
+        "holds": _entries,
+        "effect_key": _or_null(_token),
+        "provider_key_hash": _or_null(_hash),
+        "deadline_at_us": _count,
+    },
+    "concluded": _BECAME,
+    "resolved": {
+        "action": _name,
+        "intent_hash": _hash,
+        "status": _one_of("done", "failed"),
+        "by": _tokens,
+        "evidence_commitment": _or_null(_hash),
+        "settled": _entries,
+    },
+    "vote": {
+        "action": _name,
+        "voter": _token,
+        "choice": _one_of("approve", "deny"),
+        "rules": _list_of(_text),
+        "request": _token,
+        "signature_hash": _hash,
+        "reason_commitment": _or_null(_hash),
+    },
+    "control": {
+        "epoch": _count,
+        "change": _name,
+        "scope": _or_null(_one_of("everything", "tenant", "agent", "tool", "upstream", "run")),
+        "target": _or_null(_name),
+        "by": _tokens,
+        "reason_commitment": _or_null(_hash),
+    },
+    "release": {"epoch": _count, "digest": _name, "previous": _or_null(_name), "by": _tokens},
+    "person": {"person": _token, "change": _name, "roles": _list_of(_name), "by": _tokens},
+    "run": {"run": _name, "agent": _or_null(_name), "change": _name, "by": _tokens},
+    "checkpoint_key": {"vkey": _text, "change": _one_of("added", "retired"), "by": _tokens},
+}
+_ENVELOPE: _Schema = {
+    "v": lambda value: type(value) is int and value == VERSION,
+    "kind": _name,
+    "tenant": _name,
+    "at_us": _count,
+}
+KINDS = tuple(_KINDS)
+
+
+def _check(fields: Mapping[str, object]) -> None:
+    kind = fields.get("kind")
+    schema = _KINDS.get(kind) if isinstance(kind, str) else None
+    if schema is None:
+        _invalid("kind")
+    if kind == "concluded" and fields.get("intent_hash") is None:
+        schema = _READ
+    if len(fields) != len(_ENVELOPE) + len(schema):
+        expected = _ENVELOPE.keys() | schema.keys()
+        _invalid(min(expected ^ fields.keys()))
+    for name, value in fields.items():
+        check = schema.get(name) or _ENVELOPE.get(name)
+        if check is None or not check(value):
+            _invalid(name)
+
+
+def _invalid(name: str) -> NoReturn:
+    raise LedgerError(
+        f"the record's member `{name}` is missing, unknown or not of the form its kind demands",
+        code="record_invalid",
+        help="personal data goes in as a pseudonym, payloads as a commitment",
+    )

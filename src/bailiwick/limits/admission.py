@@ -1,0 +1,127 @@
+"""Step 3: is this call admitted at all, whatever the rules say about it?"""
+
+from datetime import UTC, datetime, timedelta
+
+from bailiwick.limits.breakers import breaker_targets
+from bailiwick.nouns import Caller, Manifest, Refusal, Stop, Tool
+from bailiwick.ports import ControlState, World
+from bailiwick.values import shown
+
+_STEP = 3
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def admit(
+    world: World,
+    control: ControlState,
+    manifest: Manifest,
+    caller: Caller,
+    tool: Tool,
+    *,
+    started: tuple[int, int] | None,
+    now_us: int,
+) -> Refusal | None:
+    """Refuse a call under a stop, an open breaker or after the run's time; None admits it.
+
+    `started` is when the run's first action was committed and how long it has been parked since,
+    both in microseconds; None for a run that has not begun. Codes: stopped, breaker_open (with
+    `retry_after_s`), run_time_exceeded.
+    """
+    for stop in control.stops:
+        if covers(
+            stop,
+            tenant=caller.tenant,
+            agent=caller.agent,
+            tool=tool.name,
+            upstream=tool.upstream,
+            run=caller.capability.run,
+            actors=caller.actors,
+        ):
+            return _stopped(stop)
+    if refusal := await _open_breaker(world, caller.tenant, tool, now_us):
+        return refusal
+    return _out_of_time(manifest, started, now_us)
+
+
+def covers(
+    stop: Stop,
+    *,
+    tenant: str,
+    agent: str,
+    tool: str,
+    upstream: str | None,
+    run: str,
+    actors: tuple[str, ...] = (),
+) -> bool:
+    """Say whether a stop covers a call. A scope that is not known here covers everything.
+
+    A stopped agent is stopped as an actor too: what it has delegated stops with it.
+    """
+    match stop.scope:
+        case "tenant":
+            return stop.target == tenant
+        case "agent":
+            return stop.target == agent or stop.target in actors
+        case "tool":
+            return stop.target == tool
+        case "upstream":
+            return upstream is not None and stop.target == upstream
+        case "run":
+            return stop.target == run
+        case _:
+            return True
+
+
+def _stopped(stop: Stop) -> Refusal:
+    what = "everything" if stop.scope == "everything" else f"{stop.scope} `{shown(stop.target)}`"
+    since = _time(stop.since_us)
+    return Refusal(
+        step=_STEP,
+        code="stopped",
+        message=f"{what} was stopped by `{shown(stop.by)}` at {since}: `{shown(stop.reason)}`",
+        help="nothing more is done until a person lifts the stop",
+        details={
+            "scope": stop.scope,
+            "target": stop.target,
+            "by": stop.by,
+            "reason": stop.reason,
+            "since_us": stop.since_us,
+        },
+    )
+
+
+async def _open_breaker(world: World, tenant: str, tool: Tool, now_us: int) -> Refusal | None:
+    found = [await world.shelf.breaker(tenant, target) for target in breaker_targets(tool)]
+    last = max((each for each in found if each), key=lambda b: b.open_until_us, default=None)
+    if last is None or last.open_until_us <= now_us:
+        return None
+    return Refusal(
+        step=_STEP,
+        code="breaker_open",
+        message=f"`{shown(last.target)}` has failed {last.failures} times in a row",
+        help=f"try again after {_time(last.open_until_us)}",
+        retry_after_s=(last.open_until_us - now_us) / 1_000_000,
+        details={"target": last.target, "open_until_us": last.open_until_us},
+    )
+
+
+def _out_of_time(
+    manifest: Manifest, started: tuple[int, int] | None, now_us: int
+) -> Refusal | None:
+    seconds = manifest.max_runtime_seconds
+    if seconds is None or started is None:
+        return None
+    started_us, parked_us = started
+    if now_us - started_us - parked_us < seconds * 1_000_000:
+        return None
+    return Refusal(
+        step=_STEP,
+        code="run_time_exceeded",
+        message=f"the run has used up the {seconds} s that agent `{shown(manifest.name)}` may run",
+        help="start a new run, or raise `max_runtime_seconds` in the agent's manifest",
+        details={"max_runtime_seconds": seconds, "started_at_us": started_us},
+    )
+
+
+def _time(at_us: int) -> str:
+    return (_EPOCH + timedelta(microseconds=at_us)).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,32 @@
+"""What people do: every command as a function over the world, the person and its parameters.
+
+    perform         one command, by the socket or in place: the session, the role, the command
+    serve, call     the local socket between the commands and the process that owns the database
+    audit, export   verify the ledger and write it out; they need nobody's leave
+    examine         what a look at the installation shows
+    found           a new project: keys, database, agents, people, first release
+
+Tightening takes effect at once; loosening waits for a second person as soon as there are two.
+"""
+
+from bailiwick.operations.auditing import audit
+from bailiwick.operations.channel import call, serve, silent
+from bailiwick.operations.commands import COMMANDS, READS, perform
+from bailiwick.operations.examining import examine
+from bailiwick.operations.founding import Founded, Newcomer, found
+from bailiwick.operations.proofs import export
+
+__all__ = [
+    "COMMANDS",
+    "READS",
+    "Founded",
+    "Newcomer",
+    "audit",
+    "call",
+    "examine",
+    "export",
+    "found",
+    "perform",
+    "serve",
+    "silent",
+]

@@ -1,0 +1,370 @@
+"""Verifying the ledger against itself and against the database that it speaks of.
+
+The tree is recomputed from the records and compared with its stored nodes and its signed head. Then
+every action, vote, account and the control epoch are compared with what their records say, so that
+a changed row is found, and a record that was removed before it got its place in the tree.
+
+It may run beside a working owner: what seems wrong is looked at again before it is told.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
+
+import msgspec
+
+from bailiwick import ledger
+from bailiwick.errors import BadInput, LedgerError
+from bailiwick.ledger import note, records, tree
+from bailiwick.nouns import Action, Record, Vote
+from bailiwick.operations.approvals import STATES, signature_hash
+from bailiwick.ports import ControlState, World
+from bailiwick.values import JSON, shown
+
+NO_WITNESS = (
+    "no witness: whoever holds the log's key and the database could have rewritten the whole log"
+    " and signed it again, and this would not show; keep exports, or checkpoints, elsewhere"
+)
+
+_PAGE = 1000
+_EVERY = 2**31
+_LOOKS = 3
+_OUTCOMES = ("done", "failed", "unknown")
+
+
+class Said(msgspec.Struct, frozen=True, kw_only=True):
+    """A record as the audit reads it: where it stands, its leaf hash and its members."""
+
+    seq: int
+    index: int | None
+    hash: str
+    fields: Mapping[str, JSON]
+
+    @property
+    def name(self) -> str:
+        """How it is called in a finding."""
+        return (
+            f"record {self.index}" if self.index is not None else f"unsequenced record {self.seq}"
+        )
+
+    @property
+    def kind(self) -> str:
+        """Its kind."""
+        return str(self.fields["kind"])
+
+
+class Audit(msgspec.Struct, kw_only=True):
+    """What was found: each finding names the record, action, vote or account and the reason."""
+
+    size: int = 0
+    root: str = ""
+    signed: int = 0
+    said: list[Said] = []
+    actions: int = 0
+    findings: list[tuple[str, str]] = []
+
+    def find(self, what: str, reason: str) -> None:
+        """Keep a finding."""
+        self.findings.append((what, reason))
+
+
+async def audit(world: World) -> dict[str, JSON]:
+    """Verify everything. Nothing is written; a fault of the data is a finding."""
+    tenants = await world.due.tenants()
+    for _ in range(_LOOKS):
+        before = {tenant: await world.store.control(tenant) for tenant in tenants}
+        found = await _audited(world, before)
+        after = {tenant: await world.store.epoch(tenant) for tenant in tenants}
+        # A control change in between is no finding: look again.
+        if after == {tenant: state.epoch for tenant, state in before.items()}:
+            break
+    return {
+        "verified": not found.findings,
+        "size": found.size,
+        "root": found.root,
+        "signed": found.signed,
+        "unsequenced": sum(said.index is None for said in found.said),
+        "actions": found.actions,
+        "findings": [{"what": what, "reason": reason} for what, reason in found.findings],
+        "witness": NO_WITNESS,
+    }
+
+
+async def _audited(world: World, controls: Mapping[str, ControlState]) -> Audit:
+    found = Audit()
+    # Read first: what gets its leaf meanwhile is then seen twice, rather than not at all.
+    waiting = await world.ledger.unsequenced(_EVERY)
+    await _tree(world, found)
+    sequenced = {said.seq for said in found.said}
+    for record in waiting:
+        if record.seq not in sequenced:
+            _read(found, record)
+    by_action: dict[tuple[str, str], list[Said]] = {}
+    for said in found.said:
+        if isinstance(said.fields.get("action"), str):
+            key = (str(said.fields["tenant"]), str(said.fields["action"]))
+            by_action.setdefault(key, []).append(said)
+    await _actions(world, found, tuple(controls), by_action)
+    for tenant, state in controls.items():
+        await _votes(world, found, tenant, by_action)
+        _control(world, found, state)
+        await _people(world, found, tenant)
+    return found
+
+
+# --- the tree ------------------------------------------------------------------------------------
+
+
+async def _tree(world: World, found: Audit) -> None:
+    """Read all records in the tree's order; compare leaves, nodes, root and the signed head."""
+    found.size = await world.ledger.tree_size()
+    head = await _head(world, found)
+    frontier = tree.Frontier()
+    if head is not None and head.size == 0:
+        _compare_root(found, head, frontier)
+    first = 0
+    while first < found.size:
+        limit = min(_PAGE, found.size - first)
+        if head is not None and first < head.size:
+            limit = min(limit, head.size - first)
+        page = {r.leaf_index: r for r in await world.ledger.records(first, limit)}
+        leaves = []
+        for index in range(first, first + limit):
+            record = page.get(index)
+            if record is None or not record.body:
+                found.find(f"record {index}", "it was removed")
+            else:
+                _read(found, record)
+            leaves.append(tree.leaf_hash(record.body if record else b""))
+        frontier, inner = tree.append(frontier, leaves)
+        outer = [(0, first + i, leaf) for i, leaf in enumerate(leaves)]
+        await _compare_nodes(world, found, [*outer, *inner])
+        first += limit
+        if head is not None and first == head.size:
+            _compare_root(found, head, frontier)
+    found.root = tree.root(frontier).hex()
+
+
+async def _head(world: World, found: Audit) -> note.Checkpoint | None:
+    """The newest signed head, if its signature holds and the tree has not shrunk below it."""
+    kept = await world.ledger.checkpoint()
+    if kept is None:
+        if found.size:
+            found.find("checkpoint", f"there is none for a tree of {found.size} records")
+        return None
+    origin, public = world.keys.log_key()
+    key = note.NoteKey(origin, note.ED25519, public)
+    try:
+        head = note.verify_checkpoint(kept[1].encode(), [key])
+    except LedgerError as fault:
+        found.find(f"checkpoint {kept[0]}", fault.message)
+        return None
+    found.signed = head.size
+    if head.size != kept[0]:
+        found.find(f"checkpoint {kept[0]}", f"it was signed for a tree of {head.size}")
+    if head.size > found.size:
+        found.find(
+            "tree",
+            f"it has {found.size} records, fewer than the {head.size} that were signed:"
+            " records were removed, or an older backup was restored",
+        )
+    return head
+
+
+async def _compare_nodes(
+    world: World, found: Audit, computed: Sequence[tuple[int, int, bytes]]
+) -> None:
+    stored = await world.ledger.nodes([(level, index) for level, index, _ in computed])
+    for level, index, hash in computed:
+        kept = stored.get((level, index))
+        if kept == hash:
+            continue
+        what = f"record {index}" if level == 0 else f"node {index} of level {level}"
+        if kept is None:
+            found.find(what, "its hash is missing from the tree")
+        elif level == 0:
+            found.find(what, "its bytes do not give the hash that the tree has")
+        else:
+            found.find(what, "it is not the hash of the nodes below it")
+
+
+def _compare_root(found: Audit, head: note.Checkpoint, frontier: tree.Frontier) -> None:
+    if tree.root(frontier) != head.root:
+        reason = "the records do not give the root that was signed"
+        found.find(f"checkpoint {head.size}", reason)
+
+
+def _read(found: Audit, record: Record) -> None:
+    hash = tree.leaf_hash(record.body).hex()
+    try:
+        fields = cast("Mapping[str, JSON]", records.decode(record.body))
+    except (LedgerError, BadInput) as fault:
+        fields = {"kind": "damaged"}
+        said = Said(seq=record.seq, index=record.leaf_index, hash=hash, fields=fields)
+        found.find(said.name, fault.message)
+        return
+    found.said.append(Said(seq=record.seq, index=record.leaf_index, hash=hash, fields=fields))
+
+
+# --- the rows ------------------------------------------------------------------------------------
+
+
+async def _actions(
+    world: World,
+    found: Audit,
+    tenants: Sequence[str],
+    by_action: Mapping[tuple[str, str], Sequence[Said]],
+) -> None:
+    seen: set[tuple[str, str]] = set()
+    for tenant in tenants:
+        before = None
+        while page := await world.register.actions(tenant, (), _PAGE, before):
+            for action in page:
+                seen.add((tenant, action.id))
+                reasons = list(_wrong(world, action, by_action.get((tenant, action.id), ())))
+                if reasons:
+                    reasons = await _looked_again(world, action)
+                found.findings += [(f"action {action.id}", reason) for reason in reasons]
+            before = page[-1].id
+    found.actions = len(seen)
+    for key in by_action.keys() - seen:
+        for said in by_action[key]:
+            found.find(said.name, f"it speaks of action {shown(key[1])}, which is not there")
+
+
+async def _looked_again(world: World, action: Action) -> list[str]:
+    """What is wrong with an action that holds still: it may have moved since it was read."""
+    reasons: list[str] = []
+    row: Action | None = action
+    for _ in range(_LOOKS):
+        stored = await world.ledger.records(0, 0, of=(action.tenant, action.id))
+        now = await world.store.action(action.tenant, action.id)
+        if now is None:
+            return ["it was removed while it was looked at"]
+        heard = Audit()
+        for record in stored:
+            _read(heard, record)
+        reasons = list(_wrong(world, now, heard.said))
+        if not reasons or (row is not None and row.version == now.version):
+            break
+        row = now
+    return reasons
+
+
+def _wrong(world: World, action: Action, said: Sequence[Said]) -> Iterator[str]:
+    """Why an action's row and its records cannot both be right."""
+    told = [each for each in said if each.kind != "vote"]
+    last = max(told, key=lambda each: each.seq, default=None)
+    if last is None:
+        yield f"it is {action.state}, and no record says so"
+        return
+    yield from _state(action, last)
+    intents = {each.hash for each in told if each.kind == "intended"}
+    if action.intent_hash is not None and action.intent_hash not in intents:
+        yield "the record of its intent is missing, or is not the one it was committed with"
+    if action.intent_hash is None and intents:
+        yield "a record intends it, and the row knows of no intent"
+    for each in told:
+        intent = each.fields.get("intent_hash")
+        if intent is not None and intent not in intents:
+            yield f"{each.name} is the outcome of an intent that is not there"
+        yield from _identity(world, action, each)
+
+
+def _state(action: Action, last: Said) -> Iterator[str]:
+    """Whether the row's state is what the newest record says."""
+    kinds = {
+        "parked": ("parked",),
+        "intended": ("intended",),
+        "refused": ("refused",),
+        "denied": ("refused",),
+        **dict.fromkeys(_OUTCOMES, ("concluded", "resolved")),
+    }
+    fields = last.fields
+    if last.kind not in kinds[action.state]:
+        yield f"it is {action.state}, but its newest record, {last.name}, is {last.kind}"
+    elif action.state in _OUTCOMES and fields["status"] != action.state:
+        yield f"it is {action.state}, but {last.name} says {fields['status']}"
+    elif last.kind == "concluded" and fields["verdict"] != action.verdict:
+        yield f"its verdict is {action.verdict}, but {last.name} says {fields['verdict']}"
+    elif last.kind == "concluded" and fields["intent_hash"] != action.intent_hash:
+        yield f"{last.name} concludes another intent"
+
+
+def _identity(world: World, action: Action, said: Said) -> Iterator[str]:
+    """Whether row and record speak of the same agent, tool, run and subject."""
+    subject = ledger.pseudonym(world, action.tenant, "subject", action.subject)
+    own = {
+        "agent": action.agent,
+        "subject": subject,
+        "run": action.run,
+        "tool": action.tool,
+    }
+    for name, value in own.items():
+        if said.fields.get(name, value) not in (value, None):
+            yield f"its {name} is not the one that {said.name} names"
+
+
+async def _votes(
+    world: World, found: Audit, tenant: str, by_action: Mapping[tuple[str, str], Sequence[Said]]
+) -> None:
+    """Every stored vote has its record."""
+    for asked in await world.register.approvals(tenant, STATES):
+        for vote in asked.votes:
+            hashes = _hashes(by_action.get((tenant, asked.action), ()))
+            if _signed(vote) not in hashes:
+                fresh = Audit()
+                for record in await world.ledger.records(0, 0, of=(tenant, asked.action)):
+                    _read(fresh, record)
+                hashes = _hashes(fresh.said)
+            if _signed(vote) not in hashes:
+                what = f"vote of {shown(vote.person)} on action {asked.action}"
+                found.find(what, "no record says so")
+
+
+def _hashes(said: Sequence[Said]) -> set[JSON]:
+    return {each.fields["signature_hash"] for each in said if each.kind == "vote"}
+
+
+def _signed(vote: Vote) -> str:
+    try:
+        return signature_hash(vote)
+    except ValueError:
+        return ""
+
+
+def _control(world: World, found: Audit, state: ControlState) -> None:
+    """Each epoch was begun by one recorded change; the active release is the recorded one."""
+    mine = [said for said in found.said if said.fields.get("tenant") == state.tenant]
+    begun = [said for said in mine if said.kind in ("control", "release")]
+    counted = Counter(said.fields["epoch"] for said in begun)
+    what = f"control of tenant {shown(state.tenant)}"
+    for epoch in range(2, state.epoch + 1):
+        if counted[epoch] != 1:
+            times = f"{counted[epoch]} records" if counted[epoch] else "no record"
+            found.find(what, f"epoch {epoch} was begun by {times}")
+    for said in begun:
+        if cast("int", said.fields["epoch"]) > state.epoch:
+            found.find(said.name, f"it begins an epoch, but control stands at {state.epoch}")
+    last = max((s for s in mine if s.kind == "release"), key=lambda s: s.seq, default=None)
+    recorded = last.fields["digest"] if last else None
+    if recorded != state.release:
+        found.find(what, f"release {state.release} decides, but {recorded} is on record")
+
+
+async def _people(world: World, found: Audit, tenant: str) -> None:
+    """Every account has the roles that were last recorded for it."""
+    roles: dict[JSON, tuple[int, JSON]] = {}
+    for said in found.said:
+        if said.kind == "person" and said.fields["tenant"] == tenant:
+            roles[said.fields["person"]] = max(
+                (said.seq, said.fields["roles"]),
+                roles.get(said.fields["person"], (0, None)),
+                key=lambda each: each[0],
+            )
+    for person in await world.register.people(tenant):
+        pseudonym = ledger.pseudonym(world, tenant, "person", person.name)
+        recorded = roles.get(pseudonym, (0, None))[1]
+        if recorded != (list(person.roles) if person.enabled else []):
+            what = f"account {shown(person.name)}"
+            found.find(what, "its roles, or that it is enabled, are not what is on record")

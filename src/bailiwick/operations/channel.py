@@ -1,0 +1,138 @@
+"""The local socket: commands reach the process that owns the database.
+
+One JSON object a line each way, of a bounded length. The socket is 0600 in the data folder, so only
+the owner's user reaches it; who the person is, the session in each command says.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+from bailiwick import errors
+from bailiwick.errors import BadInput, BailiwickError, ControlError
+from bailiwick.values import JSON, canonical, parse
+
+# A command holds at most a release's files, an answer at most an action with its payloads.
+_MAX_LINE = 16 * 1024 * 1024
+
+Perform = Callable[[Mapping[str, JSON]], Awaitable[JSON]]
+
+_FAULTS: Mapping[str, type[BailiwickError]] = {
+    name: kind
+    for name, kind in vars(errors).items()
+    if isinstance(kind, type) and issubclass(kind, BailiwickError)
+}
+
+
+async def serve(path: Path, perform: Perform) -> asyncio.AbstractServer:
+    """Answer commands on a socket at `path` until the server is closed."""
+
+    async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                writer.write(canonical(await _answered(line, perform)) + b"\n")
+                await writer.drain()
+        except (ConnectionError, asyncio.LimitOverrunError, ValueError):
+            pass  # a caller that left, or spoke too long a line, gets no answer
+        finally:
+            writer.close()
+
+    _clear(path)
+    old = os.umask(0o177)
+    try:
+        return await asyncio.start_unix_server(converse, path=path, limit=_MAX_LINE)
+    finally:
+        os.umask(old)
+
+
+async def call(path: Path, command: Mapping[str, JSON], timeout_s: float) -> JSON:
+    """Send one command to the owner and give its answer.
+
+    Raises what the owner raised; `ControlError`: `owner_silent` when nobody answers in time,
+    `owner_failed` when the owner broke off.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_unix_connection(path, limit=_MAX_LINE)
+            try:
+                writer.write(canonical(command) + b"\n")
+                await writer.drain()
+                line = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError) as error:
+        raise silent() from error
+    except ValueError:
+        line = b""
+    if not line:
+        raise ControlError(
+            "the process that owns the database broke off",
+            code="owner_failed",
+            help="look at what that process wrote, and whether the command took effect",
+        )
+    answer = json.loads(line)
+    fault = answer.get("fault")
+    if fault is not None:
+        kind = _FAULTS.get(fault["kind"], ControlError)
+        raise kind(fault["message"], code=fault["code"], help=fault["help"], **fault["details"])
+    result: JSON = answer.get("result")
+    return result
+
+
+def _clear(path: Path) -> None:
+    """Remove the socket of an owner that is gone; this process holds the owner's lock."""
+    path.unlink(missing_ok=True)
+
+
+def silent() -> ControlError:
+    """The fault of an owner that does not answer."""
+    return ControlError(
+        "the process that owns the database does not answer",
+        code="owner_silent",
+        help="look whether that process is alive; `bailiwick kill` works without it",
+    )
+
+
+async def _answered(line: bytes, perform: Perform) -> dict[str, JSON]:
+    try:
+        return {"result": await perform(parse(line, max_bytes=_MAX_LINE))}
+    except BailiwickError as fault:
+        return {"fault": described(fault)}
+
+
+def described(fault: BailiwickError) -> dict[str, JSON]:
+    """A fault as data, with those of its details that are JSON."""
+    details: dict[str, JSON] = {}
+    for name, value in fault.details.items():
+        try:
+            details[name] = json.loads(canonical(value))
+        except BadInput:
+            continue
+    return {
+        "kind": type(fault).__name__,
+        "code": fault.code,
+        "message": fault.message,
+        "help": fault.help,
+        "details": details,
+    }
+
+
+def text_of(parameters: Mapping[str, JSON], name: str, default: str | None = None) -> str:
+    """A parameter that must be text. Raises `BadInput`."""
+    value = parameters.get(name, default)
+    if not isinstance(value, str):
+        raise BadInput(f"`{name}` is missing or not text", code="parameter_invalid")
+    return value
+
+
+def texts_of(parameters: Mapping[str, JSON], name: str) -> tuple[str, ...]:
+    """A parameter that must be a list of texts; none if it is absent. Raises `BadInput`."""
+    value = parameters.get(name, [])
+    if not isinstance(value, (list, tuple)):
+        raise BadInput(f"`{name}` is not a list", code="parameter_invalid")
+    texts = tuple(each for each in value if isinstance(each, str))
+    if len(texts) < len(value):
+        raise BadInput(f"`{name}` holds something that is not text", code="parameter_invalid")
+    return texts

@@ -1,0 +1,113 @@
+"""The table of commands, and the one way in: session, role, then the command."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from bailiwick import identity
+from bailiwick.errors import BadInput, ControlError, IdentityError
+from bailiwick.nouns import Person
+from bailiwick.operations import (
+    accounts,
+    agents,
+    approvals,
+    changes,
+    doubts,
+    proofs,
+    releases,
+    stops,
+    stories,
+)
+from bailiwick.operations.channel import text_of
+from bailiwick.ports import World
+from bailiwick.values import JSON, shown
+
+Command = Callable[[World, Person, Mapping[str, JSON]], Awaitable[JSON]]
+
+COMMANDS: Mapping[str, Command] = {
+    "actions list": stories.actions_list,
+    "actions show": stories.actions_show,
+    "agents disable": agents.agents_disable,
+    "agents enable": agents.agents_enable,
+    "agents list": agents.agents_list,
+    "agents register": agents.agents_register,
+    "approvals approve": approvals.approvals_approve,
+    "approvals deny": approvals.approvals_deny,
+    "approvals list": approvals.approvals_list,
+    "approvals show": approvals.approvals_show,
+    "budget": releases.budget,
+    "changes list": changes.changes_list,
+    "in-doubt list": doubts.in_doubt_list,
+    "in-doubt resolve": doubts.in_doubt_resolve,
+    "kill": stops.kill,
+    "ledger prove": proofs.ledger_prove,
+    "people add": accounts.people_add,
+    "people disable": accounts.people_disable,
+    "people list": accounts.people_list,
+    "people password": accounts.people_password,
+    "policy show": releases.policy_show,
+    "release activate": releases.release_activate,
+    "release diff": releases.release_diff,
+    "release list": releases.release_list,
+    "release propose": releases.release_propose,
+    "resume": stops.resume,
+    "revoke": stops.revoke,
+    "stops list": stops.stops_list,
+    "who-can": releases.who_can,
+    "whoami": accounts.whoami,
+}
+
+# What writes nothing but, perhaps, the place of records in the log.
+READS = frozenset(
+    {
+        "actions list",
+        "actions show",
+        "agents list",
+        "approvals list",
+        "approvals show",
+        "budget",
+        "changes list",
+        "in-doubt list",
+        "ledger prove",
+        "people list",
+        "policy show",
+        "release diff",
+        "release list",
+        "stops list",
+        "who-can",
+        "whoami",
+    }
+)
+
+
+async def perform(world: World, command: Mapping[str, JSON]) -> JSON:
+    """Carry out one command: `session` is the signed statement, `command` a name of the table.
+
+    Raises `IdentityError` when nobody is logged in or the role does not allow it, `ControlError`
+    for a command there is not, and what the command raises.
+    """
+    name, given = text_of(command, "command"), command.get("parameters", {})
+    if not isinstance(given, Mapping):
+        raise BadInput("`parameters` is not an object", code="parameter_invalid")
+    if name == "login":
+        return await accounts.login(world, given)
+    function = COMMANDS.get(name)
+    if function is None:
+        raise ControlError(
+            f"there is no command `{shown(name)}`",
+            code="command_unknown",
+            help="see `bailiwick --help`",
+        )
+    person = await _logged_in(world, text_of(command, "session"))
+    if not identity.allowed(person.roles, name):
+        raise IdentityError(
+            f"`{shown(person.name)}` may not `{name}` as {', '.join(person.roles)}",
+            code="not_allowed",
+            help="ask somebody whose role allows it; see `bailiwick people list`",
+        )
+    return await function(world, person, given)
+
+
+async def _logged_in(world: World, statement: str) -> Person:
+    tenant = world.settings.tenant
+    people = {each.name: each for each in await world.register.people(tenant)}
+    control = await world.store.control(tenant)
+    return identity.check_session(world.keys, control, people, statement, world.now_us())

@@ -1,0 +1,261 @@
+"""A look at the installation: what is in order, what is not, and what to do about it."""
+
+import os
+import stat
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Literal, cast
+
+from msgspec import Struct
+
+from bailiwick import identity, store
+from bailiwick.config import CredentialSource, Settings
+from bailiwick.errors import BailiwickError, StoreFenced
+from bailiwick.execution import CredentialBroker
+from bailiwick.ledger import note, records
+from bailiwick.operations.channel import call
+from bailiwick.operations.doubts import doubt_of, doubtful
+from bailiwick.ports import World
+from bailiwick.store.database import own
+from bailiwick.wiring import keys_folder, open_world
+
+_LATE_US = 2_000_000
+_SKEW_US = 5_000_000
+_ANSWER_S = 1.0
+# The file format's "read version", https://www.sqlite.org/fileformat.html: 2 says write-ahead log.
+_READ_VERSION_AT, _WAL = 19, 2
+
+
+class Check(Struct, frozen=True, kw_only=True):
+    """One line: what was looked at, how it stands, and what to do if it is not in order."""
+
+    name: str
+    level: Literal["ok", "warn", "fail"]
+    said: str
+    help: str = ""
+
+
+async def examine(settings: Settings) -> list[Check]:
+    """Look at everything that can be looked at; what cannot be opened is a line, not a fault."""
+    checks = [*_keys(settings), *_agent_keys(settings), *_disk(settings)]
+    checks += _credentials(settings)
+    file = settings.path(settings.store)
+    checks += _file(file)
+    if not file.exists():
+        return checks
+    checks.append(await _owner(file))
+    try:
+        world = open_world(settings, alone=False)
+    except BailiwickError as fault:
+        return [*checks, _failed("store", fault)]
+    try:
+        for part in (_clock, _release, _log, _doubts, _people):
+            try:
+                checks += [check async for check in part(world)]
+            except BailiwickError as fault:
+                checks.append(_failed(part.__name__.removeprefix("_"), fault))
+    finally:
+        await world.close()
+    return checks
+
+
+# --- the files -----------------------------------------------------------------------------------
+
+
+def _keys(settings: Settings) -> Iterator[Check]:
+    folder = keys_folder(settings)
+    try:
+        identity.load_keyring(folder, settings.log_origin)
+        yield Check(name="keys", level="ok", said=f"all there and private in {folder}")
+    except BailiwickError as fault:
+        yield _failed("keys", fault)
+    data = settings.path(settings.store).parent.resolve()
+    if folder.resolve().is_relative_to(data):
+        yield Check(
+            name="keys",
+            level="warn",
+            said="the keys lie in the data folder, so its backups hold both",
+            help="move them elsewhere and set `keys` in bailiwick.yaml",
+        )
+
+
+def _agent_keys(settings: Settings) -> Iterator[Check]:
+    found = sorted((keys_folder(settings) / "agents").glob("*.json"))
+    for path in found:
+        try:
+            identity.read_agent_key(path)
+        except BailiwickError as fault:
+            yield _failed("agent key", fault)
+    yield Check(name="agent keys", level="ok", said=f"{len(found)} found")
+
+
+def _disk(settings: Settings) -> Iterator[Check]:
+    folder = settings.path(settings.store).parent
+    if not folder.is_dir():
+        return
+    room = os.statvfs(folder)
+    free_mb = room.f_bavail * room.f_frsize // (1024 * 1024)
+    said = f"{free_mb} MB are free; new effects stop at {settings.free_space_watermark_mb} MB"
+    if free_mb < settings.free_space_watermark_mb:
+        yield Check(name="disk", level="fail", said=said, help="free some space")
+    elif free_mb < 4 * settings.free_space_watermark_mb:
+        yield Check(name="disk", level="warn", said=said, help="free some space soon")
+    else:
+        yield Check(name="disk", level="ok", said=said)
+
+
+def _credentials(settings: Settings) -> Iterator[Check]:
+    """Whether each can be resolved in this process; the value is looked at by nobody."""
+    broker = CredentialBroker(settings)
+    for name, source in sorted(settings.credentials.items()):
+        try:
+            broker.secret(name, *_stated_use(source))
+            yield Check(name="credential", level="ok", said=f"{name} can be resolved")
+        except BailiwickError as fault:
+            yield _failed("credential", fault)
+
+
+def _stated_use(source: CredentialSource) -> tuple[str, str, bool]:
+    """A tool, a host and a use that the source's own entry allows."""
+    tool = next(iter(source.tools), "").replace(".*", ".any")
+    host = next(iter(source.hosts), "").replace("*.", "any.")
+    return tool, host, source.access == "write"
+
+
+def _file(file: Path) -> Iterator[Check]:
+    if not file.exists():
+        help = "run `bailiwick init`, or restore its backup"
+        yield Check(name="store", level="fail", said=f"there is no database at {file}", help=help)
+        return
+    try:
+        version = store.schema_version(file)
+    except BailiwickError as fault:
+        yield _failed("store", fault)
+        return
+    if version == store.SCHEMA_VERSION:
+        yield Check(name="schema", level="ok", said=f"version {version}")
+    else:
+        said = f"version {version}, this program wants {store.SCHEMA_VERSION}"
+        help = "the next start migrates an older one; a newer one needs the newer program"
+        yield Check(name="schema", level="fail", said=said, help=help)
+    with file.open("rb") as opened:
+        header = opened.read(_READ_VERSION_AT + 1)
+    if header[_READ_VERSION_AT:] == bytes([_WAL]):
+        said = "write-ahead log, synced in full at every commit"
+        yield Check(name="durability", level="ok", said=said)
+    else:
+        said = "the database does not use its write-ahead log"
+        help = "close whatever else opened it; the next start sets it"
+        yield Check(name="durability", level="fail", said=said, help=help)
+    if stat.S_IMODE(file.stat().st_mode) & 0o022 or file.parent.stat().st_mode & stat.S_IWOTH:
+        help = f"chmod go-w {file} {file.parent}"
+        said = "others may write the database"
+        yield Check(name="store", level="fail", said=said, help=help)
+
+
+async def _owner(file: Path) -> Check:
+    try:
+        os.close(own(file))
+        return Check(name="owner", level="ok", said="no process owns the database now")
+    except StoreFenced:
+        pass
+    try:
+        await call(file.with_suffix(".sock"), {"command": "whoami"}, _ANSWER_S)
+    except BailiwickError as fault:
+        if fault.code in ("owner_silent", "owner_failed"):
+            return _failed("owner", fault)
+    return Check(name="owner", level="ok", said="a process owns the database, and answers")
+
+
+# --- the database --------------------------------------------------------------------------------
+
+
+async def _clock(world: World) -> AsyncIterator[Check]:
+    size = await world.ledger.tree_size()
+    last = await world.ledger.records(size - 1, 1) if size else []
+    if not last:
+        yield Check(name="clock", level="ok", said="no record to compare it with")
+        return
+    ahead_us = cast("int", records.decode(last[0].body)["at_us"]) - world.now_us()
+    if ahead_us > _SKEW_US:
+        yield Check(
+            name="clock",
+            level="fail",
+            said=f"it is {ahead_us // 1_000_000} s behind the newest record",
+            help="set the clock; expiry, budgets and leases go by it",
+        )
+    else:
+        yield Check(name="clock", level="ok", said="not behind the newest record")
+
+
+async def _release(world: World) -> AsyncIterator[Check]:
+    tenant = world.settings.tenant
+    state = await world.store.control(tenant)
+    bundle = await world.bundle(tenant, state.release)
+    yield Check(name="release", level="ok", said=f"{bundle.release.digest[:12]} compiles")
+    for agent in sorted(set(bundle.manifests) - set(state.standings)):
+        yield Check(
+            name="agents",
+            level="warn",
+            said=f"{agent} has a manifest and no key",
+            help=f"run `bailiwick agents register {agent}`",
+        )
+    for stop in state.stops:
+        said = f"{stop.scope} {stop.target} is stopped".replace("  ", " ")
+        yield Check(name="stops", level="warn", said=said, help="`bailiwick resume` lifts it")
+
+
+async def _log(world: World) -> AsyncIterator[Check]:
+    size, kept = await world.ledger.tree_size(), await world.ledger.checkpoint()
+    signed = kept[0] if kept else 0
+    if kept is not None:
+        origin, public = world.keys.log_key()
+        note.verify_checkpoint(kept[1].encode(), [note.NoteKey(origin, note.ED25519, public)])
+    if signed > size:
+        yield Check(
+            name="log",
+            level="fail",
+            said=f"the tree has {size} records, but {signed} were signed",
+            help="a backup was restored or records were removed: stop, and run `ledger verify`",
+        )
+    else:
+        yield Check(name="log", level="ok", said=f"{size} records, signed up to {signed}")
+    waiting = await world.ledger.unsequenced(1)
+    late_us = 0
+    if waiting:
+        late_us = world.now_us() - cast("int", records.decode(waiting[0].body)["at_us"])
+    if late_us > _LATE_US:
+        yield Check(
+            name="sequencer",
+            level="warn",
+            said=f"a record has waited {late_us // 1_000_000} s for its place in the log",
+            help="start the owner of the database, or run any command that changes something",
+        )
+
+
+async def _doubts(world: World) -> AsyncIterator[Check]:
+    now_us = await world.store.now_us()
+    found = sum(bool(doubt_of(action, now_us)) for action in await doubtful(world))
+    if found:
+        help = "list them with `bailiwick in-doubt list`"
+        yield Check(name="in doubt", level="warn", said=f"{found} outcomes", help=help)
+    else:
+        yield Check(name="in doubt", level="ok", said="nothing")
+
+
+async def _people(world: World) -> AsyncIterator[Check]:
+    people = await world.register.people(world.settings.tenant)
+    admins = sum(person.enabled and "admin" in person.roles for person in people)
+    if admins == 0:
+        said = "no administrator is enabled"
+        yield Check(name="people", level="fail", said=said, help="restore a backup of the database")
+    elif admins == 1:
+        said = "one administrator: loosening waits for nobody"
+        help = "add a second one with `bailiwick people add`"
+        yield Check(name="people", level="warn", said=said, help=help)
+    else:
+        yield Check(name="people", level="ok", said=f"{admins} administrators")
+
+
+def _failed(name: str, fault: BailiwickError) -> Check:
+    return Check(name=name, level="fail", said=f"{fault.message} [{fault.code}]", help=fault.help)

@@ -1,0 +1,115 @@
+"""Founding a project: keys, database, agents' accounts, people, and the first release.
+
+It is what `init` does once, before there is anybody who could be asked. All accounts and the
+release are one transaction, with their records.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from bailiwick import identity, ledger
+from bailiwick.config import load_settings
+from bailiwick.errors import ControlError
+from bailiwick.ledger import records
+from bailiwick.nouns import Person, Role
+from bailiwick.ports import (
+    Activate,
+    Append,
+    Blocked,
+    Commit,
+    Op,
+    PutPerson,
+    PutRelease,
+    PutStanding,
+    RaiseEpoch,
+    World,
+)
+from bailiwick.wiring import agent_key_file, compile_bundle, keys_folder, open_world, read_release
+
+FIRST_ROLES: tuple[Role, ...] = ("admin", "approver", "auditor", "operator", "viewer")
+
+
+class Newcomer(NamedTuple):
+    """A person to make an account for; a password is generated where none is given."""
+
+    name: str
+    roles: tuple[Role, ...] = FIRST_ROLES
+    queues: tuple[str, ...] = ()
+    password: str | None = None
+
+
+class Founded(NamedTuple):
+    """What was founded: the release's digest, and each person's password, shown once."""
+
+    release: str
+    passwords: dict[str, str]
+
+
+async def found(project: Path, people: Sequence[Newcomer]) -> Founded:
+    """Found the project whose files lie in a folder.
+
+    Raises `ControlError` (`project_founded`) when it has keys or a database already, and
+    `CatalogError`, `PolicyError` or `ConfigError` for its files, before anything is made.
+    """
+    settings = load_settings(project)
+    for path in (keys_folder(settings), settings.path(settings.store)):
+        if path.exists():
+            raise ControlError(
+                f"`{path}` exists already",
+                code="project_founded",
+                help="use another folder, or remove it if nothing in it is needed",
+            )
+    compile_bundle(read_release(project, created_at_us=0, created_by="init"))
+    identity.create_keyring(keys_folder(settings), os.urandom)
+    world = open_world(settings)
+    try:
+        founded = await _found(world, project, people)
+        await ledger.sequence(world.ledger, world.keys)
+    finally:
+        await world.close()
+    return founded
+
+
+async def _found(world: World, project: Path, people: Sequence[Newcomer]) -> Founded:
+    settings, tenant = world.settings, world.settings.tenant
+    now_us = await world.store.now_us()
+    first = people[0].name if people else "init"
+    release = read_release(project, created_at_us=now_us, created_by=first, note="first release")
+    by = [ledger.pseudonym(world, tenant, "person", first)]
+    ops: list[Op] = [RaiseEpoch(), PutRelease(release=release), Activate(digest=release.digest)]
+    for name in compile_bundle(release).manifests:
+        jwk = identity.create_agent_key(agent_key_file(settings, name), world.random)
+        ops.append(PutStanding(standing=identity.register_agent(name, jwk)))
+    passwords: dict[str, str] = {}
+    for each in people:
+        person, secret, passwords[each.name] = identity.create_person(
+            tenant,
+            each.name,
+            roles=each.roles,
+            queues=each.queues,
+            password=each.password,
+            random=world.random,
+        )
+        ops += (PutPerson(person=person, secret=secret), _added(world, person, now_us, by))
+    fields = records.release(
+        tenant=tenant, at_us=now_us, epoch=2, digest=release.digest, previous=None, by=by
+    )
+    ops.append(ledger.append("release", None, fields))
+    done = await world.store.commit(Commit(tenant=tenant, ops=tuple(ops)))
+    if isinstance(done, Blocked):
+        raise ControlError(f"the project cannot be founded: {done.code}", code=done.code)
+    return Founded(release.digest, passwords)
+
+
+def _added(world: World, person: Person, now_us: int, by: list[str]) -> Append:
+    fields = records.person(
+        tenant=person.tenant,
+        at_us=now_us,
+        person=ledger.pseudonym(world, person.tenant, "person", person.name),
+        change="added",
+        roles=list(person.roles),
+        by=by,
+    )
+    return ledger.append("person", None, fields)

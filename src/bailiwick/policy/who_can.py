@@ -1,0 +1,348 @@
+"""Who can do this? Yes, with a request that was evaluated; no, proved; or cannot tell.
+
+Every case that the rules can tell apart is decided by the rule book itself, so a *yes* is a
+decision, with its rules and its approvals, and a *no* is the absence of one among cases that stand
+for all requests. Where rules look in a way the cases do not capture, they are taken for the most
+generous that they could be; if that still refuses everything the answer is *no*, else it is
+*cannot tell*. What the world can hold is not known here: a fact that is read from it may have any
+value of its type.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import islice, product
+from math import prod
+from typing import Literal
+
+from msgspec import Struct, structs
+
+from bailiwick.errors import PolicyError
+from bailiwick.nouns import Caller, Cap, Capability, Decision, Resource, Situation
+from bailiwick.policy.conditions import always
+from bailiwick.policy.domains import (
+    ABSENT,
+    HOUR,
+    NOW,
+    OVER,
+    RESOURCE,
+    WEEKDAY,
+    Looks,
+    TooMany,
+    Variable,
+    alias_of,
+    excluded,
+    looks_of,
+    variable_of,
+)
+from bailiwick.policy.rulebook import RuleBook
+from bailiwick.policy.rules import Path, Rule
+from bailiwick.policy.schema import BOOL, GROUPS, LONG, STRING, STRINGS, Field, Fields, Shape
+from bailiwick.ports import Question
+from bailiwick.values import JSON
+
+_CASES = 10_000
+_HOUR_US = 3_600_000_000
+_MONDAY_US = 4 * 24 * _HOUR_US  # 1970-01-05, the first Monday
+
+_SOMETHING: Mapping[str, JSON] = {BOOL: False, LONG: 0, STRING: "something", STRINGS: []}
+
+Values = Mapping[Path, object]
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """Whether one agent can, by which tool. A yes has its route; a no or cannot tell its reason.
+
+    `tier` is `auto`, or the queues that are asked, as `finance:2`. `question` is the request that
+    was evaluated, and `rules` those that decided it.
+    """
+
+    agent: str
+    can: Literal["yes", "no", "cannot tell"]
+    tool: str = ""
+    tier: tuple[str, ...] = ()
+    rules: tuple[str, ...] = ()
+    question: Question | None = None
+    reason: str = ""
+
+
+def who_can(
+    book: RuleBook,
+    action: str,
+    on: Mapping[str, JSON] | Resource | None = None,
+    *,
+    automatic: bool = False,
+) -> tuple[Answer, ...]:
+    """Answer for every agent whether it can use a tool, or any tool of a group.
+
+    `on` narrows to requests with these facts or arguments, or to one resource. With `automatic`,
+    what needs people's approval does not count. Raises `PolicyError` for no tool and no group.
+    """
+    if action in GROUPS:
+        tools = [name for name, shape in book.shapes.items() if action in shape.groups]
+    elif action in book.shapes:
+        tools = [action]
+    else:
+        raise PolicyError(
+            f"`{action}` is no tool and no group of actions",
+            code="action_unknown",
+            help=f"name a tool of the catalogue or one of {', '.join(GROUPS)}",
+        )
+    rank = {"yes": 0, "cannot tell": 1, "no": 2}
+    answers = []
+    for agent in sorted(book.manifests):
+        found = [_can(book, agent, tool, on, automatic) for tool in sorted(tools)]
+        nobody = Answer(agent=agent, can="no", reason="no tool is in the group")
+        answers.append(min(found, key=lambda a: (rank[a.can], a.tier != ("auto",)), default=nobody))
+    return tuple(answers)
+
+
+def _can(
+    book: RuleBook,
+    agent: str,
+    tool: str,
+    on: Mapping[str, JSON] | Resource | None,
+    automatic: bool,
+) -> Answer:
+    shape, matching = book.shapes[tool], book.matching(agent, tool)
+    rules = [rule for rule, _ in matching]
+    if not any(rule.effect == "permit" for rule in rules):
+        return Answer(agent=agent, can="no", tool=tool, reason="no rule permits it")
+    for rule, condition in matching:
+        if rule.effect == "forbid" and condition is always:
+            return Answer(agent=agent, can="no", tool=tool, reason=f"`{rule.id}` always forbids it")
+    fixed, unknown, impossible = _fixed(on, shape)
+    if impossible:
+        return Answer(agent=agent, can="no", tool=tool, reason=impossible)
+    looks = looks_of(rules, shape)
+    try:
+        variables = _variables(looks, fixed, shape)
+    except TooMany:
+        return Answer(
+            agent=agent,
+            can="cannot tell",
+            tool=tool,
+            reason="a set is compared with too many texts",
+        )
+    best, unsure = _search(book, agent, shape, fixed, variables, automatic)
+    if best is not None and not unknown:
+        return best
+    if prod(len(variable.values) for variable in variables) > _CASES:
+        reason = f"there are more than {_CASES} cases"
+        return Answer(agent=agent, can="cannot tell", tool=tool, reason=reason)
+    if best is None and looks.opaque:
+        generous = _generous(book, agent, rules, looks)
+        best, unsure = _search(generous, agent, shape, fixed, variables, automatic)
+        if best is not None or unsure:
+            names = "; ".join(f"`{id}`: {why}" for id, why in sorted(looks.opaque.items()))
+            return Answer(agent=agent, can="cannot tell", tool=tool, reason=names)
+    if best is None and not unsure:
+        reason = "every case is refused"
+        return Answer(agent=agent, can="no", tool=tool, reason=reason)
+    reason = unknown or unsure
+    return Answer(agent=agent, can="cannot tell", tool=tool, reason=reason)
+
+
+def _fixed(
+    on: Mapping[str, JSON] | Resource | None, shape: Shape
+) -> tuple[dict[Path, object], str, str]:
+    """Read `on` for one tool: the variables it fixes, what the tool does not have, why it is no."""
+    fixed: dict[Path, object] = {}
+    if isinstance(on, Resource):
+        if on.type != shape.tool.resource_type:
+            return {}, "", f"the tool touches {shape.tool.resource_type}, not {on.type}"
+        return {RESOURCE: on.id}, "", ""
+    for name, value in (on or {}).items():
+        group = "facts" if name in shape.facts else "input"
+        field = shape.lookup((group, name))
+        if field is None or not isinstance(field.type, str):
+            return {}, f"the tool has no typed fact or argument `{name}`", ""
+        path = alias_of((group, name), shape)
+        given = tuple(value) if isinstance(value, list | tuple) else value
+        if not _has_type(given, field.type):
+            raise PolicyError(
+                f"`{name}` is a {field.type} for `{shape.tool.name}`",
+                code="value_mistyped",
+                help="give a value of that type",
+            )
+        if excluded(given, path, shape):
+            return {}, "", f"the tool takes no such `{name}`"
+        fixed[path] = given
+    return fixed, "", ""
+
+
+def _has_type(value: object, kind: str) -> bool:
+    if kind == BOOL:
+        return isinstance(value, bool)
+    if kind == LONG:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind == STRING:
+        return isinstance(value, str)
+    return isinstance(value, tuple) and all(isinstance(member, str) for member in value)
+
+
+def _variables(looks: Looks, fixed: Values, shape: Shape) -> list[Variable]:
+    merged: dict[Path, set[object]] = {}
+    for path, constants in looks.constants.items():
+        merged.setdefault(alias_of(path, shape), set()).update(constants)
+    return [
+        variable_of(path, constants, shape)
+        for path, constants in sorted(merged.items())
+        if path not in fixed
+    ]
+
+
+def _search(
+    book: RuleBook,
+    agent: str,
+    shape: Shape,
+    fixed: Values,
+    variables: Sequence[Variable],
+    automatic: bool,
+) -> tuple[Answer | None, str]:
+    """Decide every case: the best yes among those that can surely occur, and why one is unsure."""
+    best: Answer | None = None
+    unsure = ""
+    cases = product(*(variable.values for variable in variables))
+    for values in islice(cases, _CASES):
+        case = {**dict(zip((v.path for v in variables), values, strict=True)), **fixed}
+        question = _question(agent, shape, case)
+        if question is None:
+            continue
+        decision = book.decide(question)
+        if decision.errors:
+            unsure = unsure or f"a case fails: {decision.errors[0]}"
+        if decision.effect == "deny" or (automatic and decision.effect == "ask"):
+            continue
+        doubtful = [
+            v.path for v, value in zip(variables, values, strict=True) if value not in v.sure
+        ]
+        if doubtful:
+            unsure = f"it is not known which values `{'.'.join(doubtful[0])}` can have"
+            continue
+        found = _yes(agent, shape, question, decision)
+        if decision.effect == "allow":
+            return found, ""
+        best = best or found
+    return best, unsure
+
+
+def _yes(agent: str, shape: Shape, question: Question, decision: Decision) -> Answer:
+    asked = tuple(sorted({f"{ask.queue}:{ask.quorum}" for ask in decision.asks}))
+    return Answer(
+        agent=agent,
+        can="yes",
+        tool=shape.tool.name,
+        tier=asked or ("auto",),
+        rules=tuple(rule.id for rule in decision.rules),
+        question=question,
+    )
+
+
+def _generous(book: RuleBook, agent: str, rules: Sequence[Rule], looks: Looks) -> RuleBook:
+    """The same rules, but opaque permits always permit and opaque forbids never forbid."""
+    kept = [
+        structs.replace(rule, tree=replace(rule.tree, clauses=()), uses=())
+        if rule.id in looks.opaque
+        else rule
+        for rule in rules
+        if rule.effect == "permit" or rule.id not in looks.opaque
+    ]
+    return RuleBook(kept, book.shapes, {agent: book.manifests[agent]})
+
+
+# --- a case as a request -------------------------------------------------------------------------
+
+
+def _question(agent: str, shape: Shape, case: Values) -> Question | None:
+    """The request of a case; None if there is none, because a fact's argument is absent."""
+    input_ = _record(shape.input, "input", case, shape)
+    facts: dict[str, JSON] = {}
+    for name, field in shape.facts.items():
+        source = alias_of(("facts", name), shape)
+        if source[0] == "input":
+            if source[1] not in input_:
+                input_[source[1]] = _default(field, shape, source)
+            if case.get(source) is ABSENT:
+                return None
+            facts[name] = input_[source[1]]
+        else:
+            facts[name] = _plain(case.get(source, _default(field, shape, source)))
+    over = case.get(OVER, ())
+    assert isinstance(over, tuple)
+    capability = Capability(
+        id="who-can",
+        run=str(case.get(("run", "id"), "a-run")),
+        grants=(),
+        issued_at_us=0,
+        expires_at_us=0,
+        key_thumbprint="",
+    )
+    sources = case.get(("provenance", "sources"), ())
+    assert isinstance(sources, tuple)
+    return Question(
+        caller=Caller(
+            tenant="default",
+            agent=agent,
+            subject=str(case.get(("subject", "id"), "somebody")),
+            capability=capability,
+        ),
+        tool=shape.tool.name,
+        situation=Situation(
+            arguments=input_,
+            canonical=b"",
+            resource=Resource(
+                type=shape.tool.resource_type, id=str(case.get(RESOURCE, "some-resource"))
+            ),
+            facts=facts,
+            input=input_,
+            before={},
+        ),
+        over=tuple(Cap(node=node, unit="calls", limit=0) for node in over),
+        now_us=_instant(case),
+        sources=sources,
+    )
+
+
+def _record(fields: Fields, where: str, case: Values, shape: Shape) -> dict[str, JSON]:
+    record: dict[str, JSON] = {}
+    for name, field in fields.items():
+        path = (where, name)
+        if path in case:
+            if case[path] is not ABSENT:
+                record[name] = _plain(case[path])
+        elif field.required:
+            record[name] = _default(field, shape, path)
+    return record
+
+
+def _default(field: Field, shape: Shape, path: Path) -> JSON:
+    """Some value for what no rule looks at."""
+    if not isinstance(field.type, str):
+        return {
+            name: _default(inner, shape, (*path, name))
+            for name, inner in field.type.items()
+            if inner.required
+        }
+    if len(path) != 2:
+        return _SOMETHING[field.type]
+    variable = variable_of(path, set(), shape)
+    values = [v for v in (*variable.sure, *variable.values) if v is not ABSENT]
+    return _plain(values[0]) if values else None
+
+
+def _instant(case: Values) -> int:
+    if NOW in case:
+        now_us = case[NOW]
+        assert isinstance(now_us, int)
+        return now_us
+    hour, weekday = case.get(HOUR, 9), case.get(WEEKDAY, 1)
+    assert isinstance(hour, int)
+    assert isinstance(weekday, int)
+    return _MONDAY_US + ((weekday - 1) * 24 + hour) * _HOUR_US
+
+
+def _plain(value: object) -> JSON:
+    if isinstance(value, tuple):
+        return list(value)
+    assert isinstance(value, bool | int | str)
+    return value

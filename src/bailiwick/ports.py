@@ -1,0 +1,724 @@
+"""Every door to the outside, as promises: what must be true when a call returns.
+
+`World` is what the spine is given. A `Commit` is a transaction as data: its members are guards and
+writes, carried out in order and all or none. Adapters share no base class.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from bailiwick.config import Settings
+from bailiwick.nouns import (
+    Action,
+    Approval,
+    Balance,
+    Breaker,
+    Caller,
+    Cap,
+    Decision,
+    Hold,
+    Manifest,
+    Person,
+    Price,
+    Proposal,
+    Record,
+    Refusal,
+    Release,
+    Resource,
+    Situation,
+    Standing,
+    State,
+    Stop,
+    Tool,
+    Vote,
+)
+from bailiwick.values import JSON
+
+# --- a transaction as data -----------------------------------------------------------------------
+
+
+class EpochIs(Struct, frozen=True, kw_only=True):
+    """Guard: the tenant's control epoch is still the one that was judged under.
+
+    With `room` the disk must also be above its watermark, so that outcomes still fit.
+    """
+
+    epoch: int
+    room: bool = False
+
+
+class InsertAction(Struct, frozen=True, kw_only=True):
+    """Write: a new action. Blocked as `duplicate_name` when its name and attempt are taken."""
+
+    action: Action
+
+
+class MoveAction(Struct, frozen=True, kw_only=True):
+    """Guard and write: replace the action if its stored version is `action.version - 1`."""
+
+    action: Action
+
+
+class Take(Struct, frozen=True, kw_only=True):
+    """Guard and write: hold the amounts, if `spent + held + amount <= limit` at every node.
+
+    Nodes are locked in one order, hottest last; buckets come from the store's clock. `lift` names
+    nodes whose cap a person has lifted for this action. The action's row must be written in the
+    same commit.
+    """
+
+    action: str
+    holds: tuple[Hold, ...]
+    lift: tuple[str, ...] = ()
+
+
+class Settle(Struct, frozen=True, kw_only=True):
+    """Write: turn the action's holds into spending, `spent` by unit, and give back the rest.
+
+    A unit that is not named is spent as held. The action's row must be written in the same commit.
+    """
+
+    action: str
+    spent: Mapping[str, int] = {}
+
+
+class Claim(Struct, frozen=True, kw_only=True):
+    """Guard and write: the effect key is this action's. Blocked as `effect_key_held`."""
+
+    key: str
+    action: str
+
+
+class Free(Struct, frozen=True, kw_only=True):
+    """Write: the action gives up its effect key."""
+
+    key: str
+    action: str
+
+
+class OpenApproval(Struct, frozen=True, kw_only=True):
+    """Write: an approval request; it replaces one of the same action with another digest."""
+
+    approval: Approval
+
+
+class CloseApproval(Struct, frozen=True, kw_only=True):
+    """Guard and write: the approval is in a state of `expect` and moves to `state`."""
+
+    action: str
+    expect: tuple[str, ...]
+    state: str
+
+
+class CastVote(Struct, frozen=True, kw_only=True):
+    """Guard and write: one vote a person and action, on an open approval of that digest."""
+
+    vote: Vote
+
+
+class PutPayload(Struct, frozen=True, kw_only=True):
+    """Write: a sealed payload of an action, and its run's wrapped key if it is new."""
+
+    action: str
+    run: str
+    kind: str
+    sealed: bytes
+    commitment: str
+
+
+class PutRun(Struct, frozen=True, kw_only=True):
+    """Write, once: a run with its wrapped vault key. The first writer's key stands."""
+
+    run: str
+    agent: str
+    wrapped_key: bytes
+
+
+class AddParked(Struct, frozen=True, kw_only=True):
+    """Write: the run waited for people since a time; that does not count as run time."""
+
+    run: str
+    since_us: int
+
+
+class Append(Struct, frozen=True, kw_only=True):
+    """Write: a ledger record, unsequenced. `hash` is its RFC 6962 leaf hash, hex."""
+
+    kind: str
+    action: str | None
+    body: bytes
+    hash: str
+
+
+class MarkBreaker(Struct, frozen=True, kw_only=True):
+    """Write: count a failure of the target, or forget them after a success."""
+
+    target: str
+    failed: bool
+    threshold: int
+    open_for_us: int
+
+
+class RaiseEpoch(Struct, frozen=True, kw_only=True):
+    """Write, exclusive: a control change; every judgement made before is made again."""
+
+
+class PutStop(Struct, frozen=True, kw_only=True):
+    """Write: pull a kill switch."""
+
+    stop: Stop
+
+
+class LiftStop(Struct, frozen=True, kw_only=True):
+    """Guard and write: lift a kill switch that is pulled."""
+
+    scope: str
+    target: str
+
+
+class PutStanding(Struct, frozen=True, kw_only=True):
+    """Write: an agent's account."""
+
+    standing: Standing
+
+
+class Revoke(Struct, frozen=True, kw_only=True):
+    """Write: a key id, token id or delegation loses its standing for good."""
+
+    id: str
+    by: str
+    reason: str
+
+
+class PutPerson(Struct, frozen=True, kw_only=True):
+    """Write: a person's account. `secret` is the password hash and the sealed signing key."""
+
+    person: Person
+    secret: Mapping[str, JSON]
+
+
+class PutRelease(Struct, frozen=True, kw_only=True):
+    """Write, once: a release's files."""
+
+    release: Release
+
+
+class Activate(Struct, frozen=True, kw_only=True):
+    """Write: the release that decides from now on."""
+
+    digest: str
+
+
+class PutChange(Struct, frozen=True, kw_only=True):
+    """Write: a proposed control change that waits for a second person."""
+
+    id: str
+    kind: str
+    body: Mapping[str, JSON]
+    proposed_by: str
+    expires_at_us: int
+
+
+class CloseChange(Struct, frozen=True, kw_only=True):
+    """Guard and write: a waiting control change is decided."""
+
+    id: str
+    decided_by: str
+    state: str
+
+
+Op = (
+    EpochIs
+    | InsertAction
+    | MoveAction
+    | Take
+    | Settle
+    | Claim
+    | Free
+    | OpenApproval
+    | CloseApproval
+    | CastVote
+    | PutPayload
+    | PutRun
+    | AddParked
+    | Append
+    | MarkBreaker
+    | RaiseEpoch
+    | PutStop
+    | LiftStop
+    | PutStanding
+    | Revoke
+    | PutPerson
+    | PutRelease
+    | Activate
+    | PutChange
+    | CloseChange
+)
+
+
+class Commit(Struct, frozen=True, kw_only=True):
+    """One transaction: operations in order, all or none. It is durable when the call returns."""
+
+    tenant: str
+    ops: tuple[Op, ...]
+
+
+class Entries(Struct, frozen=True, kw_only=True):
+    """What the ledger adds to a commit: a record and payloads, and the record's leaf hash, hex."""
+
+    ops: tuple[Op, ...]
+    hash: str
+
+
+class Committed(Struct, frozen=True, kw_only=True):
+    """The transaction is durable; `at_us` is the store's clock inside it."""
+
+    at_us: int
+
+
+class Blocked(Struct, frozen=True, kw_only=True):
+    """A guard did not hold and nothing was written: which one, and who or what is in the way.
+
+    `code` is one of epoch_moved, disk_low, duplicate_name, action_moved, over_budget,
+    run_key_moved,
+    effect_key_held, approval_moved, already_voted, not_stopped, change_moved.
+    """
+
+    code: str
+    details: Mapping[str, JSON] = {}
+
+
+# --- the store -----------------------------------------------------------------------------------
+
+
+class ControlState(Struct, frozen=True, kw_only=True):
+    """Everything fenced by the epoch, read in one go: judged under, and checked again at commit."""
+
+    tenant: str
+    epoch: int
+    release: str | None
+    stops: tuple[Stop, ...]
+    standings: Mapping[str, Standing]
+    revoked: frozenset[str]
+
+
+class Ledger(Protocol):
+    """The stored side of the transparency log; all of it can be rebuilt from the records."""
+
+    async def unsequenced(self, limit: int) -> Sequence[Record]:
+        """Records without a leaf index, in commit order."""
+        ...
+
+    async def extend(
+        self, old_size: int, records: Sequence[int], nodes: Sequence[tuple[int, int, bytes]]
+    ) -> bool:
+        """Give the records the next leaf indices and keep the tree's new nodes, in one transaction.
+
+        False, and nothing written, when the tree's size is no longer `old_size`.
+        """
+        ...
+
+    async def keep_checkpoint(self, size: int, note: str) -> None:
+        """The signed checkpoint for a size is durable. Signing comes only after `extend`."""
+        ...
+
+    async def checkpoint(self) -> tuple[int, str] | None:
+        """The newest signed checkpoint: its size and its note."""
+        ...
+
+    async def tree_size(self) -> int:
+        """How many records have a leaf index."""
+        ...
+
+    async def nodes(self, wanted: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
+        """The hashes of complete subtrees, by (level, index)."""
+        ...
+
+    async def records(
+        self, first: int, limit: int, of: tuple[str, str] | None = None
+    ) -> Sequence[Record]:
+        """Records in leaf order from leaf `first`; or all of one (tenant, action)."""
+        ...
+
+
+class Store(Protocol):
+    """The commit point, and what the spine reads. Reads see every commit that has returned."""
+
+    async def now_us(self) -> int:
+        """The store's clock, by which expiry, buckets and leases go."""
+        ...
+
+    async def epoch(self, tenant: str) -> int:
+        """The control epoch as committed now, by any process."""
+        ...
+
+    async def control(self, tenant: str) -> ControlState:
+        """The fenced state, as of one epoch."""
+        ...
+
+    async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:
+        """The owner's newest attempt under a name. Nobody else's action is ever returned."""
+        ...
+
+    async def action(self, tenant: str, id: str) -> Action | None:
+        """An action by its id."""
+        ...
+
+    async def commit(self, commit: Commit) -> Committed | Blocked:
+        """Carry out the transaction. Raises `StoreUnavailable` if nothing was written."""
+        ...
+
+    async def changed(self, action: str, timeout_s: float) -> None:
+        """Return soon after the action may have changed, at the latest after the timeout."""
+        ...
+
+
+class Shelf(Protocol):
+    """What belongs to an action and a tenant beside its state."""
+
+    async def approval(self, tenant: str, action: str) -> Approval | None:
+        """The action's approval request with its votes."""
+        ...
+
+    async def payload(self, tenant: str, action: str, kind: str) -> tuple[str, bytes] | None:
+        """The run and the sealed bytes; None once erased."""
+        ...
+
+    async def run_key(self, tenant: str, run: str) -> bytes | None:
+        """The run's wrapped vault key."""
+        ...
+
+    async def run_started_us(self, tenant: str, run: str) -> tuple[int, int] | None:
+        """When the run's first action was committed, and how long it has been parked since."""
+        ...
+
+    async def balances(self, tenant: str, caps: Sequence[Cap]) -> Sequence[Balance]:
+        """What the caps' nodes have spent and hold in their current bucket, in the same order."""
+        ...
+
+    async def breaker(self, tenant: str, target: str) -> Breaker | None:
+        """The target's recent failures."""
+        ...
+
+    async def touched_since(self, tenant: str, resource: Resource, since_us: int) -> Sequence[str]:
+        """Writes on the resource that were in flight or concluded after the time: action ids."""
+        ...
+
+
+class Register(Protocol):
+    """What people ask of the store: lists, accounts, releases, changes that wait."""
+
+    async def actions(
+        self, tenant: str, states: Sequence[State], limit: int, before: str | None = None
+    ) -> Sequence[Action]:
+        """The newest actions in these states (all if empty), older than the id `before`."""
+        ...
+
+    async def approvals(self, tenant: str, states: Sequence[str]) -> Sequence[Approval]:
+        """Approval requests in these states, oldest first."""
+        ...
+
+    async def people(self, tenant: str) -> Sequence[Person]:
+        """All accounts."""
+        ...
+
+    async def secret(self, tenant: str, person: str) -> Mapping[str, JSON] | None:
+        """The person's password hash and sealed signing key."""
+        ...
+
+    async def releases(self, tenant: str) -> Sequence[Release]:
+        """All releases, newest first."""
+        ...
+
+    async def changes(self, tenant: str) -> Sequence[PutChange]:
+        """Control changes that wait for a second person."""
+        ...
+
+    async def spending(self, tenant: str) -> Sequence[Balance]:
+        """Every budget node's balance in its current bucket."""
+        ...
+
+
+class Due(Protocol):
+    """What the housekeeper's tick claims. A claim has a lease; two ticks never get one row."""
+
+    async def tenants(self) -> Sequence[str]:
+        """Every tenant with a control row."""
+        ...
+
+    async def stale_intents(self, tenant: str, owner: str) -> Sequence[str]:
+        """Actions in flight whose lease has run out: claimed for `owner`, with a new lease."""
+        ...
+
+    async def decided_parks(self, tenant: str, owner: str) -> Sequence[str]:
+        """Parked actions whose approval is granted or denied."""
+        ...
+
+    async def expired_parks(self, tenant: str, owner: str) -> Sequence[str]:
+        """Parked actions past their time."""
+        ...
+
+
+# --- what shapes decisions -----------------------------------------------------------------------
+
+
+class Expression(Protocol):
+    """A compiled expression. Evaluation is pure; an error is a `CatalogError`, never a value."""
+
+    def __call__(self, names: Mapping[str, JSON]) -> JSON: ...
+
+
+class Catalogue(Protocol):
+    """The tools of one release, compiled. Pure: it reads no clock and does no I/O."""
+
+    @property
+    def tools(self) -> Mapping[str, Tool]: ...
+
+    def arguments(self, tool: Tool, arguments: Mapping[str, JSON]) -> Mapping[str, JSON] | Refusal:
+        """The arguments with defaults filled, if they meet the tool's schema."""
+        ...
+
+    def resource(self, tool: Tool, arguments: Mapping[str, JSON]) -> Resource | Refusal:
+        """What the action touches."""
+        ...
+
+    def situation(
+        self,
+        tool: Tool,
+        arguments: Mapping[str, JSON],
+        resource: Resource,
+        before: Mapping[str, JSON],
+    ) -> Situation | Refusal:
+        """Facts, typed input, effect key and destination, computed from arguments and reads."""
+        ...
+
+    def evaluate(self, tool: Tool, text: str, names: Mapping[str, JSON]) -> JSON:
+        """Evaluate one of the tool's own expressions. Raises `CatalogError`."""
+        ...
+
+    def function(self, tool: Tool) -> Callable[..., object]:
+        """The Python function of a Python tool."""
+        ...
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """What the policy is asked. `evidence` names the rules that people have satisfied."""
+
+    caller: Caller
+    tool: str
+    situation: Situation
+    over: tuple[Cap, ...] = ()
+    evidence: tuple[str, ...] = ()
+    now_us: int = 0
+    sources: tuple[str, ...] = ()
+
+
+class Policies(Protocol):
+    """The rules of one release, compiled. Pure: it reads no clock and does no I/O."""
+
+    def decide(self, question: Question) -> Decision:
+        """Allow, deny or ask. Any error, or no permit, denies."""
+        ...
+
+    def rule_text(self, rule: str) -> str:
+        """The text of a rule, for people."""
+        ...
+
+
+class Bundle(Struct, frozen=True, kw_only=True):
+    """An activated release, compiled and ready to judge by."""
+
+    release: Release
+    catalogue: Catalogue
+    policies: Policies
+    manifests: Mapping[str, Manifest]
+    caps: tuple[Cap, ...]
+    rates: tuple[Cap, ...]
+
+
+class Case(Struct, kw_only=True):
+    """What the spine knows of one action while it carries it; only the spine fills it in.
+
+    `stored` says that the store holds the action already. `approval` is the request to people, and
+    `evidence` the rules that they have satisfied, each with who did.
+    """
+
+    control: ControlState
+    bundle: Bundle
+    now_us: int
+    proposal: Proposal
+    caller: Caller
+    manifest: Manifest
+    tool: Tool
+    action: Action
+    stored: bool = False
+    no: Refusal | None = None
+    situation: Situation | None = None
+    price: Price = Price(holds=())
+    decision: Decision | None = None
+    approval: Approval | None = None
+    evidence: Mapping[str, tuple[str, ...]] = {}
+
+
+# --- the world outside ---------------------------------------------------------------------------
+
+
+class Request(Struct, frozen=True, kw_only=True):
+    """An HTTP request that may leave by the egress door, with the secret already in it."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    timeout_s: float
+    max_bytes: int
+
+
+class Response(Struct, frozen=True, kw_only=True):
+    """What came back: the status, the headers in lower case, the body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class NotSent(Exception):
+    """The request certainly never reached the other side (refused, unresolved, fenced)."""
+
+
+class Lost(Exception):
+    """The request may have reached the other side; no whole answer came back."""
+
+
+class Egress(Protocol):
+    """The one door by which effects leave."""
+
+    async def send(self, request: Request, fence: Callable[[], Awaitable[bool]]) -> Response:
+        """Send once, if `fence` says so just before the first byte. Raises `NotSent` or `Lost`."""
+        ...
+
+    async def call(
+        self,
+        function: Callable[..., object],
+        arguments: Mapping[str, JSON],
+        timeout_s: float,
+        fence: Callable[[], Awaitable[bool]],
+    ) -> object:
+        """Call a Python tool once, likewise. A `NotDone` that it raises is certainly not done."""
+        ...
+
+    async def quiet(self, timeout_s: float) -> bool:
+        """Every send whose fence was passed has begun by now. False if not within the timeout."""
+        ...
+
+    async def close(self) -> None:
+        """Connections are closed."""
+        ...
+
+
+class Broker(Protocol):
+    """Gives secrets to the egress door, and to nothing else."""
+
+    def secret(self, name: str, tool: str, host: str, write: bool) -> str:
+        """The secret, if it may serve this tool and host for this use. Raises `ExecutionError`."""
+        ...
+
+
+class Keys(Protocol):
+    """The keys outside the data folder, by use. Each is a file of its own, 0600."""
+
+    def verify_token(self, kid: str) -> Mapping[str, JSON] | None:
+        """The token issuer's public JWK, or None if the key id is not ours."""
+        ...
+
+    def sign_token(self) -> tuple[str, object]:
+        """The current token signing key: its id and its private key."""
+        ...
+
+    def sign_checkpoint(self, body: bytes) -> bytes:
+        """The log key's Ed25519 signature over a checkpoint body."""
+        ...
+
+    def log_key(self) -> tuple[str, bytes]:
+        """The log's name (origin) and Ed25519 public key, 32 bytes."""
+        ...
+
+    def vault_key(self) -> tuple[str, bytes]:
+        """The key encryption key of the vault: its id and 32 bytes."""
+        ...
+
+    def secret_key(self, use: str) -> bytes:
+        """A 32-byte key for one use: `pseudonym`, `equality`."""
+        ...
+
+
+class Vault(Protocol):
+    """Payloads sealed under their run's key, which only the vault key can unwrap."""
+
+    async def seal(
+        self, action: Action, kind: str, value: Mapping[str, JSON]
+    ) -> tuple[tuple[Op, ...], str]:
+        """The writes that keep the payload, and its commitment for the record (hex)."""
+        ...
+
+    async def open(self, tenant: str, action: str, kind: str) -> Mapping[str, JSON] | None:
+        """A payload in clear; None once erased. Raises `LedgerError` if it was changed."""
+        ...
+
+    def forget(self, tenant: str, run: str) -> None:
+        """Another process began the run: its key is looked up again."""
+        ...
+
+
+class TokenCache(Protocol):
+    """Tokens whose signature and proof have been checked by this process; bounded."""
+
+    def get(self, token: str, proof: str) -> tuple[Caller, int] | None:
+        """The caller and the epoch under which the token was checked."""
+        ...
+
+    def put(self, token: str, proof: str, caller: Caller, epoch: int) -> None:
+        """Remember a checked token; the oldest goes when there are too many."""
+        ...
+
+    @property
+    def nonce(self) -> str:
+        """This process's challenge, which a proof must hold."""
+        ...
+
+
+class Telemetry(Protocol):
+    """Spans, metrics and events. Nothing it does or fails to do can change an answer."""
+
+    def report(self, action: Mapping[str, JSON], timings_us: Sequence[int]) -> None:
+        """Tell of one action: its attributes and how long each of the twelve steps took."""
+        ...
+
+    def close(self) -> None:
+        """What was told is flushed, or given up after a bounded time."""
+        ...
+
+
+class World(Struct, frozen=True, kw_only=True):
+    """Everything the spine can reach."""
+
+    settings: Settings
+    store: Store
+    shelf: Shelf
+    register: Register
+    ledger: Ledger
+    due: Due
+    keys: Keys
+    tokens: TokenCache
+    vault: Vault
+    broker: Broker
+    egress: Egress
+    telemetry: Telemetry
+    bundle: Callable[[str, str | None], Awaitable[Bundle]]
+    now_us: Callable[[], int]
+    monotonic_us: Callable[[], int]
+    random: Callable[[int], bytes]
+    owner: str
+    close: Callable[[], Awaitable[None]]

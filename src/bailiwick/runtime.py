@@ -1,0 +1,212 @@
+"""Bailiwick in a Python program: open a project, act for an agent, keep house meanwhile.
+
+    async with Bailiwick.open("my-project") as bailiwick:
+        desk = await bailiwick.session("refund-desk", subject="support")
+        outcome = await desk.act("payments.refund", {"charge": "ch_1", "amount_minor": 4200})
+
+A library guards the model's choices, not the host's code: whoever runs in this process can reach
+what it can reach. SECURITY.md says where the boundary is.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from bailiwick import cases, identity, ledger, operations
+from bailiwick.act import act
+from bailiwick.config import load_settings
+from bailiwick.errors import IdentityError
+from bailiwick.housekeeping import tick
+from bailiwick.nouns import Credential, Grant, Outcome
+from bailiwick.ports import World
+from bailiwick.values import JSON, shown
+from bailiwick.wiring import agent_key_file, open_world
+
+# A token is exchanged for a fresh one when less than this is left of it.
+_RENEW_US = 60_000_000
+
+
+class Session:
+    """One agent acting on somebody's behalf, in one run. Its token is renewed as it goes."""
+
+    def __init__(
+        self,
+        world: World,
+        agent: str,
+        key: Ed25519PrivateKey,
+        *,
+        subject: str,
+        run: str,
+        grants: Sequence[Grant],
+        seen: identity.SeenAssertions,
+    ) -> None:
+        self.agent = agent
+        self.run = run
+        self._world = world
+        self._key = key
+        self._subject = subject
+        self._grants = grants
+        self._seen = seen
+        self._credential: Credential | None = None
+        self._expires_at_us = 0
+
+    async def act(
+        self,
+        tool: str,
+        arguments: bytes | str | Mapping[str, object],
+        *,
+        key: str | None = None,
+        reason: str = "",
+        sources: Sequence[str] = (),
+        uncertainty: str = "",
+    ) -> Outcome:
+        """Propose an action and give its outcome; parked or running is a wait, not an end.
+
+        `key` is the caller's idempotency key: the same key always gives the same action's answer.
+        Raises `BadInput` for what cannot become a proposal, `StoreUnavailable` when nothing could
+        be written.
+        """
+        proposal = cases.propose(
+            tool,
+            arguments,
+            await self.credential(),
+            tenant=self._world.settings.tenant,
+            key=key,
+            reason=reason,
+            sources=tuple(sources),
+            uncertainty=uncertainty,
+            max_bytes=self._world.settings.max_argument_bytes,
+        )
+        return await act(self._world, proposal)
+
+    async def credential(self) -> Credential:
+        """The session's token and proof, renewed when they are about to expire."""
+        world = self._world
+        now_us = world.now_us()
+        if self._credential is not None and now_us < self._expires_at_us - _RENEW_US:
+            return self._credential
+        tenant = world.settings.tenant
+        control = await world.store.control(tenant)
+        bundle = await world.bundle(tenant, control.release)
+        token = identity.exchange(
+            world,
+            control,
+            bundle.manifests,
+            identity.make_assertion(
+                self._key,
+                self.agent,
+                tenant=tenant,
+                nonce=world.tokens.nonce,
+                now_us=now_us,
+                random=world.random,
+            ),
+            self._seen,
+            subject=self._subject,
+            grants=self._grants,
+            run=self.run,
+            now_us=now_us,
+        )
+        proof = identity.make_proof(
+            self._key,
+            token,
+            tenant=tenant,
+            nonce=world.tokens.nonce,
+            now_us=now_us,
+            random=world.random,
+        )
+        self._credential = Credential(token=token, proof=proof)
+        self._expires_at_us = now_us + world.settings.token_seconds * 1_000_000
+        return self._credential
+
+
+class Bailiwick:
+    """An open project: this process owns its database until it is closed."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._seen = identity.SeenAssertions()
+        self._nudge = asyncio.Event()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, project: str | Path, **doors: Any) -> "AsyncIterator[Bailiwick]":
+        """Open a project's folder, keep house and answer commands until the block ends.
+
+        `doors` replaces doors of the world, for tests. Raises what `open_world` raises.
+        """
+        world = open_world(load_settings(Path(project)), **doors)
+        bailiwick = cls(world)
+        path = world.settings.path(world.settings.store).with_suffix(".sock")
+        server = await operations.serve(path, bailiwick._perform)
+        house = asyncio.create_task(bailiwick._keep_house())
+        try:
+            yield bailiwick
+        finally:
+            server.close()
+            house.cancel()
+            await asyncio.gather(house, return_exceptions=True)
+            await ledger.sequence(world.ledger, world.keys)
+            await world.close()
+
+    async def session(
+        self,
+        agent: str,
+        *,
+        subject: str,
+        run: str | None = None,
+        grants: Sequence[Grant] | None = None,
+    ) -> Session:
+        """Begin to act as an agent of this project, by its key in the keys folder.
+
+        Without `grants` the session has what the agent's manifest lists; without `run` it is a
+        run of its own. Raises `IdentityError`.
+        """
+        key = identity.read_agent_key(agent_key_file(self.world.settings, agent))
+        tenant = self.world.settings.tenant
+        control = await self.world.store.control(tenant)
+        bundle = await self.world.bundle(tenant, control.release)
+        manifest = bundle.manifests.get(agent)
+        if manifest is None:
+            raise IdentityError(
+                f"the active release has no manifest of agent `{shown(agent)}`",
+                code="agent_unknown",
+                help="add agents/*.yaml and activate a release",
+            )
+        return Session(
+            self.world,
+            agent,
+            key,
+            subject=subject,
+            run=run or f"run_{self.world.now_us():014x}{self.world.random(6).hex()}",
+            grants=grants or (Grant(tools=manifest.tools),),
+            seen=self._seen,
+        )
+
+    async def outcome(self, action: str) -> Outcome:
+        """What became of an action so far; wakes nothing."""
+        return await cases.look(self.world, self.world.settings.tenant, action)
+
+    async def settle(self) -> None:
+        """Have house kept once now, and wait for it."""
+        await tick(self.world)
+
+    async def _perform(self, command: Mapping[str, JSON]) -> JSON:
+        answer = await operations.perform(self.world, command)
+        self._nudge.set()
+        return answer
+
+    async def _keep_house(self) -> None:
+        """Tick for ever: at the next nudge, or when a second is over."""
+        world = self.world
+        while True:
+            await tick(world)
+            self._nudge.clear()
+            try:
+                async with asyncio.timeout(world.settings.tick_seconds):
+                    await self._nudge.wait()
+            except TimeoutError:
+                continue

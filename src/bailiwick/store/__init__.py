@@ -1,0 +1,33 @@
+"""The store on SQLite: steps 8, intend (the commit point), and 11, conclude, are made durable here.
+
+Only this organ knows SQL. `Database` owns the file and its one writer; the `Sqlite*` doors
+implement the promises of `ports`; `refuse`, `park`, `intend` and `conclude` are the spine's
+transactions, `resolve` that of a person.
+"""
+
+from bailiwick.store.commits import conclude, intend, park, prepare, refuse, resolve
+from bailiwick.store.database import SCHEMA_VERSION, Database, schema_version
+from bailiwick.store.doors import (
+    SqliteDue,
+    SqliteLedger,
+    SqliteRegister,
+    SqliteShelf,
+    SqliteStore,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Database",
+    "SqliteDue",
+    "SqliteLedger",
+    "SqliteRegister",
+    "SqliteShelf",
+    "SqliteStore",
+    "conclude",
+    "intend",
+    "park",
+    "prepare",
+    "refuse",
+    "resolve",
+    "schema_version",
+]

@@ -1,0 +1,396 @@
+"""A batch of commits in one transaction: every operation, its guard and its SQL.
+
+A batch runs inside `BEGIN IMMEDIATE`, so nothing else writes while it looks and decides. Balances
+are read once a batch and written once at its end; a member that is blocked leaves no trace,
+neither in the savepoint nor in the balances.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from bailiwick import ports
+from bailiwick.nouns import Action, Cap, Period
+from bailiwick.store import statements as sql
+
+BalanceKey = tuple[str, str, str, str]
+
+_encode = msgspec.json.Encoder().encode
+_decode_holds = msgspec.json.Decoder(list[tuple[str, str, str, int]]).decode
+decode_action = msgspec.json.Decoder(Action).decode
+
+
+def bucket(period: Period, now_us: int) -> str:
+    """Name the bucket a moment falls in: `all`, or the UTC day, hour or minute."""
+    if period == "all":
+        return "all"
+    moment = datetime.fromtimestamp(now_us / 1_000_000, UTC)
+    formats = {"day": "%Y-%m-%d", "hour": "%Y-%m-%dT%H", "minute": "%Y-%m-%dT%H:%M"}
+    return moment.strftime(formats[period])
+
+
+class Batch:
+    """One transaction's view: the connection, the store's clock, epochs and balances."""
+
+    def __init__(self, connection: sqlite3.Connection, now_us: int, disk_is_low: bool) -> None:
+        self.connection = connection
+        self.now_us = now_us
+        self.disk_is_low = disk_is_low
+        self.epochs: dict[str, int] = {}
+        self.balances: dict[BalanceKey, tuple[int, int]] = {}
+        self.pending: dict[BalanceKey, tuple[int, int]] = {}
+        self.changed: set[BalanceKey] = set()
+        self.buckets: dict[Period, str] = {}
+        # What a member's operations leave to the action's own row, which is written last.
+        self.holds: bytes | None = None
+        self.settled = False
+        self.records: dict[str, str] = {}
+
+    def carry(self, commit: ports.Commit) -> ports.Committed | ports.Blocked:
+        """Carry out one member in a savepoint of its own."""
+        self.connection.execute("savepoint member")
+        self.pending, self.records = {}, {}
+        self.holds, self.settled = None, False
+        for op in commit.ops:
+            blocked = HANDLERS[type(op)](self, commit.tenant, op)
+            if blocked is not None:
+                self.connection.execute("rollback to member")
+                self.connection.execute("release member")
+                self.epochs.pop(commit.tenant, None)
+                return blocked
+        for action, records in self.records.items():
+            values = {"tenant": commit.tenant, "id": action, "records": records}
+            sql.run(self.connection, "list_record", values)
+        self.connection.execute("release member")
+        self.balances.update(self.pending)
+        self.changed.update(self.pending)
+        return ports.Committed(at_us=self.now_us)
+
+    def written(self) -> Mapping[BalanceKey, tuple[int, int]]:
+        """The balances as this transaction leaves them."""
+        return {key: self.balances[key] for key in self.changed}
+
+    def write_balances(self) -> None:
+        """Write every balance that the members left changed."""
+        if not self.changed:
+            return
+        sql.run_many(
+            self.connection,
+            "put_balance",
+            [
+                {
+                    "tenant": tenant,
+                    "node": node,
+                    "unit": unit,
+                    "bucket": name,
+                    "spent": spent,
+                    "held": held,
+                }
+                for (tenant, node, unit, name), (spent, held) in self.written().items()
+            ],
+        )
+
+    def epoch(self, tenant: str) -> int:
+        """The tenant's control epoch inside this transaction."""
+        if tenant not in self.epochs:
+            row = sql.one(self.connection, "control_row", {"tenant": tenant})
+            self.epochs[tenant] = row[0] if row else 0
+        return self.epochs[tenant]
+
+    def balance(self, key: BalanceKey) -> tuple[int, int]:
+        """What a node has spent and holds, as this member sees it."""
+        found = self.pending.get(key) or self.balances.get(key)
+        if found is None:
+            tenant, node, unit, name = key
+            row = sql.one(
+                self.connection,
+                "balance",
+                {"tenant": tenant, "node": node, "unit": unit, "bucket": name},
+            )
+            found = (row[0], row[1]) if row else (0, 0)
+            self.balances[key] = found
+        return found
+
+    def bucket(self, cap: Cap) -> str:
+        """The bucket of a cap at the store's clock."""
+        if cap.period not in self.buckets:
+            self.buckets[cap.period] = bucket(cap.period, self.now_us)
+        return self.buckets[cap.period]
+
+
+def _epoch_is(batch: Batch, tenant: str, op: ports.EpochIs) -> ports.Blocked | None:
+    if batch.epoch(tenant) != op.epoch:
+        return ports.Blocked(code="epoch_moved")
+    return ports.Blocked(code="disk_low") if op.room and batch.disk_is_low else None
+
+
+def _row(batch: Batch, tenant: str, action: Action) -> dict[str, object]:
+    resource = action.resource
+    return {
+        "tenant": tenant,
+        "id": action.id,
+        "agent": action.agent,
+        "subject": action.subject,
+        "name": action.name,
+        "attempt": action.attempt,
+        "state": action.state,
+        "version": action.version,
+        "resource": f"{resource.type}:{resource.id}" if resource else None,
+        "park_until_us": action.park_until_us,
+        "lease_owner": action.lease_owner,
+        "lease_until_us": action.lease_until_us,
+        "updated_at_us": action.updated_at_us,
+        "body": _encode(action),
+        "holds": batch.holds,
+        "records": batch.records.pop(action.id, ""),
+    }
+
+
+def _insert_action(batch: Batch, tenant: str, op: ports.InsertAction) -> ports.Blocked | None:
+    if sql.run(batch.connection, "insert_action", _row(batch, tenant, op.action)) == 0:
+        return ports.Blocked(code="duplicate_name")
+    return None
+
+
+def move_action(batch: Batch, tenant: str, op: ports.MoveAction) -> ports.Blocked | None:
+    """Replace an action whose stored version is the one before."""
+    values = {**_row(batch, tenant, op.action), "settled": batch.settled}
+    if sql.run(batch.connection, "move_action", values) == 0:
+        return ports.Blocked(code="action_moved")
+    return None
+
+
+def _take(batch: Batch, tenant: str, op: ports.Take) -> ports.Blocked | None:
+    taken: list[tuple[str, str, str, int]] = []
+    for hold in op.holds:
+        cap = hold.cap
+        key = (tenant, cap.node, cap.unit, batch.bucket(cap))
+        spent, held = batch.balance(key)
+        if spent + held + hold.amount > cap.limit and cap.node not in op.lift:
+            return ports.Blocked(
+                code="over_budget",
+                details={
+                    "node": cap.node,
+                    "unit": cap.unit,
+                    "period": cap.period,
+                    "limit": cap.limit,
+                    "spent": spent,
+                    "held": held,
+                    "wanted": hold.amount,
+                },
+            )
+        batch.pending[key] = (spent, held + hold.amount)
+        taken.append((cap.node, cap.unit, key[3], hold.amount))
+    batch.holds = _encode(taken) if taken else None
+    return None
+
+
+def _settle(batch: Batch, tenant: str, op: ports.Settle) -> None:
+    held_here = batch.holds
+    if held_here is None:
+        row = sql.one(batch.connection, "holds", {"tenant": tenant, "action": op.action})
+        held_here = row[0] if row else None
+    batch.holds, batch.settled = None, True
+    for node, unit, name, amount in _decode_holds(held_here or b"[]"):
+        key = (tenant, node, unit, name)
+        spent, held = batch.balance(key)
+        batch.pending[key] = (spent + op.spent.get(unit, amount), held - amount)
+
+
+def _claim(batch: Batch, tenant: str, op: ports.Claim) -> ports.Blocked | None:
+    values = {"tenant": tenant, "key": op.key, "action": op.action}
+    if sql.run(batch.connection, "claim_effect", values):
+        return None
+    row = sql.one(batch.connection, "effect_holder", {"tenant": tenant, "key": op.key})
+    if row is not None and row[0] == op.action:
+        return None
+    return ports.Blocked(
+        code="effect_key_held", details={"key": op.key, "holder": row[0] if row else ""}
+    )
+
+
+def _free(batch: Batch, tenant: str, op: ports.Free) -> None:
+    sql.run(batch.connection, "free_effect", {"tenant": tenant, **_members(op)})
+
+
+def _open_approval(batch: Batch, tenant: str, op: ports.OpenApproval) -> None:
+    approval = op.approval
+    values = {
+        "tenant": tenant,
+        "action": approval.action,
+        "request_digest": approval.request_digest,
+        "state": approval.state,
+        "expires_at_us": approval.expires_at_us,
+        "body": _encode(msgspec.structs.replace(approval, votes=())),
+    }
+    sql.run(batch.connection, "put_approval", values)
+
+
+def _close_approval(batch: Batch, tenant: str, op: ports.CloseApproval) -> ports.Blocked | None:
+    for seen in op.expect:
+        values = {"tenant": tenant, "action": op.action, "state": op.state, "seen": seen}
+        if sql.run(batch.connection, "close_approval", values):
+            return None
+    return ports.Blocked(code="approval_moved")
+
+
+def _cast_vote(batch: Batch, tenant: str, op: ports.CastVote) -> ports.Blocked | None:
+    vote = op.vote
+    row = sql.one(batch.connection, "approval_row", {"tenant": tenant, "action": vote.action})
+    if row is None or row[0] != vote.request_digest or row[1] != "open":
+        return ports.Blocked(code="approval_moved")
+    values = {
+        "tenant": tenant,
+        "action": vote.action,
+        "person": vote.person,
+        "request_digest": vote.request_digest,
+        "body": _encode(vote),
+    }
+    if sql.run(batch.connection, "cast_vote", values) == 0:
+        return ports.Blocked(code="already_voted")
+    return None
+
+
+def _put_payload(batch: Batch, tenant: str, op: ports.PutPayload) -> None:
+    sql.run(batch.connection, "put_payload", {"tenant": tenant, **_members(op)})
+
+
+def _put_run(batch: Batch, tenant: str, op: ports.PutRun) -> ports.Blocked | None:
+    values = {
+        "tenant": tenant,
+        "id": op.run,
+        "agent": op.agent,
+        "wrapped_key": op.wrapped_key,
+        "now_us": batch.now_us,
+    }
+    if sql.run(batch.connection, "put_run", values):
+        return None
+    row = sql.one(batch.connection, "run_row", {"tenant": tenant, "id": op.run})
+    # Another process began the run with another key: what was sealed here must be sealed again.
+    return None if row and row[0] == op.wrapped_key else ports.Blocked(code="run_key_moved")
+
+
+def _add_parked(batch: Batch, tenant: str, op: ports.AddParked) -> None:
+    values = {"tenant": tenant, "id": op.run, "since_us": op.since_us, "until_us": batch.now_us}
+    sql.run(batch.connection, "add_parked", values)
+
+
+def _append(batch: Batch, tenant: str, op: ports.Append) -> None:
+    seq = sql.insert(batch.connection, "append", {"tenant": tenant, **_members(op)})
+    if op.action is not None:
+        batch.records[op.action] = f"{batch.records.get(op.action, '')}{seq},"
+
+
+def _mark_breaker(batch: Batch, tenant: str, op: ports.MarkBreaker) -> None:
+    row = sql.one(batch.connection, "breaker", {"tenant": tenant, "target": op.target})
+    failures = (row[0] if row else 0) + 1 if op.failed else 0
+    if not op.failed and (row is None or row[0] == 0):
+        return
+    values = {
+        "tenant": tenant,
+        "target": op.target,
+        "failures": failures,
+        "open_until_us": batch.now_us + op.open_for_us if failures >= op.threshold else 0,
+    }
+    sql.run(batch.connection, "put_breaker", values)
+
+
+def _raise_epoch(batch: Batch, tenant: str, _: ports.RaiseEpoch) -> None:
+    sql.run(batch.connection, "put_control", {"tenant": tenant})
+    sql.run(batch.connection, "raise_epoch", {"tenant": tenant})
+    batch.epochs.pop(tenant, None)
+
+
+def _put_stop(batch: Batch, tenant: str, op: ports.PutStop) -> None:
+    stop = op.stop
+    values = {"scope": stop.scope, "target": stop.target, "body": _encode(stop)}
+    sql.run(batch.connection, "put_stop", {"tenant": tenant, **values})
+
+
+def _lift_stop(batch: Batch, tenant: str, op: ports.LiftStop) -> ports.Blocked | None:
+    lifted = sql.run(batch.connection, "lift_stop", {"tenant": tenant, **_members(op)})
+    return None if lifted else ports.Blocked(code="not_stopped")
+
+
+def _put_standing(batch: Batch, tenant: str, op: ports.PutStanding) -> None:
+    values = {"tenant": tenant, "name": op.standing.agent, "body": _encode(op.standing)}
+    sql.run(batch.connection, "put_standing", values)
+
+
+def _revoke(batch: Batch, tenant: str, op: ports.Revoke) -> None:
+    values = {"tenant": tenant, **_members(op), "at_us": batch.now_us}
+    sql.run(batch.connection, "revoke", values)
+
+
+def _put_person(batch: Batch, tenant: str, op: ports.PutPerson) -> None:
+    values = {
+        "tenant": tenant,
+        "name": op.person.name,
+        "body": _encode(op.person),
+        "secret": _encode(op.secret),
+    }
+    sql.run(batch.connection, "put_person", values)
+
+
+def _put_release(batch: Batch, tenant: str, op: ports.PutRelease) -> None:
+    release = op.release
+    values = {
+        "tenant": tenant,
+        "digest": release.digest,
+        "body": _encode(release),
+        "created_at_us": release.created_at_us,
+    }
+    sql.run(batch.connection, "put_release", values)
+
+
+def _activate(batch: Batch, tenant: str, op: ports.Activate) -> None:
+    sql.run(batch.connection, "put_control", {"tenant": tenant})
+    sql.run(batch.connection, "activate", {"tenant": tenant, "digest": op.digest})
+
+
+def _put_change(batch: Batch, tenant: str, op: ports.PutChange) -> None:
+    values = {**_members(op), "tenant": tenant, "body": _encode(op.body)}
+    sql.run(batch.connection, "put_change", values)
+
+
+def _close_change(batch: Batch, tenant: str, op: ports.CloseChange) -> ports.Blocked | None:
+    values = {**_members(op), "tenant": tenant, "now_us": batch.now_us}
+    closed = sql.run(batch.connection, "close_change", values)
+    return None if closed else ports.Blocked(code="change_moved")
+
+
+def _members(op: msgspec.Struct) -> Mapping[str, Any]:
+    return {field: getattr(op, field) for field in op.__struct_fields__}
+
+
+# Each handler takes exactly the operation it stands beside; the table is the only caller.
+HANDLERS: dict[type, Callable[[Batch, str, Any], ports.Blocked | None]] = {
+    ports.EpochIs: _epoch_is,
+    ports.InsertAction: _insert_action,
+    ports.MoveAction: move_action,
+    ports.Take: _take,
+    ports.Settle: _settle,
+    ports.Claim: _claim,
+    ports.Free: _free,
+    ports.OpenApproval: _open_approval,
+    ports.CloseApproval: _close_approval,
+    ports.CastVote: _cast_vote,
+    ports.PutPayload: _put_payload,
+    ports.PutRun: _put_run,
+    ports.AddParked: _add_parked,
+    ports.Append: _append,
+    ports.MarkBreaker: _mark_breaker,
+    ports.RaiseEpoch: _raise_epoch,
+    ports.PutStop: _put_stop,
+    ports.LiftStop: _lift_stop,
+    ports.PutStanding: _put_standing,
+    ports.Revoke: _revoke,
+    ports.PutPerson: _put_person,
+    ports.PutRelease: _put_release,
+    ports.Activate: _activate,
+    ports.PutChange: _put_change,
+    ports.CloseChange: _close_change,
+}

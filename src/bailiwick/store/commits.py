@@ -1,0 +1,207 @@
+"""The spine's transactions, as data: refuse, park, intend (step 8), conclude (step 11), resolve."""
+
+from typing import Literal
+
+from msgspec.structs import replace
+
+from bailiwick.nouns import Action, EffectReport, Refusal, State, Verification
+from bailiwick.ports import (
+    AddParked,
+    Blocked,
+    Case,
+    Claim,
+    CloseApproval,
+    Commit,
+    Entries,
+    EpochIs,
+    Free,
+    InsertAction,
+    MoveAction,
+    Op,
+    OpenApproval,
+    Settle,
+    Take,
+    World,
+)
+
+# Between the deadline of the last send and the end of the lease there is room to read back.
+_LEASE_MARGIN_US = 2_000_000
+
+
+async def refuse(world: World, case: Case, no: Refusal, entries: Entries) -> Action | Blocked:
+    """Write a no. A parked action gives up what it claimed; people's no stays under its name."""
+    state: State = "denied" if no.step == 7 else "refused"
+    action = replace(
+        case.action,
+        state=state,
+        step=no.step,
+        code=no.code,
+        message=no.message,
+        decision=case.decision,
+        resource=case.situation.resource if case.situation else case.action.resource,
+        release=case.control.release or "",
+        park_until_us=None,
+        lease_until_us=None,
+        updated_at_us=case.now_us,
+    )
+    ops: tuple[Op, ...] = (*entries.ops,)
+    if case.stored:
+        closed = {"denied": "denied", "refused": "withdrawn"}[state]
+        ops = (
+            *_freed(action),
+            CloseApproval(action=action.id, expect=("open", "granted", "denied"), state=closed),
+            *ops,
+        )
+    return await _commit(world, case, action, ops)
+
+
+async def park(world: World, case: Case, entries: Entries) -> Action | Blocked:
+    """Write that the action waits for people; nothing waits in memory."""
+    approval, situation = case.approval, case.situation
+    assert approval is not None
+    assert situation is not None
+    action = replace(
+        case.action,
+        state="parked",
+        step=7,
+        code="approval_required",
+        message="people are asked; the action waits for their votes",
+        decision=case.decision,
+        resource=situation.resource,
+        effect_key=situation.effect_key,
+        release=case.control.release or "",
+        park_until_us=approval.expires_at_us,
+        lease_until_us=None,
+        updated_at_us=case.now_us,
+    )
+    ops: tuple[Op, ...] = (EpochIs(epoch=case.control.epoch, room=True), *entries.ops)
+    if situation.effect_key is not None:
+        ops = (*ops, Claim(key=situation.effect_key, action=action.id))
+    return await _commit(world, case, action, (*ops, OpenApproval(approval=approval)))
+
+
+def prepare(world: World, case: Case) -> None:
+    """Give the action what its intent will say: the decision, the deadline, the lease."""
+    situation, tool = case.situation, case.tool
+    assert situation is not None
+    deadline_at_us = case.now_us + int(tool.timeout_s * 1_000_000)
+    settled_at_us = deadline_at_us + int(tool.settles_within_s * 1_000_000)
+    case.action = replace(
+        case.action,
+        decision=case.decision,
+        resource=situation.resource,
+        effect_key=situation.effect_key,
+        release=case.control.release or "",
+        deadline_at_us=deadline_at_us,
+        lease_owner=world.owner,
+        lease_until_us=settled_at_us + _LEASE_MARGIN_US,
+        intended_at_us=case.now_us,
+        updated_at_us=case.now_us,
+    )
+
+
+async def intend(world: World, case: Case, entries: Entries) -> Action | Blocked:
+    """Commit to doing it: epoch, holds, approval, state, effect key, arguments and record."""
+    action = replace(case.action, state="intended", step=8, code="", intent_hash=entries.hash)
+    ops: list[Op] = [EpochIs(epoch=case.control.epoch, room=True)]
+    if case.price.holds:
+        lift = tuple(cap.node for cap in case.price.over)
+        ops.append(Take(action=action.id, holds=case.price.holds, lift=lift))
+    if action.effect_key is not None:
+        ops.append(Claim(key=action.effect_key, action=action.id))
+    if case.stored:
+        waited = AddParked(run=action.run, since_us=action.created_at_us)
+        consumed = CloseApproval(action=action.id, expect=("open", "granted"), state="consumed")
+        ops += (waited, consumed)
+    return await _commit(world, case, replace(action, message=""), (*ops, *entries.ops))
+
+
+async def conclude(
+    world: World,
+    case: Case,
+    report: EffectReport,
+    verification: Verification | None,
+    writes: tuple[Op, ...],
+) -> Action | Blocked:
+    """Commit the outcome, the settled hold and the record; an uncertain one keeps its hold."""
+    verdict = verification.verdict if verification else None
+    now_us = await world.store.now_us()
+    action = replace(
+        case.action,
+        state=report.status,
+        step=11,
+        code=report.code,
+        message=report.message or (verification.reason if verification else ""),
+        verdict=verdict,
+        cost_micro_usd=case.tool.cost_micro_usd if report.status != "failed" else 0,
+        lease_until_us=None,
+        updated_at_us=now_us,
+    )
+    ops: list[Op] = [*writes]
+    if case.tool.effect == "read":
+        ops.insert(0, Take(action=action.id, holds=case.price.holds))
+        action = replace(action, resource=None)
+        if case.stored:
+            consumed = CloseApproval(action=action.id, expect=("open", "granted"), state="consumed")
+            ops.append(consumed)
+    if report.status == "failed":
+        # Certainly not done: the money was never at stake, but a call was made.
+        spent = {hold.cap.unit: 0 for hold in case.price.holds if hold.cap.unit != "calls"}
+        ops += (Settle(action=action.id, spent=spent), *_freed(action))
+    elif report.status == "done" and verdict != "contradicted":
+        ops.append(Settle(action=action.id))
+    return await _commit(world, case, action, tuple(ops))
+
+
+def _freed(action: Action) -> tuple[Op, ...]:
+    key = action.effect_key
+    return () if key is None else (Free(key=key, action=action.id),)
+
+
+async def resolve(
+    world: World,
+    action: Action,
+    status: Literal["done", "failed"],
+    units: tuple[str, ...],
+    writes: tuple[Op, ...],
+) -> Action | Blocked:
+    """Commit what people found out about an outcome in doubt; `units` are those of its holds.
+
+    What was done is spent as held; what was not gives back all but the calls, and its effect key.
+    """
+    resolved = replace(
+        action,
+        state=status,
+        version=action.version + 1,
+        verdict=None,
+        code="resolved",
+        message=f"a person found out that it is {status}",
+        cost_micro_usd=action.cost_micro_usd if status == "done" else 0,
+        updated_at_us=await world.store.now_us(),
+    )
+    ops: tuple[Op, ...] = (*writes, Settle(action=action.id))
+    if status == "failed":
+        spent = {unit: 0 for unit in units if unit != "calls"}
+        ops = (*writes, Settle(action=action.id, spent=spent), *_freed(action))
+    row = MoveAction(action=resolved)
+    result = await world.store.commit(Commit(tenant=action.tenant, ops=(*ops, row)))
+    return result if isinstance(result, Blocked) else resolved
+
+
+async def _commit(
+    world: World, case: Case, action: Action, ops: tuple[Op, ...]
+) -> Action | Blocked:
+    """Commit with the action's own row: inserted if it is new, else moved by one version."""
+    row: Op
+    if case.stored:
+        action = replace(action, version=action.version + 1)
+        row = MoveAction(action=action)
+    else:
+        row = InsertAction(action=action)
+    result = await world.store.commit(Commit(tenant=action.tenant, ops=(*ops, row)))
+    if isinstance(result, Blocked):
+        if result.code == "run_key_moved":
+            world.vault.forget(action.tenant, action.run)
+        return result
+    case.action, case.stored = action, True
+    return action

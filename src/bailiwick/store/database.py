@@ -1,0 +1,162 @@
+"""One SQLite file: who owns it, its writer, its reading connection, and its schema version."""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from bailiwick.config import Settings
+from bailiwick.errors import StoreFenced
+from bailiwick.nouns import Breaker
+from bailiwick.store import statements as sql
+from bailiwick.store.batch import BalanceKey, Batch
+from bailiwick.store.writer import Writer, connect, fault_of
+
+T = TypeVar("T")
+
+SCHEMA_VERSION = 1
+
+_KEPT_BALANCES = 4096
+
+
+class Database:
+    """An open file. `alone` says that this process holds the owner's lock.
+
+    Without the lock it serves commands beside a running owner: reading, and the few writes that
+    must work when the owner does not answer (pulling a kill switch).
+    """
+
+    def __init__(
+        self, file: Path, settings: Settings, now_us: Callable[[], int], *, alone: bool
+    ) -> None:
+        self.now_us = now_us
+        self.alone = alone
+        self._lock = own(file) if alone else None
+        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        # What only the owner changes, the owner need not read again.
+        self._balances: OrderedDict[BalanceKey, tuple[int, int]] = OrderedDict()
+        self.breakers: dict[tuple[str, str], Breaker | None] = {}
+        version = schema_version(file)
+        if version != SCHEMA_VERSION:
+            raise StoreFenced(
+                f"`{file}` has schema version {version}, this program wants {SCHEMA_VERSION}",
+                code="schema_version",
+                help="start the newer program, or migrate a copy of the file",
+            )
+        self._reader = connect(file, read_only=True)
+        self._file = file
+        self._settings = settings
+        self._writer: Writer | None = None
+
+    async def write(self, work: Callable[[Batch], T]) -> T:
+        """Have `work` done in the next batch; it is durable when this returns."""
+        if self._writer is None:
+            self._writer = Writer(self._file, self._settings, self.now_us, self._keep)
+        return await self._writer.submit(work)
+
+    def one(self, name: str, values: Mapping[str, object]) -> sql.Row | None:
+        """Read the first row of a statement, as committed now."""
+        try:
+            return sql.one(self._reader, name, values)
+        except sqlite3.Error as error:
+            raise fault_of(error) from error
+
+    def every(self, name: str, values: Mapping[str, object]) -> list[sql.Row]:
+        """Read all rows of a statement, as committed now."""
+        try:
+            return sql.every(self._reader, name, values)
+        except sqlite3.Error as error:
+            raise fault_of(error) from error
+
+    def snapshot(self, read: Callable[[], T]) -> T:
+        """Have several reads see one state."""
+        self._reader.execute("begin")
+        try:
+            return read()
+        finally:
+            self._reader.execute("commit")
+
+    def balance(self, key: BalanceKey) -> tuple[int, int]:
+        """What a budget node has spent and holds, as committed now."""
+        found = self._balances.get(key)
+        if found is None or not self.alone:
+            tenant, node, unit, bucket = key
+            values = {"tenant": tenant, "node": node, "unit": unit, "bucket": bucket}
+            row = self.one("balance", values)
+            found = (row[0], row[1]) if row else (0, 0)
+            self._keep({key: found})
+        return found
+
+    def _keep(self, balances: Mapping[BalanceKey, tuple[int, int]]) -> None:
+        self._balances.update(balances)
+        while len(self._balances) > _KEPT_BALANCES:
+            self._balances.popitem(last=False)
+
+    def breaker(self, tenant: str, target: str) -> Breaker | None:
+        """A target's recent failures, as committed now."""
+        if not self.alone or (tenant, target) not in self.breakers:
+            row = self.one("breaker", {"tenant": tenant, "target": target})
+            self.breakers[tenant, target] = (
+                Breaker(target=target, failures=row[0], open_until_us=row[1]) if row else None
+            )
+        return self.breakers[tenant, target]
+
+    def tell(self, action: str) -> None:
+        """Wake those who wait for the action."""
+        for waiting in self._waiting.pop(action, ()):
+            if not waiting.done():
+                waiting.set_result(None)
+
+    async def wait(self, action: str, timeout_s: float) -> None:
+        """Return when the action is told of, at the latest after the timeout."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(action, set()).add(waiting)
+        try:
+            await asyncio.wait((waiting,), timeout=timeout_s)
+        finally:
+            others = self._waiting.get(action)
+            if others is not None:
+                others.discard(waiting)
+                if not others:
+                    del self._waiting[action]
+
+    async def close(self) -> None:
+        """Everything submitted is answered; the file and the lock are given back."""
+        if self._writer is not None:
+            await self._writer.close()
+        self._reader.close()
+        if self._lock is not None:
+            os.close(self._lock)
+
+
+def own(file: Path) -> int:
+    """Take the owner's lock beside the file. Raises `StoreFenced` if another process has it."""
+    handle = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(handle)
+        raise StoreFenced(
+            f"another process owns `{file}`",
+            code="store_owned",
+            help="use its commands, or end that process first",
+        ) from error
+    return handle
+
+
+def schema_version(file: Path) -> int:
+    """The version of the schema in the file; 0 for a file that is not there or empty."""
+    if not file.exists():
+        return 0
+    connection = connect(file, read_only=True)
+    try:
+        row = connection.execute("pragma user_version").fetchone()
+    except sqlite3.Error as error:
+        raise fault_of(error) from error
+    finally:
+        connection.close()
+    return int(row[0])

@@ -1,0 +1,343 @@
+"""The doors of the store on one SQLite file. Reading is done in place; writing by the batch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from bailiwick import ports
+from bailiwick.nouns import (
+    Action,
+    Approval,
+    Balance,
+    Breaker,
+    Cap,
+    Person,
+    Record,
+    Release,
+    Resource,
+    Standing,
+    State,
+    Stop,
+    Vote,
+)
+from bailiwick.store import statements as sql
+from bailiwick.store.batch import Batch, bucket, decode_action, move_action
+from bailiwick.store.database import Database
+from bailiwick.values import JSON
+
+_decode_stop = msgspec.json.Decoder(Stop).decode
+_decode_standing = msgspec.json.Decoder(Standing).decode
+_decode_approval = msgspec.json.Decoder(Approval).decode
+_decode_vote = msgspec.json.Decoder(Vote).decode
+_decode_person = msgspec.json.Decoder(Person).decode
+_decode_release = msgspec.json.Decoder(Release).decode
+_decode_json = msgspec.json.Decoder().decode
+
+_LAST = "\U0010ffff"
+
+
+class SqliteStore:
+    """The commit point, and what the spine reads."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._controls: dict[str, ports.ControlState] = {}
+
+    async def now_us(self) -> int:
+        return self._database.now_us()
+
+    async def epoch(self, tenant: str) -> int:
+        row = self._database.one("control_row", {"tenant": tenant})
+        return row[0] if row else 0
+
+    async def control(self, tenant: str) -> ports.ControlState:
+        known = self._controls.get(tenant)
+        if known is None or known.epoch != await self.epoch(tenant):
+            known = self._database.snapshot(lambda: self._control(tenant))
+            self._controls[tenant] = known
+        return known
+
+    def _control(self, tenant: str) -> ports.ControlState:
+        owner = {"tenant": tenant}
+        row = self._database.one("control_row", owner) or (0, None)
+        standings = [_decode_standing(body) for (body,) in self._database.every("standings", owner)]
+        return ports.ControlState(
+            tenant=tenant,
+            epoch=row[0],
+            release=row[1],
+            stops=tuple(_decode_stop(body) for (body,) in self._database.every("stops", owner)),
+            standings={standing.agent: standing for standing in standings},
+            revoked=frozenset(id for (id,) in self._database.every("revoked", owner)),
+        )
+
+    async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:
+        row = self._database.one(
+            "find_action", {"tenant": tenant, "agent": agent, "subject": subject, "name": name}
+        )
+        return decode_action(row[0]) if row else None
+
+    async def action(self, tenant: str, id: str) -> Action | None:
+        row = self._database.one("action_row", {"tenant": tenant, "id": id})
+        return decode_action(row[0]) if row else None
+
+    async def commit(self, commit: ports.Commit) -> ports.Committed | ports.Blocked:
+        result = await self._database.write(lambda batch: batch.carry(commit))
+        if isinstance(result, ports.Committed):
+            for op in commit.ops:
+                if isinstance(op, (ports.MoveAction, ports.InsertAction)):
+                    self._database.tell(op.action.id)
+                elif isinstance(op, ports.MarkBreaker):
+                    self._database.breakers.pop((commit.tenant, op.target), None)
+        return result
+
+    async def changed(self, action: str, timeout_s: float) -> None:
+        await self._database.wait(action, timeout_s)
+
+
+class SqliteShelf:
+    """What belongs to an action and a tenant beside its state."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def approval(self, tenant: str, action: str) -> Approval | None:
+        row = self._database.one("approval_row", {"tenant": tenant, "action": action})
+        return self._approval(tenant, action, row[1], row[2]) if row else None
+
+    def _approval(self, tenant: str, action: str, state: str, body: bytes) -> Approval:
+        approval = _decode_approval(body)
+        values = {
+            "tenant": tenant,
+            "action": action,
+            "request_digest": approval.request_digest,
+        }
+        votes = [_decode_vote(vote) for (vote,) in self._database.every("votes", values)]
+        return msgspec.structs.replace(approval, state=state, votes=tuple(votes))
+
+    async def payload(self, tenant: str, action: str, kind: str) -> tuple[str, bytes] | None:
+        row = self._database.one("payload", {"tenant": tenant, "action": action, "kind": kind})
+        return (row[0], row[1]) if row else None
+
+    async def run_key(self, tenant: str, run: str) -> bytes | None:
+        row = self._database.one("run_row", {"tenant": tenant, "id": run})
+        return row[0] if row else None
+
+    async def run_started_us(self, tenant: str, run: str) -> tuple[int, int] | None:
+        row = self._database.one("run_row", {"tenant": tenant, "id": run})
+        return (row[1], row[2]) if row else None
+
+    async def balances(self, tenant: str, caps: Sequence[Cap]) -> Sequence[Balance]:
+        now_us = self._database.now_us()
+        found = []
+        for cap in caps:
+            name = bucket(cap.period, now_us)
+            row = self._database.balance((tenant, cap.node, cap.unit, name))
+            found.append(
+                Balance(node=cap.node, unit=cap.unit, bucket=name, spent=row[0], held=row[1])
+            )
+        return found
+
+    async def breaker(self, tenant: str, target: str) -> Breaker | None:
+        return self._database.breaker(tenant, target)
+
+    async def touched_since(self, tenant: str, resource: Resource, since_us: int) -> Sequence[str]:
+        values = {
+            "tenant": tenant,
+            "resource": f"{resource.type}:{resource.id}",
+            "since_us": since_us,
+        }
+        return [id for (id,) in self._database.every("touched_since", values)]
+
+
+class SqliteRegister:
+    """What people ask of the store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._shelf = SqliteShelf(database)
+
+    async def actions(
+        self, tenant: str, states: Sequence[State], limit: int, before: str | None = None
+    ) -> Sequence[Action]:
+        page = {"tenant": tenant, "before": before or _LAST, "limit": limit}
+        if not states:
+            return [decode_action(body) for (body,) in self._database.every("actions_newest", page)]
+        found = [
+            decode_action(body)
+            for state in states
+            for (body,) in self._database.every("actions_in_state", {**page, "state": state})
+        ]
+        return sorted(found, key=lambda action: action.id, reverse=True)[:limit]
+
+    async def approvals(self, tenant: str, states: Sequence[str]) -> Sequence[Approval]:
+        found = []
+        for state in states:
+            values = {"tenant": tenant, "state": state}
+            for action, _, _ in self._database.every("approvals_in_state", values):
+                approval = await self._shelf.approval(tenant, action)
+                if approval is not None:
+                    found.append(approval)
+        return sorted(found, key=lambda approval: approval.action)
+
+    async def people(self, tenant: str) -> Sequence[Person]:
+        rows = self._database.every("people", {"tenant": tenant})
+        return [_decode_person(body) for (body,) in rows]
+
+    async def secret(self, tenant: str, person: str) -> dict[str, JSON] | None:
+        row = self._database.one("secret", {"tenant": tenant, "name": person})
+        return _decode_json(row[0]) if row else None
+
+    async def releases(self, tenant: str) -> Sequence[Release]:
+        rows = self._database.every("releases", {"tenant": tenant})
+        return [_decode_release(body) for (body,) in rows]
+
+    async def changes(self, tenant: str) -> Sequence[ports.PutChange]:
+        values = {"tenant": tenant, "now_us": self._database.now_us()}
+        return [
+            ports.PutChange(
+                id=id,
+                kind=kind,
+                body=_decode_json(body),
+                proposed_by=proposed_by,
+                expires_at_us=expires_at_us,
+            )
+            for (id, kind, body, proposed_by, expires_at_us) in self._database.every(
+                "changes", values
+            )
+        ]
+
+    async def spending(self, tenant: str) -> Sequence[Balance]:
+        now_us = self._database.now_us()
+        values = {
+            "tenant": tenant,
+            "day": bucket("day", now_us),
+            "hour": bucket("hour", now_us),
+            "minute": bucket("minute", now_us),
+        }
+        return [
+            Balance(node=node, unit=unit, bucket=name, spent=spent, held=held)
+            for (node, unit, name, spent, held) in self._database.every("spending", values)
+        ]
+
+
+class SqliteLedger:
+    """The stored side of the transparency log."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def unsequenced(self, limit: int) -> Sequence[Record]:
+        rows = self._database.every("unsequenced", {"limit": limit})
+        return [Record(seq=seq, body=body) for (seq, body) in rows]
+
+    async def extend(
+        self, old_size: int, records: Sequence[int], nodes: Sequence[tuple[int, int, bytes]]
+    ) -> bool:
+        def work(batch: Batch) -> bool:
+            sizes = {"old_size": old_size, "new_size": old_size + len(records)}
+            connection = batch.connection
+            grown = sql.run(connection, "grow_tree", sizes) == 1
+            if grown:
+                leaves = [{"seq": seq, "leaf_index": old_size + i} for i, seq in enumerate(records)]
+                sql.run_many(connection, "put_leaf", leaves)
+                rows = [
+                    {"level": level, "position": position, "hash": hash}
+                    for level, position, hash in nodes
+                ]
+                sql.run_many(connection, "put_node", rows)
+            return grown
+
+        return await self._database.write(work)
+
+    async def keep_checkpoint(self, size: int, note: str) -> None:
+        values = {"size": size, "note": note}
+        await self._database.write(
+            lambda batch: sql.run(batch.connection, "put_checkpoint", values)
+        )
+
+    async def checkpoint(self) -> tuple[int, str] | None:
+        row = self._database.one("newest_checkpoint", {})
+        return (row[0], row[1]) if row else None
+
+    async def tree_size(self) -> int:
+        row = self._database.one("tree_size", {})
+        return row[0] if row else 0
+
+    async def nodes(self, wanted: Sequence[tuple[int, int]]) -> dict[tuple[int, int], bytes]:
+        found: dict[tuple[int, int], bytes] = {}
+        for level, position in wanted:
+            row = self._database.one("node", {"level": level, "position": position})
+            if row is not None:
+                found[level, position] = row[0]
+        return found
+
+    async def records(
+        self, first: int, limit: int, of: tuple[str, str] | None = None
+    ) -> Sequence[Record]:
+        rows: list[tuple[Any, ...]]
+        if of is None:
+            rows = self._database.every("records_from", {"first": first, "limit": limit})
+        else:
+            rows = self._database.every("records_of", {"tenant": of[0], "action": of[1]})
+        return [Record(seq=seq, body=body, leaf_index=index) for (seq, body, index) in rows]
+
+
+class SqliteDue:
+    """What the housekeeper's tick claims. A claim is a move, so two ticks never get one row."""
+
+    def __init__(self, database: Database, lease_us: int) -> None:
+        self._database = database
+        self._lease_us = lease_us
+
+    async def tenants(self) -> Sequence[str]:
+        return [tenant for (tenant,) in self._database.every("tenants", {})]
+
+    async def stale_intents(self, tenant: str, owner: str) -> Sequence[str]:
+        values = {
+            "tenant": tenant,
+            "owner": owner,
+            "now_us": self._database.now_us(),
+            "alone": self._database.alone,
+        }
+        rows = self._database.every("stale_intents", values)
+        return await self._claim(tenant, owner, [decode_action(body) for (body,) in rows])
+
+    async def decided_parks(self, tenant: str, owner: str) -> Sequence[str]:
+        rows = self._parked(tenant, owner)
+        decided = [decode_action(body) for (body, said) in rows if said in ("granted", "denied")]
+        return await self._claim(tenant, owner, decided)
+
+    async def expired_parks(self, tenant: str, owner: str) -> Sequence[str]:
+        now_us = self._database.now_us()
+        parked = [decode_action(body) for (body, _) in self._parked(tenant, owner)]
+        expired = [
+            action
+            for action in parked
+            if action.park_until_us is not None and action.park_until_us <= now_us
+        ]
+        return await self._claim(tenant, owner, expired)
+
+    def _parked(self, tenant: str, owner: str) -> list[tuple[Any, ...]]:
+        values = {"tenant": tenant, "owner": owner, "now_us": self._database.now_us()}
+        return self._database.every("parked_actions", values)
+
+    async def _claim(self, tenant: str, owner: str, found: Sequence[Action]) -> list[str]:
+        if not found:
+            return []
+
+        def work(batch: Batch) -> list[str]:
+            claimed = []
+            for action in found:
+                leased = msgspec.structs.replace(
+                    action,
+                    version=action.version + 1,
+                    lease_owner=owner,
+                    lease_until_us=batch.now_us + self._lease_us,
+                )
+                op = ports.MoveAction(action=leased)
+                if move_action(batch, tenant, op) is None:
+                    claimed.append(action.id)
+            return claimed
+
+        return await self._database.write(work)

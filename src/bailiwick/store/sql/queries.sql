@@ -1,0 +1,304 @@
+-- name: control_row^
+-- The tenant's epoch and active release.
+select epoch, release from control where tenant = :tenant;
+
+-- name: put_control!
+-- A tenant begins at epoch 1 without a release.
+insert into control (tenant, epoch) values (:tenant, 1) on conflict do nothing;
+
+-- name: raise_epoch!
+-- Every control change moves the epoch, so that whatever was judged before is judged again.
+update control set epoch = epoch + 1 where tenant = :tenant;
+
+-- name: activate!
+-- The release that decides from now on.
+update control set release = :digest where tenant = :tenant;
+
+-- name: tenants
+-- Every tenant with a control row.
+select tenant from control order by tenant;
+
+-- name: stops
+-- The pulled kill switches.
+select body from stops where tenant = :tenant order by scope, target;
+
+-- name: put_stop!
+-- Pulling a pulled switch keeps the first reason.
+insert into stops (tenant, scope, target, body) values (:tenant, :scope, :target, :body)
+on conflict do nothing;
+
+-- name: lift_stop!
+-- Lift one switch.
+delete from stops where tenant = :tenant and scope = :scope and target = :target;
+
+-- name: standings
+-- The agents' accounts.
+select body from agents where tenant = :tenant order by name;
+
+-- name: put_standing!
+-- An agent's account, new or changed.
+insert into agents (tenant, name, body) values (:tenant, :name, :body)
+on conflict (tenant, name) do update set body = excluded.body;
+
+-- name: revoked
+-- Every id that lost its standing.
+select id from revocations where tenant = :tenant;
+
+-- name: revoke!
+-- Revocation is for good; the first reason stands.
+insert into revocations (tenant, id, by_person, reason, at_us)
+values (:tenant, :id, :by, :reason, :at_us) on conflict do nothing;
+
+-- name: put_person!
+-- A person's account, new or changed.
+insert into people (tenant, name, body, secret) values (:tenant, :name, :body, :secret)
+on conflict (tenant, name) do update set body = excluded.body, secret = excluded.secret;
+
+-- name: people
+-- All accounts of a tenant.
+select body from people where tenant = :tenant order by name;
+
+-- name: secret^
+-- A person's password hash and sealed key.
+select secret from people where tenant = :tenant and name = :name;
+
+-- name: put_release!
+-- A release is its content: storing it twice changes nothing.
+insert into releases (tenant, digest, body, created_at_us)
+values (:tenant, :digest, :body, :created_at_us) on conflict do nothing;
+
+-- name: releases
+-- All releases, newest first.
+select body from releases where tenant = :tenant order by created_at_us desc, digest;
+
+-- name: put_change!
+-- A control change that waits for a second person.
+insert into changes (tenant, id, kind, body, proposed_by, expires_at_us, state)
+values (:tenant, :id, :kind, :body, :proposed_by, :expires_at_us, 'waiting');
+
+-- name: close_change!
+-- Decide a waiting change; the proposer cannot.
+update changes set state = :state, decided_by = :decided_by
+where tenant = :tenant and id = :id and state = 'waiting' and expires_at_us > :now_us
+  and (:state <> 'made' or proposed_by <> :decided_by);
+
+-- name: changes
+-- The changes that wait.
+select id, kind, body, proposed_by, expires_at_us from changes
+where tenant = :tenant and state = 'waiting' and expires_at_us > :now_us order by id;
+
+-- name: put_run!
+-- A run begins with its first committed action; the first vault key stands.
+insert into runs (tenant, id, agent, wrapped_key, started_at_us)
+values (:tenant, :id, :agent, :wrapped_key, :now_us) on conflict do nothing;
+
+-- name: run_row^
+-- A run's vault key and its times.
+select wrapped_key, started_at_us, parked_us from runs where tenant = :tenant and id = :id;
+
+-- name: add_parked!
+-- Time spent waiting for people does not count as run time; overlapping waits count once.
+update runs set
+    parked_us = parked_us + max(0, :until_us - max(:since_us, parked_until_us)),
+    parked_until_us = max(parked_until_us, :until_us)
+where tenant = :tenant and id = :id;
+
+-- name: insert_action!
+-- A new action, unless its owner has this attempt under this name already.
+insert into actions (tenant, id, agent, subject, name, attempt, state, version, resource,
+    park_until_us, lease_owner, lease_until_us, updated_at_us, body, holds, records)
+values (:tenant, :id, :agent, :subject, :name, :attempt, :state, :version, :resource,
+    :park_until_us, :lease_owner, :lease_until_us, :updated_at_us, :body, :holds, :records)
+on conflict do nothing;
+
+-- name: move_action!
+-- Compare-and-swap on the version.
+update actions set state = :state, version = :version, resource = :resource,
+    park_until_us = :park_until_us, lease_owner = :lease_owner,
+    lease_until_us = :lease_until_us, updated_at_us = :updated_at_us, body = :body,
+    holds = case when :settled or :holds is not null then :holds else holds end,
+    records = records || :records
+where tenant = :tenant and id = :id and version = :version - 1;
+
+-- name: find_action^
+-- The owner's newest attempt under a name.
+select body from actions
+where tenant = :tenant and agent = :agent and subject = :subject and name = :name
+order by attempt desc limit 1;
+
+-- name: action_row^
+-- An action by its id.
+select body from actions where tenant = :tenant and id = :id;
+
+-- name: actions_newest
+-- The newest actions, for people.
+select body from actions where tenant = :tenant and id < :before order by id desc limit :limit;
+
+-- name: actions_in_state
+-- The newest actions in one state, for people.
+select body from actions
+where tenant = :tenant and state = :state and id < :before order by id desc limit :limit;
+
+-- name: stale_intents
+-- Actions in flight whose owner is gone or whose lease has run out.
+select body from actions
+where tenant = :tenant and state = 'intended'
+  and (lease_until_us <= :now_us or (:alone and lease_owner <> :owner))
+order by id limit 256;
+
+-- name: parked_actions
+-- Parked actions with what people have said of them so far, for the housekeeper.
+select a.body, p.state from actions a
+left join approvals p on p.tenant = a.tenant and p.action = a.id
+where a.tenant = :tenant and a.state = 'parked'
+  and (a.park_until_us <= :now_us or p.state in ('granted', 'denied'))
+  and (a.lease_until_us is null or a.lease_until_us <= :now_us or a.lease_owner <> :owner)
+order by a.id limit 256;
+
+-- name: touched_since
+-- Other writes on a resource that were in flight or ended after a time.
+select id from actions
+where tenant = :tenant and resource = :resource and updated_at_us >= :since_us
+  and state in ('intended', 'done', 'unknown');
+
+-- name: claim_effect!
+-- One live action an effect key.
+insert into effect_keys (tenant, key, action) values (:tenant, :key, :action)
+on conflict do nothing;
+
+-- name: effect_holder^
+-- Who holds an effect key.
+select action from effect_keys where tenant = :tenant and key = :key;
+
+-- name: free_effect!
+-- The action gives up its effect key, if it is its own.
+delete from effect_keys where tenant = :tenant and key = :key and action = :action;
+
+-- name: balance^
+-- What a node has spent and holds in a bucket.
+select spent, held from budgets
+where tenant = :tenant and node = :node and unit = :unit and bucket = :bucket;
+
+-- name: put_balance*!
+-- A node's balance at the end of a batch.
+insert into budgets (tenant, node, unit, bucket, spent, held)
+values (:tenant, :node, :unit, :bucket, :spent, :held)
+on conflict (tenant, node, unit, bucket) do update set spent = excluded.spent, held = excluded.held;
+
+-- name: spending
+-- Every node's balance in the current buckets.
+select node, unit, bucket, spent, held from budgets
+where tenant = :tenant and bucket in ('all', :day, :hour, :minute) order by node, unit, bucket;
+
+-- name: holds^
+-- What an action still holds.
+select holds from actions where tenant = :tenant and id = :action;
+
+-- name: put_approval!
+-- An approval request; a new digest replaces the request, not the votes on the old one.
+insert into approvals (tenant, action, request_digest, state, expires_at_us, body)
+values (:tenant, :action, :request_digest, :state, :expires_at_us, :body)
+on conflict (tenant, action) do update set request_digest = excluded.request_digest,
+    state = excluded.state, expires_at_us = excluded.expires_at_us, body = excluded.body;
+
+-- name: approval_row^
+-- An approval request.
+select request_digest, state, body from approvals where tenant = :tenant and action = :action;
+
+-- name: close_approval!
+-- Move an approval from the state it was seen in.
+update approvals set state = :state where tenant = :tenant and action = :action and state = :seen;
+
+-- name: approvals_in_state
+-- Approval requests in one state, oldest first.
+select action, state, body from approvals where tenant = :tenant and state = :state order by action;
+
+-- name: cast_vote!
+-- One vote a person and request.
+insert into votes (tenant, action, person, request_digest, body)
+values (:tenant, :action, :person, :request_digest, :body) on conflict do nothing;
+
+-- name: votes
+-- The votes on an action's request as it stands.
+select body from votes
+where tenant = :tenant and action = :action and request_digest = :request_digest order by person;
+
+-- name: put_payload!
+-- A sealed payload.
+insert into payloads (tenant, action, kind, run, sealed, commitment)
+values (:tenant, :action, :kind, :run, :sealed, :commitment)
+on conflict (tenant, action, kind) do update set sealed = excluded.sealed,
+    commitment = excluded.commitment;
+
+-- name: payload^
+-- A sealed payload and its run.
+select run, sealed from payloads where tenant = :tenant and action = :action and kind = :kind;
+
+-- name: breaker^
+-- A target's recent failures.
+select failures, open_until_us from breakers where tenant = :tenant and target = :target;
+
+-- name: put_breaker!
+-- A target's failures after one more, or none after a success.
+insert into breakers (tenant, target, failures, open_until_us)
+values (:tenant, :target, :failures, :open_until_us)
+on conflict (tenant, target) do update set failures = excluded.failures,
+    open_until_us = excluded.open_until_us;
+
+-- name: append!
+-- A ledger record, unsequenced.
+insert into records (tenant, kind, action, body, hash)
+values (:tenant, :kind, :action, :body, :hash);
+
+-- name: unsequenced
+-- Records without a leaf in commit order. Every commit is exclusive here, so seq is that order
+-- and no record can appear below the last leaf's.
+select seq, body from records
+where seq > (select coalesce(max(record), 0) from leaves) order by seq limit :limit;
+
+-- name: tree_size^
+-- How many records have a leaf index.
+select size from tree where id = 1;
+
+-- name: grow_tree!
+-- Compare-and-swap of the tree's size.
+update tree set size = :new_size where id = 1 and size = :old_size;
+
+-- name: put_leaf*!
+-- A record gets its leaf.
+insert into leaves (record, leaf_index) values (:seq, :leaf_index);
+
+-- name: put_node*!
+-- The hash of a complete subtree.
+insert into tree_nodes (level, position, hash) values (:level, :position, :hash)
+on conflict do nothing;
+
+-- name: node^
+-- The hash of a complete subtree.
+select hash from tree_nodes where level = :level and position = :position;
+
+-- name: put_checkpoint!
+-- The signed head for a size.
+insert into checkpoints (size, note) values (:size, :note) on conflict do nothing;
+
+-- name: newest_checkpoint^
+-- The newest signed head.
+select size, note from checkpoints order by size desc limit 1;
+
+-- name: records_from
+-- Records in leaf order. A leaf never precedes its record's number, which bounds the search; a
+-- record that was removed after it was sequenced comes back empty.
+select l.record, coalesce(r.body, x''), l.leaf_index
+from leaves l left join records r on r.seq = l.record
+where l.record > :first and l.leaf_index >= :first order by l.record limit :limit;
+
+-- name: records_of
+-- The records of one action, which its row lists, sequenced or not.
+select each.value, coalesce(r.body, x''), l.leaf_index
+from actions a, json_each('[' || trim(a.records, ',') || ']') each
+left join records r on r.seq = each.value left join leaves l on l.record = each.value
+where a.tenant = :tenant and a.id = :action order by each.value;
+
+-- name: list_record!
+-- A record about an action that its own row did not write (a vote, say).
+update actions set records = records || :records where tenant = :tenant and id = :id;

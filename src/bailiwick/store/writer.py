@@ -1,0 +1,229 @@
+"""The one writer: group commit, savepoints, and no answer before COMMIT returns.
+
+Callers put members on a list; whatever is there when the writer comes round becomes one
+transaction, and all of them are answered at once. Statements run on the event loop's thread, where
+the callers are: two threads that hand the interpreter to each other at every statement cost four
+times as much. What can wait, for the disk or for another process, runs in a thread of its own: the
+COMMIT, and a BEGIN that finds the file busy.
+
+When a batch dies (a full disk takes the whole transaction with it), each member is tried alone, so
+that one too many does not fail its neighbours.
+"""
+
+import asyncio
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from bailiwick.config import Settings
+from bailiwick.errors import StoreError, StoreFenced, StoreUnavailable
+from bailiwick.store.batch import BalanceKey, Batch
+
+T = TypeVar("T")
+
+_DISK_LOOK_US = 100_000
+_BUSY_MS = 5_000
+
+
+class Member(Generic[T]):
+    """One caller's part of a batch: what to do in it, and where the answer goes."""
+
+    __slots__ = ("answer", "error", "future", "work")
+
+    def __init__(self, work: Callable[[Batch], T], future: asyncio.Future[T]) -> None:
+        self.work = work
+        self.future = future
+        self.answer: T | None = None
+        self.error: Exception | None = None
+
+
+class Writer:
+    """Owns the writing connection. It belongs to the event loop that first submits to it."""
+
+    def __init__(
+        self,
+        file: Path,
+        settings: Settings,
+        now_us: Callable[[], int],
+        keep: Callable[[Mapping[BalanceKey, tuple[int, int]]], None],
+    ) -> None:
+        self._file = file
+        self._settings = settings
+        self._now_us = now_us
+        self._keep = keep
+        self._waiting: list[Member[Any]] = []
+        self._pump: asyncio.Task[None] | None = None
+        self._broken = False
+        self._disk_looked_us = 0
+        self._disk_is_low = False
+        self._connection = connect(file)
+        self._connection.execute("pragma busy_timeout = 0")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="bailiwick-store")
+
+    async def submit(self, work: Callable[[Batch], T]) -> T:
+        """Have `work` done in the next batch; it is durable when this returns.
+
+        Raises `StoreUnavailable` when nothing was written.
+        """
+        loop = asyncio.get_running_loop()
+        member: Member[T] = Member(work, loop.create_future())
+        self._waiting.append(member)
+        if self._pump is None or self._pump.done():
+            self._pump = loop.create_task(self._drain())
+        return await member.future
+
+    async def close(self) -> None:
+        """Everything submitted is answered and the connection is closed."""
+        if self._pump is not None:
+            await self._pump
+        self._thread.shutdown()
+        self._connection.close()
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            members = self._waiting[: self._settings.batch_limit]
+            del self._waiting[: len(members)]
+            await self._commit(members)
+            if self._waiting and self._settings.batch_gap_ms:
+                # Other processes (an operator's kill) get their turn at the file in this gap.
+                await asyncio.sleep(self._settings.batch_gap_ms / 1000)
+
+    async def _commit(self, members: list[Member[Any]]) -> None:
+        try:
+            await self._transact(members)
+        except Exception as error:  # noqa: BLE001 - the writer must outlive any member
+            if len(members) > 1 and not self._broken:
+                for member in members:
+                    await self._commit([member])
+                return
+            for member in members:
+                member.error = fault_of(error) if isinstance(error, sqlite3.Error) else error
+        for member in members:
+            if member.future.done():
+                continue  # its caller was cancelled; what was written stays written
+            if member.error is not None:
+                member.future.set_exception(member.error)
+            else:
+                member.future.set_result(member.answer)
+
+    async def _transact(self, members: list[Member[Any]]) -> None:
+        if self._broken:
+            raise StoreFenced(
+                "a commit's fate is not known to this process",
+                code="store_broken",
+                help="restart the process; recovery looks up what was under way",
+            )
+        await self._begin()
+        try:
+            batch = Batch(self._connection, self._now_us(), self._is_disk_low())
+            for member in members:
+                member.answer = member.work(batch)
+            batch.write_balances()
+        except BaseException:
+            self._roll_back()
+            raise
+        try:
+            await self._in_thread("commit")
+        except sqlite3.Error as error:
+            self._roll_back()
+            # After a failed sync nobody can say what the disk holds: only a full disk and a busy
+            # file are known to have written nothing.
+            self._broken = error.sqlite_errorname not in {"SQLITE_FULL", "SQLITE_BUSY"}
+            raise
+        self._keep(batch.written())
+
+    async def _begin(self) -> None:
+        try:
+            self._connection.execute("begin immediate")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_BUSY":
+                raise
+            self._connection.execute(f"pragma busy_timeout = {_BUSY_MS}")
+            try:
+                await self._in_thread("begin immediate")
+            finally:
+                self._connection.execute("pragma busy_timeout = 0")
+
+    async def _in_thread(self, statement: str) -> None:
+        loop = asyncio.get_running_loop()
+        # Shielded: a cancelled pump must not leave the connection in a thread's hands.
+        await asyncio.shield(
+            loop.run_in_executor(self._thread, self._connection.execute, statement)
+        )
+
+    def _roll_back(self) -> None:
+        if self._connection.in_transaction:
+            self._connection.execute("rollback")
+
+    def _is_disk_low(self) -> bool:
+        now_us = time.monotonic_ns() // 1000
+        if now_us - self._disk_looked_us > _DISK_LOOK_US:
+            self._disk_looked_us = now_us
+            room = os.statvfs(self._file.parent)
+            free = room.f_bavail * room.f_frsize
+            self._disk_is_low = free < self._settings.free_space_watermark_mb * 1024 * 1024
+        return self._disk_is_low
+
+
+def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Open a connection in autocommit, with full durability. Raises `StoreUnavailable`."""
+    try:
+        connection = sqlite3.connect(
+            file if not read_only else f"{file.absolute().as_uri()}?mode=ro",
+            uri=read_only,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=5.0,
+            cached_statements=256,
+        )
+        if not read_only:
+            connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        # Hot pages (budgets, index edges) are copied back once in 4,000 pages, not in 1,000.
+        connection.execute("pragma wal_autocheckpoint = 4000")
+        connection.execute("pragma mmap_size = 268435456")
+    except sqlite3.Error as error:
+        raise fault_of(error) from error
+    return connection
+
+
+def fault_of(error: sqlite3.Error) -> StoreError:
+    """Say what a SQLite error means for the caller: nothing was written."""
+    name = getattr(error, "sqlite_errorname", "")
+    known = {
+        "SQLITE_FULL": ("disk_full", "the disk is full", "free some space; nothing was lost"),
+        "SQLITE_READONLY": (
+            "store_read_only",
+            "the database cannot be written",
+            "check the file's and its folder's permissions",
+        ),
+        "SQLITE_BUSY": (
+            "store_busy",
+            "another process holds the database",
+            "try again; if it lasts, find the process that holds the file",
+        ),
+        "SQLITE_CORRUPT": (
+            "store_corrupt",
+            "the database is damaged",
+            "stop, keep a copy, and restore the newest backup",
+        ),
+        "SQLITE_NOTADB": (
+            "store_corrupt",
+            "the file is not a database",
+            "check the `store` setting",
+        ),
+        "SQLITE_CANTOPEN": (
+            "store_missing",
+            "the database cannot be opened",
+            "check the `store` setting and the folder's permissions",
+        ),
+    }
+    prefix = next((key for key in known if name.startswith(key)), "")
+    code, message, help = known.get(
+        prefix, ("store_unavailable", f"the database refused: {error}", "see the message")
+    )
+    return StoreUnavailable(message, code=code, help=help)

@@ -1,0 +1,10 @@
+"""Step 12, report: what operators see of an action. It cannot change the answer.
+
+Watch      how long each of the twelve steps took
+report     tell of one action; a failing backend is counted and otherwise ignored
+Silent     the door that tells nobody; `spans.OtlpTelemetry` is the one that does
+"""
+
+from bailiwick.telemetry.watch import Silent, Watch, report
+
+__all__ = ["Silent", "Watch", "report"]

@@ -1,0 +1,214 @@
+"""Settings become a World: every door is opened and bound here, and nowhere else.
+
+What is not always needed is opened through one table of names, so that no import hides in a
+function and `import bailiwick` stays light.
+"""
+
+import os
+import secrets
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from pkgutil import resolve_name
+from types import ModuleType
+from typing import Any
+
+from bailiwick import catalog, execution, identity, ledger, policy, store, telemetry
+from bailiwick.config import Settings
+from bailiwick.errors import ConfigError, ControlError
+from bailiwick.nouns import Release
+from bailiwick.ports import Bundle, Egress, Expression, Register, Telemetry, World
+from bailiwick.values import digest
+
+# What `import bailiwick` leaves out until a project needs it.
+ON_DEMAND: Mapping[str, str] = {
+    "cel": "bailiwick.verification.expressions:compile_cel",
+    "migrate": "bailiwick.store.migrating:migrate",
+    "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
+}
+
+# What of a project's folder shapes decisions, and is therefore part of a release.
+RELEASED = (
+    "agents/*.yaml",
+    "tools/*.yaml",
+    "tools/*.py",
+    "policies/*.cedar",
+    "policies/tests/*.yaml",
+    "policies/assertions.yaml",
+    "limits.yaml",
+)
+
+_COMPILED_RELEASES = 8
+
+
+def on_demand(name: str) -> Any:
+    """Import what a name of the table stands for. Raises `ConfigError` if it is not installed."""
+    try:
+        return resolve_name(ON_DEMAND[name])
+    except ImportError as error:
+        raise ConfigError(
+            f"`{name}` needs a package that is not installed: {error}",
+            code="extra_missing",
+            help=f"install `bailiwick[{name}]`",
+        ) from error
+
+
+def keys_folder(settings: Settings) -> Path:
+    """Where the keys are: outside the data folder, so that no backup of it takes them along."""
+    return settings.path(settings.keys)
+
+
+def agent_key_file(settings: Settings, agent: str) -> Path:
+    """Where the private key of one of the project's own agents is."""
+    return keys_folder(settings) / "agents" / f"{agent}.json"
+
+
+def open_world(
+    settings: Settings,
+    *,
+    alone: bool = True,
+    egress: Egress | None = None,
+    told: Telemetry | None = None,
+    now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+) -> World:
+    """Open every door. `alone` takes the owner's lock of the database and migrates it if need be.
+
+    Raises `StoreFenced`, `StoreUnavailable`, `IdentityError` or `ConfigError`, and then nothing is
+    left open.
+    """
+    file = settings.path(settings.store)
+    if alone and store.schema_version(file) != store.SCHEMA_VERSION:
+        on_demand("migrate")(file)
+    keys = identity.load_keyring(keys_folder(settings), settings.log_origin)
+    database = store.Database(file, settings, now_us, alone=alone)
+    shelf = store.SqliteShelf(database)
+    register = store.SqliteRegister(database)
+    if told is None:
+        endpoint = settings.telemetry_endpoint
+        told = on_demand("otlp")(endpoint) if endpoint else telemetry.Silent()
+    door = egress or execution.EgressDoor()
+
+    async def close() -> None:
+        await door.close()
+        told.close()
+        await database.close()
+
+    return World(
+        settings=settings,
+        store=store.SqliteStore(database),
+        shelf=shelf,
+        register=register,
+        ledger=store.SqliteLedger(database),
+        due=store.SqliteDue(database, int(settings.lease_seconds * 1_000_000)),
+        keys=keys,
+        tokens=identity.VerifiedTokens(os.urandom),
+        vault=ledger.RunVault(keys, shelf, os.urandom),
+        broker=execution.CredentialBroker(settings),
+        egress=door,
+        telemetry=told,
+        bundle=Bundles(register).bundle,
+        now_us=now_us,
+        monotonic_us=lambda: time.monotonic_ns() // 1000,
+        random=os.urandom,
+        owner=secrets.token_hex(8),
+        close=close,
+    )
+
+
+class Bundles:
+    """The releases of a store, compiled when first judged by; a bounded number is kept."""
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+        self._compiled: OrderedDict[tuple[str, str], Bundle] = OrderedDict()
+
+    async def bundle(self, tenant: str, wanted: str | None) -> Bundle:
+        """The compiled release. Raises `ControlError` when there is none, or it is not there."""
+        if wanted is None:
+            raise ControlError(
+                f"tenant `{tenant}` has no active release",
+                code="no_release",
+                help="run `bailiwick release activate`",
+            )
+        found = self._compiled.get((tenant, wanted))
+        if found is None:
+            for release in await self._register.releases(tenant):
+                if release.digest == wanted:
+                    found = self._compiled[tenant, wanted] = compile_bundle(release)
+                    break
+            else:
+                raise ControlError(f"release `{wanted}` is not in the store", code="no_release")
+            if len(self._compiled) > _COMPILED_RELEASES:
+                self._compiled.popitem(last=False)
+        return found
+
+
+def read_release(project: Path, *, created_at_us: int, created_by: str, note: str = "") -> Release:
+    """Gather a project's files into a release. It takes effect only when it is activated.
+
+    Raises `ConfigError` for a file that cannot be read as UTF-8 text.
+    """
+    files: dict[str, str] = {}
+    for pattern in RELEASED:
+        for path in sorted(project.glob(pattern)):
+            try:
+                files[path.relative_to(project).as_posix()] = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(
+                    f"`{path}` cannot be read: {error}", code="file_unreadable"
+                ) from error
+    return Release(
+        digest=digest(files),
+        files=files,
+        created_at_us=created_at_us,
+        created_by=created_by,
+        note=note,
+    )
+
+
+def compile_bundle(release: Release) -> Bundle:
+    """Compile a release: catalogue, manifests, limits and policies, checked against each other.
+
+    Raises `CatalogError`, `PolicyError` or `ConfigError` with every finding.
+    """
+    files = release.files
+    modules = {path: _module(path, text) for path, text in files.items() if path.endswith(".py")}
+    catalogue = catalog.load_catalogue(files, modules, compile_expression)
+    manifests = catalog.load_manifests(files, catalogue)
+    caps, rates = catalog.load_limits(files, catalogue, manifests)
+    return Bundle(
+        release=release,
+        catalogue=catalogue,
+        policies=policy.compile_policies(catalogue.tools, manifests, files),
+        manifests=manifests,
+        caps=caps,
+        rates=rates,
+    )
+
+
+def compile_expression(text: str) -> Expression:
+    """Compile an expression: a plain path in place, anything else as CEL."""
+    return catalog.compile_path(text) or on_demand("cel")(text)
+
+
+def _module(path: str, text: str) -> ModuleType:
+    """Run the released text of a file of Python tools as a module, whatever the disk says now."""
+    name = f"bailiwick_released_{digest([path, text])[:16]}"
+    found = sys.modules.get(name)
+    if found is not None:
+        return found
+    module = ModuleType(name)
+    module.__file__ = path
+    sys.modules[name] = module
+    try:
+        exec(compile(text, path, "exec"), module.__dict__)  # noqa: S102 - it is the user's own code
+    except Exception as error:
+        del sys.modules[name]
+        raise ConfigError(
+            f"`{path}` cannot be loaded: {type(error).__name__}: {error}",
+            code="tool_file_failed",
+            help="run the file with Python to see the whole error",
+        ) from error
+    return module

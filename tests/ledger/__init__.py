@@ -1,0 +1,1 @@
+"""The ledger seen from outside: vectors, properties, tampering, and the separate verifier."""

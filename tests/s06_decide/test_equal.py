@@ -1,0 +1,103 @@
+"""Leaving rules out and keeping sets must not be seen: the answer is the whole rule set's."""
+
+from itertools import product
+from random import Random
+
+import pytest
+from cedarpy import Schema
+
+from bailiwick.policy import RuleBook, rulebook
+from bailiwick.policy.rules import read_rules
+from bailiwick.policy.schema import schema_text, shape_of
+from tests.s06_decide import random_rules
+from tests.s06_decide.project import ask, manifests, sample, tools
+from tests.s06_decide.reference import Plain, WholeSet
+
+REQUESTS, SETS = 10_000, 40
+IDS = [f"r{number}" for number in range(30)]
+SCHEMA = Schema.from_str(schema_text([shape_of(tool, IDS)[0] for tool in tools().values()], IDS))
+
+
+def random_book(random: Random, count: int) -> RuleBook:
+    """A rule book of random rules over the sample project's tools."""
+    found = tools()
+    rules, wrong = read_rules("random.cedar", "\n".join(random_rules.rules(random, count, SCHEMA)))
+    assert not wrong
+    gates = [rule.id for rule in rules if rule.queue]
+    shapes = {name: shape_of(tool, gates)[0] for name, tool in found.items()}
+    return RuleBook(rules, shapes, manifests())
+
+
+def compare(book: RuleBook, whole: WholeSet, random: Random, requests: int) -> set[str]:
+    """Decide random requests both ways; give the kinds of answer that occurred."""
+    seen = set()
+    for _ in range(requests):
+        entry = random_rules.question(random)
+        question = ask(entry)
+        expected, decision = whole.decide(question), book.decide(question)
+        got = Plain(
+            decision.effect,
+            tuple(rule.id for rule in decision.rules),
+            tuple(ask.rule for ask in decision.asks),
+            decision.errors,
+        )
+        if any("failed to build request" in error for error in expected.errors):
+            assert got.errors, entry
+            assert got.effect == "deny"
+            seen.add("misfit")
+            continue
+        assert got == expected, entry
+        seen.add("error" if got.errors else got.effect)
+    return seen
+
+
+@pytest.mark.claim("policy.bucket-equal")
+def test_the_answer_is_that_of_the_whole_set() -> None:
+    seed = 20260105
+    print(f"seed {seed}")
+    random, seen = Random(seed), set[str]()
+    for number in range(SETS):
+        book = random_book(random, random.choice((3, 10, 30)))
+        seen |= compare(book, WholeSet(book), random, REQUESTS // SETS)
+        assert len(book.rules) in (3, 10, 30), number
+    assert seen == {"allow", "deny", "ask", "error", "misfit"}
+
+
+@pytest.mark.claim("policy.bucket-equal")
+def test_it_is_so_when_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With room for one set only, each is made again and again, and the answers stay the same."""
+    monkeypatch.setattr(rulebook, "_BUCKETS", 1)
+    monkeypatch.setattr(rulebook, "_JUDGES", 1)
+    monkeypatch.setattr(rulebook, "_TENANTS", 1)
+    random = Random(7)
+    book = random_book(random, 20)
+    compare(book, WholeSet(book), random, 300)
+
+
+@pytest.mark.claim("policy.bucket-equal")
+def test_a_pattern_matches_what_it_matches_in_cedar() -> None:
+    patterns = ["".join(p) for size in range(5) for p in product("a*", repeat=size)]
+    texts = ["".join(t) for size in range(5) for t in product("ab", repeat=size)]
+    found, wrong = read_rules(
+        "patterns.cedar",
+        "\n".join(
+            f'@id("r{number}") forbid (principal, action, resource)'
+            f' unless {{ context.subject.id like "{pattern}" }};'
+            for number, pattern in enumerate(patterns)
+        ),
+    )
+    assert not wrong
+    shapes = {name: shape_of(tool, ())[0] for name, tool in tools().items()}
+    book = RuleBook(found, shapes, manifests())
+    whole = WholeSet(book)
+    show = {"agent": "ops", "tool": "payments.show", "input": {"charge": "ch_1"}}
+    for text in texts:
+        question = ask({**show, "subject": text})
+        assert [rule.id for rule in book.decide(question).rules] == [*whole.decide(question).rules]
+
+
+@pytest.mark.claim("policy.bucket-equal")
+def test_the_sample_project_answers_as_its_whole_set() -> None:
+    random, book = Random(11), sample()
+    seen = compare(book, WholeSet(book), random, 1000)
+    assert {"allow", "deny", "misfit"} <= seen
