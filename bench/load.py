@@ -1,14 +1,16 @@
-"""The load that everything is measured with: a refund, 100 typed rules of which 40 match.
+"""The load that everything is measured with: a refund, and 100 typed rules of which 40 match.
 
-The project is the sample of `bailiwick.testing` with one agent, whose budgets (tenant, agent, run)
-all callers share; its tool has a reader, so that every write is read back.
+The project has one agent whose budgets (tenant, agent, run) all callers share. Its till lives in
+the process, so that what is measured is the runtime and no provider; each refund is read back
+through the tool's reader. The till remembers only its newest refunds, or it would be the till's
+memory that is measured. All 40 rules of the refund's scope are evaluated: 10 permits that hold and
+30 forbids that do not; the other 60 are about another tool.
 """
 
 from collections.abc import Mapping
 
-from bailiwick.testing import FILES
-
-MATCHING, OTHERS = 40, 60
+AGENT_NAME, TOOL_NAME = "bench", "till.refund"
+PERMITS, FORBIDS, OTHERS = 10, 30, 60
 
 ARGUMENTS_SCHEMA = {
     "type": "object",
@@ -22,62 +24,82 @@ ARGUMENTS_SCHEMA = {
     "additionalProperties": False,
 }
 
+TILL = '''\
+"""A till in the process, which remembers the newest refunds."""
 
-def arguments(number: str) -> bytes:
-    """One refund's arguments, each of another charge."""
-    return b'{"charge":"ch_%s","amount_minor":4200,"currency":"USD"}' % number.encode()
+from typing import Annotated
 
+from msgspec import Meta
 
-def cedar_rules(*, matching: bool) -> list[str]:
-    """The hand-written rules: 40 whose scope matches the refund, or the 60 for other tools."""
-    if matching:
-        permits = [
-            f'@id("bench.permit-{i}")\n'
-            'permit(principal == Agent::"bench", action in Action::"money", resource)\n'
-            f'when {{ context.facts.currency == "USD" && context.facts.value < {5000 + i} }};'
-            for i in range(10)
-        ]
-        forbids = [
-            f'@id("bench.forbid-{i}")\n'
-            'forbid(principal, action in Action::"money", resource)\n'
-            f"when {{ context.facts.value > {100_000 + i} }};"
-            for i in range(MATCHING - 10)
-        ]
-        return permits + forbids
-    return [
-        f'@id("bench.other-{i}")\n'
-        'forbid(principal, action == Action::"till.charge", resource)\n'
-        f'when {{ context.input.charge == "blocked-{i}" }};'
-        for i in range(OTHERS)
-    ]
+from bailiwick import ToolContext, tool
+
+REMEMBERED = 1000
+REFUNDS: dict[str, dict[str, object]] = {}
+
+MINE = {"charge": "args.charge", "action": "action.id"}
 
 
-def cedar_schema() -> str:
-    """The schema of the bare pipeline's request: the same typed facts."""
-    return """
-entity Agent;
-entity Charge;
-action "money";
-action "till.refund" in [Action::"money"] appliesTo {
-  principal: Agent, resource: Charge,
-  context: { facts: { value: Long, currency: String } }
-};
-"""
+@tool(name="till.charge", effect="read", owner="payments", resource=("Charge", "args.charge"))
+async def read_charge(charge: str) -> dict[str, object]:
+    """Shows a charge."""
+    return {"id": charge, "amount_minor": 100_000, "currency": "USD"}
 
 
-AGENT = """\
-name: bench
+@tool(name="till.refund_of", effect="read", owner="payments", resource=("Charge", "args.charge"))
+async def refund_of(charge: str, action: str) -> dict[str, object] | None:
+    """Finds the refund that an action made."""
+    return REFUNDS.get(action)
+
+
+@tool(
+    name="till.refund",
+    effect="write",
+    traits=("money",),
+    owner="payments",
+    resource=("Charge", "args.charge"),
+    facts={"value": "args.amount_minor", "currency": "args.currency"},
+    effect_key='args.charge + ":" + args.purpose',
+    reader={"tool": "till.refund_of", "arguments": MINE},
+    expect="after.amount_minor == args.amount_minor",
+    find={"tool": "till.refund_of", "arguments": MINE},
+    found="result.action == action.id",
+    key_retention_s=86400,
+    settles_within_s=0,
+    timeout_s=10,
+)
+async def refund(
+    charge: str,
+    amount_minor: Annotated[int, Meta(ge=1)],
+    currency: str,
+    context: ToolContext,
+    purpose: str = "refund",
+) -> dict[str, object]:
+    """Pays money back."""
+    made: dict[str, object] = {
+        "id": f"re_{context.provider_key}",
+        "charge": charge,
+        "amount_minor": amount_minor,
+        "action": context.action,
+    }
+    REFUNDS[context.action] = made
+    if len(REFUNDS) > REMEMBERED:
+        del REFUNDS[next(iter(REFUNDS))]
+    return made
+'''
+
+AGENT = f"""\
+name: {AGENT_NAME}
 owner: bench
 tools_allowlist: ["till.*"]
 max_tool_calls: 1000000000
 budgets:
-  - {unit: "value:USD", period: day, limit: "90000000.00"}
-approvals: {money: "finance:1"}
+  - {{unit: "value:USD", period: day, limit: "90000000.00"}}
+approvals: {{money: "finance:1"}}
 tiers:
   - on: money
     unit: USD
     auto_up_to: "50.00"
-    then: [{approval: "finance:1"}]
+    then: [{{approval: "finance:1"}}]
 """
 
 LIMITS = """\
@@ -86,15 +108,54 @@ budgets:
 """
 
 
+def arguments(number: str) -> bytes:
+    """One refund's arguments, each of another charge."""
+    return b'{"charge":"ch_%s","amount_minor":4200,"currency":"USD"}' % number.encode()
+
+
+def cedar_rules(*, matching: bool) -> list[str]:
+    """The hand-written rules: the 40 whose scope is the refund's, or the 60 for another tool."""
+    if not matching:
+        return [
+            f'@id("bench.other-{i}")\n'
+            'forbid(principal, action == Action::"till.charge", resource)\n'
+            f'when {{ context.input.charge == "blocked-{i}" }};'
+            for i in range(OTHERS)
+        ]
+    permits = [
+        f'@id("bench.permit-{i}")\n'
+        f'permit(principal == Agent::"{AGENT_NAME}", action in Action::"money", resource)\n'
+        f'when {{ context.facts.currency == "USD" && context.facts.value < {5000 + i} }};'
+        for i in range(PERMITS)
+    ]
+    forbids = [
+        f'@id("bench.forbid-{i}")\n'
+        'forbid(principal, action in Action::"money", resource)\n'
+        f"when {{ context.facts.value > {100_000 + i} }};"
+        for i in range(FORBIDS)
+    ]
+    return permits + forbids
+
+
+def cedar_schema() -> str:
+    """The schema of the bare pipeline's request: the same typed facts."""
+    return f"""
+entity Agent;
+entity Charge;
+action "money";
+action "{TOOL_NAME}" in [Action::"money"] appliesTo {{
+  principal: Agent, resource: Charge,
+  context: {{ facts: {{ value: Long, currency: String }} }}
+}};
+"""
+
+
 def project(telemetry: str | None = None) -> Mapping[str, str]:
-    """The files of the measured project."""
-    settings = FILES["bailiwick.yaml"]
-    if telemetry is not None:
-        settings += f"telemetry_endpoint: {telemetry}\n"
+    """The files of the measured project, with the settings as they are by default."""
     return {
-        "bailiwick.yaml": settings,
+        "bailiwick.yaml": f"telemetry_endpoint: {telemetry}\n" if telemetry else "{}\n",
         "limits.yaml": LIMITS,
         "agents/bench.yaml": AGENT,
-        "tools/till.py": FILES["tools/till.py"],
+        "tools/till.py": TILL,
         "policies/bench.cedar": "\n".join(cedar_rules(matching=True) + cedar_rules(matching=False)),
     }

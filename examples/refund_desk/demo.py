@@ -13,7 +13,7 @@ import sys
 
 def main() -> int:
     """Say what comes, then let the conductor do it; gives the exit code."""
-    print("Bailiwick: the refund desk. Forty tickets, three processes, one minute.", flush=True)
+    print("Bailiwick: the refund desk. Forty tickets, three processes, half a minute.", flush=True)
     code: int = importlib.import_module("conductor").main()
     return code
 

@@ -21,6 +21,7 @@ from bailiwick.operations.founding import Founded, Newcomer, found
 
 HERE = Path(__file__).resolve().parent
 STATE = HERE / "state"
+PROJECT = STATE / "project"
 PASSWORD = "a password for a demo only"
 # How the project names the services, whose ports are known only once they listen.
 PAYMENTS, DESK = "payments.localhost", "desk.localhost"
@@ -49,17 +50,18 @@ class Outside:
         """Host and port."""
         return f"127.0.0.1:{self.port}"
 
-    def admin(self, method: str, path: str, body: object = None) -> Any:
-        """Ask what only the provider's own people may ask. Raises `OSError` if it is refused."""
+    def ask(self, method: str, path: str, body: object = None) -> Any:
+        """Ask with the secret that may only read. Raises `OSError` if it is refused."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        sent = {"Authorization": f"Bearer {self.read}"}
         try:
-            connection.request(method, f"/admin/{path}", None if body is None else json.dumps(body))
+            connection.request(method, path, None if body is None else json.dumps(body), sent)
             response = connection.getresponse()
             content = json.loads(response.read())
         finally:
             connection.close()
         if response.status >= 300:
-            raise OSError(f"{method} /admin/{path} was answered {response.status}: {content}")
+            raise OSError(f"{method} {path} was answered {response.status}: {content}")
         return content
 
 
@@ -103,18 +105,17 @@ def empty() -> None:
     STATE.mkdir(mode=0o700)
 
 
-async def found_project(payments: Outside, desk: Outside) -> tuple[Path, Founded]:
+async def found_project(payments: Outside, desk: Outside) -> Founded:
     """Copy the project with the services' addresses and secrets, and found it."""
-    project = STATE / "project"
-    shutil.copytree(HERE / "project", project)
-    for path in project.rglob("*.yaml"):
+    shutil.copytree(HERE / "project", PROJECT)
+    for path in PROJECT.rglob("*.yaml"):
         text = path.read_text(encoding="utf-8")
         addressed = text.replace(PAYMENTS, payments.host).replace(DESK, desk.host)
         path.write_text(addressed, encoding="utf-8")
     for name, outside in (("payments", payments), ("desk", desk)):
         for use in ("read", "write"):
-            _write_secret(project / "secrets" / f"{name}-{use}", getattr(outside, use))
-    return project, await found(project, PEOPLE)
+            _write_secret(PROJECT / "secrets" / f"{name}-{use}", getattr(outside, use))
+    return await found(PROJECT, PEOPLE)
 
 
 def _write_secret(path: Path, secret: str) -> None:

@@ -15,7 +15,7 @@ WIDTH = 100
 RULES = {
     "refunds.not-owner": ("denied:not_owner", "the invoice is another customer's"),
     "refund-desk.currency.payments.refund": ("denied:currency", "only US dollars have a tier"),
-    "refunds.new-payee": ("denied:new_payee", "that account is not known for the customer"),
+    "refunds.new-payee": ("denied:new_payee", "not an account known for the customer"),
     "refunds.above-charge": ("malformed", "more than was paid"),
     "rubric.over-budget": ("over_cap", "above what is left of $2,000 a day"),
 }
@@ -34,6 +34,7 @@ class Story:
     queue: str = ""
     quorum: int = 0
     votes: list[tuple[str, str]] = field(default_factory=list)
+    looked_up: bool = False
 
     @property
     def last(self) -> Event | None:
@@ -100,13 +101,18 @@ def why(story: Story, holders: Mapping[str, str]) -> str:
     if story.queue:
         said = {"approve": "approved", "deny": "denied"}
         votes = ", ".join(f"{person} {said[choice]}" for person, choice in story.votes)
-        return f"{votes}; {'nothing was done' if story.denied else act['verdict']}"
+        return votes if story.denied else f"{votes}; {act['verdict']}"
     if act["code"] == "effect_key_held":
         holder = next((ticket for id, ticket in holders.items() if id in act["message"]), "?")
-        return f"the same refund as {holder}, in another run"
+        return f"same refund as {holder}, in another run"
     if act["status"] == "refused":
         plain = [words for rule, (_, words) in RULES.items() if rule in act["rules"]]
-        return plain[0] if plain else shown(str(act["message"]), 80)
+        if act["code"] == "fact_invalid":
+            plain.append("there is no charge of that name")
+        said = act["message"].replace("the value is ", "").replace("the minimum of ", "")
+        return plain[0] if plain else shown(said, 80)
+    if story.looked_up:
+        return f"found after the crash; {act['verdict']}"
     return f"by the agent itself; {act['verdict']}"
 
 

@@ -16,6 +16,7 @@ from bailiwick.approval import sign_vote
 from bailiwick.identity.jose import decode
 from bailiwick.nouns import Vote
 from bailiwick.operations import call
+from bailiwick.values import JSON
 
 PATIENCE_S = 10.0
 
@@ -56,6 +57,9 @@ class Voters:
 
     async def _session(self, person: str) -> Mapping[str, Any]:
         if person not in self._sessions:
-            asked = {"command": "login", "parameters": {"name": person, "password": PASSWORD}}
-            self._sessions[person] = await call(self._socket, asked, PATIENCE_S)
+            given: dict[str, JSON] = {"name": person, "password": PASSWORD}
+            asked: dict[str, JSON] = {"command": "login", "parameters": given}
+            opened = await call(self._socket, asked, PATIENCE_S)
+            assert isinstance(opened, Mapping)
+            self._sessions[person] = opened
         return self._sessions[person]

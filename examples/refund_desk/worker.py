@@ -115,9 +115,7 @@ class Desk:
         tell(
             "acted",
             ticket=ticket,
-            agent=session.agent,
             tool=wanted.tool,
-            amount=wanted.arguments.get("amount_minor"),
             action=outcome.action,
             status=outcome.status,
             code=outcome.code,
@@ -133,8 +131,8 @@ class Desk:
 
     async def work(self, ticket: Mapping[str, Any]) -> None:
         """Take one ticket from its triage to whatever becomes of it."""
-        tell("ticket", ticket=ticket["id"], subject=ticket["subject"])
-        own = Grant(tools=("desk.ticket", "desk.tag", "desk.note"), resources=(_ticket(ticket),))
+        # Triage is given this ticket's capability and no other's.
+        own = Grant(tools=("desk.tag", "desk.note"), resources=(f"Ticket:{ticket['id']}",))
         triage = await self.session("triage", ticket, own)
         await self.act(triage, ticket["id"], planner.tag(ticket))
         await self.act(triage, ticket["id"], planner.note(ticket))
@@ -172,12 +170,12 @@ class Desk:
                     "ticket": order["ticket"],
                 }
                 outcome = await session.act("payments.refund", arguments, reason="a drill")
-                end = outcome.code if outcome.status == "refused" else outcome.status
+                no = outcome.status in ("refused", "failed")
+                end = outcome.code if no else outcome.status
                 counts[end] = counts.get(end, 0) + 1
-                if end == "done":
-                    tell("drilled", action=outcome.action, cost_micro_usd=outcome.cost_micro_usd)
                 if end != "done":
                     return
+                tell("drilled", action=outcome.action, cost_micro_usd=outcome.cost_micro_usd)
 
         await asyncio.gather(*(write(number) for number in range(order["writers"])))
         tell("drill", counts=counts)
@@ -203,10 +201,6 @@ class Desk:
         if action is None or action.code != "denied" or action.decision is None:
             return []
         return [rule.id for rule in action.decision.rules if rule.effect == "forbid"]
-
-
-def _ticket(ticket: Mapping[str, Any]) -> str:
-    return f"Ticket:{ticket['id']}"
 
 
 async def work(project: str, die_after: str | None) -> None:

@@ -80,6 +80,8 @@ async def _carry(world: World, asked: Proposal | Wake, watch: Watch) -> Outcome 
         return await cases.answer(world, await store.refuse(world, case, no, entries))
     effect = await cases.execute(world, case)  # 9 execute
     watch.mark(9)
+    if cases.can_be_looked_up(case, effect):
+        return await cases.doubt(world, case, effect)
     return await _conclude(world, case, effect, watch)
 
 

@@ -1,8 +1,8 @@
 """The same for plain scripts: no async, one small bridge to an event loop in a thread.
 
-    with open_blocking("my-project") as bailiwick:
-        desk = bailiwick.session("refund-desk", subject="support")
-        print(desk.act("payments.refund", {"charge": "ch_1", "amount_minor": 4200}))
+with open_blocking("my-project") as bailiwick:
+    desk = bailiwick.session("refund-desk", subject="support")
+    print(desk.act("payments.refund", {"charge": "ch_1", "amount_minor": 4200}))
 """
 
 import asyncio
@@ -25,9 +25,7 @@ class BlockingSession:
         self._session = session
         self._loop = loop
 
-    def act(
-        self, tool: str, arguments: bytes | str | Mapping[str, object], **told: Any
-    ) -> Outcome:
+    def act(self, tool: str, arguments: bytes | str | Mapping[str, object], **told: Any) -> Outcome:
         """Propose an action and give its outcome; see `Session.act` for what may be told."""
         return _run(self._session.act(tool, arguments, **told), self._loop)
 

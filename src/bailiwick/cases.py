@@ -12,7 +12,7 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from bailiwick import execution, identity, verification
+from bailiwick import execution, identity, limits, verification
 from bailiwick.errors import BadInput, LedgerError
 from bailiwick.nouns import (
     Action,
@@ -33,7 +33,7 @@ from bailiwick.nouns import (
     Verification,
     Wake,
 )
-from bailiwick.ports import Blocked, Bundle, Case, ControlState, Question, World
+from bailiwick.ports import Blocked, Bundle, Case, Commit, ControlState, Question, World
 from bailiwick.values import JSON, canonical, parse, shown
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+*#-]{0,127}").fullmatch
@@ -226,6 +226,21 @@ async def execute(world: World, case: Case) -> EffectReport:
     )
 
 
+def can_be_looked_up(case: Case, effect: EffectReport) -> bool:
+    """Whether recovery can still find out what became of a send in doubt: by reader or by key."""
+    tool = case.tool
+    asked = tool.find is not None or tool.key_retention_s is not None
+    return effect.status == "unknown" and tool.effect == "write" and asked
+
+
+async def doubt(world: World, case: Case, effect: EffectReport) -> Outcome:
+    """The answer to a send in doubt: its intent stays, and is looked up once it has settled."""
+    marks = limits.breaker_mark(world.settings, case.tool, effect, None)
+    if marks:
+        await world.store.commit(Commit(tenant=case.action.tenant, ops=marks))
+    return running(case.action)
+
+
 async def reconcile(world: World, case: Case) -> EffectReport | None:
     """Step 9 after a crash: find out what became of it. None: it is too early to say."""
     assert case.situation is not None
@@ -253,11 +268,9 @@ async def verify(world: World, case: Case, effect: EffectReport) -> Verification
         "result": effect.result,
     }
     began_us = action.intended_at_us or action.created_at_us
-    # The last send may just have ended; on a restart it ended before the deadline.
-    settles_us = int(tool.settles_within_s * 1_000_000)
-    settled_at_us = await world.store.now_us() + settles_us
-    if case.stored and case.now_us > (action.deadline_at_us or 0):
-        settled_at_us = (action.deadline_at_us or 0) + settles_us
+    # The last send has just ended, if one was made; before a crash it ended by the deadline.
+    sent_us = await world.store.now_us() if effect.sends else action.deadline_at_us or began_us
+    settled_at_us = sent_us + int(tool.settles_within_s * 1_000_000)
     while True:
         left_us = settled_at_us - await world.store.now_us()
         after: JSON | Refusal = None

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-import yaml
 
 from bailiwick.errors import ConfigError
+from bailiwick.yaml_text import read_yaml
 
 
 class CredentialSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,15 +45,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     token_seconds: Annotated[int, msgspec.Meta(ge=61, le=600)] = 600
     lease_seconds: float = 5.0
     rejudge_limit: int = 8
-    commit_timeout_seconds: float = 10.0
     batch_limit: int = 256
     batch_gap_ms: float = 0.2
     breaker_threshold: int = 5
     breaker_open_seconds: float = 30.0
     tick_seconds: float = 1.0
-    sequence_seconds: float = 0.2
     free_space_watermark_mb: int = 64
-    retention_days: int = 30
     telemetry_endpoint: str | None = None
 
     def path(self, relative: str) -> Path:
@@ -72,10 +69,12 @@ def load_settings(project: Path) -> Settings:
             code="project_missing",
             help="run `bailiwick init` in the project's folder",
         ) from error
+    content = read_yaml(text, file.name)
+    if not isinstance(content, dict):
+        raise ConfigError(f"`{file}` is not a mapping of settings", code="settings_invalid")
     try:
-        content = yaml.safe_load(text) or {}
         return msgspec.convert({"project": str(project), **content}, Settings)
-    except (yaml.YAMLError, msgspec.ValidationError, TypeError) as error:
+    except msgspec.ValidationError as error:
         raise ConfigError(
             f"`{file}` cannot be read: {error}",
             code="settings_invalid",

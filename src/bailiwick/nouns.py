@@ -39,7 +39,7 @@ Role = Literal["viewer", "operator", "approver", "auditor", "admin"]
 # --- who -----------------------------------------------------------------------------------------
 
 
-class Cap(Struct, frozen=True, kw_only=True):
+class Cap(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A ceiling on one unit at one budget node, drawn on by everything below that node.
 
     `unit` is `micro_usd`, `calls`, `tokens` or `value:<ISO 4217>` (minor units).
@@ -51,7 +51,7 @@ class Cap(Struct, frozen=True, kw_only=True):
     period: Period = "all"
 
 
-class Grant(Struct, frozen=True, kw_only=True):
+class Grant(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One entry of `authorization_details` (RFC 9396): which tools, on which resources.
 
     `tools` are exact names or `prefix.*`; `resources` are `Type:id`, `Type:*` or `*`. `caps` are
@@ -63,7 +63,7 @@ class Grant(Struct, frozen=True, kw_only=True):
     caps: tuple[Cap, ...] = ()
 
 
-class Capability(Struct, frozen=True, kw_only=True):
+class Capability(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A short-lived right to act, bound to its holder's key; it may only be narrowed."""
 
     id: str
@@ -75,7 +75,7 @@ class Capability(Struct, frozen=True, kw_only=True):
     parents: tuple[str, ...] = ()
 
 
-class Caller(Struct, frozen=True, kw_only=True):
+class Caller(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who proposes: the tenant, the agent, on whose behalf, and by what right.
 
     `actors` is the delegation chain, nearest first (RFC 8693 `act`). `key_ids` are the keys and
@@ -315,15 +315,18 @@ class Ask(Struct, frozen=True, kw_only=True):
     text_hash: str
 
 
-class MatchedRule(Struct, frozen=True, kw_only=True):
-    """A rule that took part in a decision, with the hash of its text."""
+class MatchedRule(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A rule that took part in a decision, with the hash of its text.
+
+    A stored action names its rules without the hash: its release pins their texts.
+    """
 
     id: str
     effect: Literal["permit", "forbid"]
-    text_hash: str
+    text_hash: str = ""
 
 
-class Decision(Struct, frozen=True, kw_only=True):
+class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Allow, deny or ask, with the rules that decided and the errors met. Any error denies."""
 
     effect: Literal["allow", "deny", "ask"]
@@ -358,7 +361,7 @@ class Approval(Struct, frozen=True, kw_only=True):
     votes: tuple[Vote, ...] = ()
 
 
-class Action(Struct, frozen=True, kw_only=True):
+class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A proposal's stored state: how far it got, from which every restart goes on.
 
     `name` is the key under which the owner finds it again (a caller's key or a derived one),

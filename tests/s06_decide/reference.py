@@ -2,6 +2,7 @@
 the schema, every entity, one plain call of Cedar for each evaluation. Slow, and easy to believe."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from bailiwick.ports import Question
 
 @dataclass(frozen=True)
 class Plain:
-    """A decision: its effect, the rules that decided, those that ask, and if there were errors."""
+    """A decision: its effect, the rules that decided, those that ask, and which fail."""
 
     effect: str
     rules: tuple[str, ...] = ()
@@ -51,16 +52,15 @@ class WholeSet:
         )
         names = answer.diagnostics.id_annotations_by_reason
         reasons = tuple(sorted(names[reason] for reason in answer.diagnostics.reasons))
-        errors = tuple(sorted(map(self.named, answer.diagnostics.errors)))
+        errors = tuple(sorted(map(self.failing, answer.diagnostics.errors)))
         if errors:
             return Plain("deny", errors=errors)
         return Plain("allow" if answer.allowed else "deny", reasons)
 
-    def named(self, error: str) -> str:
-        """The error with the rule's id where Cedar gives its number."""
-        for index, rule in enumerate(self.book.rules):
-            error = error.replace(f"`policy{index}`", f"`{rule.id}`")
-        return error
+    def failing(self, error: str) -> str:
+        """The rule that an error is about; the error itself if it is about the request."""
+        match = re.match(r"error while evaluating policy `policy(\d+)`", error)
+        return self.book.rules[int(match[1])].id if match else error
 
 
 def request(book: RuleBook, question: Question, evidence: tuple[str, ...]) -> dict[str, Any]:

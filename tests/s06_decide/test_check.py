@@ -9,7 +9,7 @@ from tests.s06_decide.project import UNCHECKED, findings, load, sample
 REFUSED: list[dict[str, Any]] = load("refused.yaml")
 
 
-def claimed(claim: str) -> Any:
+def claimed(claim: str) -> pytest.MarkDecorator:
     found = [entry for entry in REFUSED if entry.get("claim", "") == claim]
     assert found
     return pytest.mark.parametrize("entry", found, ids=lambda entry: str(entry["case"]))

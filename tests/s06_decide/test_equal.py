@@ -39,7 +39,7 @@ def compare(book: RuleBook, whole: WholeSet, random: Random, requests: int) -> s
             decision.effect,
             tuple(rule.id for rule in decision.rules),
             tuple(ask.rule for ask in decision.asks),
-            decision.errors,
+            tuple(sorted(error.split("`")[1] for error in decision.errors)),
         )
         if any("failed to build request" in error for error in expected.errors):
             assert got.errors, entry
@@ -53,13 +53,10 @@ def compare(book: RuleBook, whole: WholeSet, random: Random, requests: int) -> s
 
 @pytest.mark.claim("policy.bucket-equal")
 def test_the_answer_is_that_of_the_whole_set() -> None:
-    seed = 20260105
-    print(f"seed {seed}")
-    random, seen = Random(seed), set[str]()
-    for number in range(SETS):
+    random, seen = Random(20260105), set[str]()
+    for _ in range(SETS):
         book = random_book(random, random.choice((3, 10, 30)))
         seen |= compare(book, WholeSet(book), random, REQUESTS // SETS)
-        assert len(book.rules) in (3, 10, 30), number
     assert seen == {"allow", "deny", "ask", "error", "misfit"}
 
 

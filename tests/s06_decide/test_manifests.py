@@ -6,7 +6,7 @@ import cedarpy
 import pytest
 
 from bailiwick.policy import RuleBook
-from tests.s06_decide.project import UNCHECKED, DATA, ask, sample
+from tests.s06_decide.project import DATA, UNCHECKED, ask, sample
 
 
 def written(book: RuleBook, file: str) -> str:

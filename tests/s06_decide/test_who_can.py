@@ -8,8 +8,8 @@ import pytest
 
 from bailiwick.errors import PolicyError
 from bailiwick.nouns import Resource
-from bailiwick.policy import Answer, RuleBook, who_can
-from tests.s06_decide.project import UNCHECKED, ask, load, sample
+from bailiwick.policy import Answer, RuleBook, compile_policies, who_can
+from tests.s06_decide.project import UNCHECKED, ask, load, manifest, sample, tools
 from tests.s06_decide.reference import WholeSet
 
 CASES: list[dict[str, Any]] = load("who_can.yaml")
@@ -115,7 +115,10 @@ TOOL = {
     "fact_types": {"rows": "Long"},
     "reader": {"tool": "payments.show", "arguments": {}},
 }
-AGENT = {"name": "small", "tools_allowlist": ["small.do"]}
+AGENT = manifest({"name": "small", "tools_allowlist": ["small.do"]})
+
+
+SMALL = {"small.do": tools([TOOL])["small.do"]}
 
 
 def every_request() -> list[dict[str, Any]]:
@@ -168,9 +171,9 @@ def atom(random: Random) -> str:
 def test_the_answer_is_that_of_trying_everything() -> None:
     random, seen = Random(20260106), set()
     requests = [ask(request) for request in every_request()]
-    for _ in range(150):
+    for _ in range(300):
         rules = small_rules(random)
-        book = sample(rules=rules, more_tools=[TOOL], agents=[AGENT], replace=UNCHECKED)
+        book = compile_policies(SMALL, {"small": AGENT}, {"policies/small.cedar": rules})
         effects = {book.decide(question).effect for question in requests}
         for automatic in (False, True):
             possible = effects & ({"allow"} if automatic else {"allow", "ask"})

@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bailiwick.errors import NotDone
+from bailiwick.errors import ExecutionError, NotDone
 from bailiwick.execution import EgressDoor
 from bailiwick.ports import Lost, NotSent, Request, Response
 from tests.s09_execute.bench import free_port
@@ -332,6 +333,15 @@ async def test_after_a_stop_and_quiet_no_send_begins(door: EgressDoor) -> None:
     await asyncio.gather(*callers)
     assert len(begun) > 8
     assert max(begun) <= stopped_at
+
+
+async def test_a_transport_that_does_not_announce_the_first_byte_is_not_used(
+    door: EgressDoor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = httpx2.MockTransport(lambda _: httpx2.Response(200))
+    monkeypatch.setattr(httpx2, "AsyncHTTPTransport", lambda **_: silent)
+    with pytest.raises(ExecutionError, match="egress_unfenced"):
+        await door.send(request("http://localhost/x"), opened)
 
 
 # Cancellation

@@ -61,13 +61,13 @@ def test_arguments_go_to_the_path_the_query_and_the_body_that_name_them() -> Non
     )
     assert request.body == '{"amount":1.5,"note":"r\u00e9","z":{}}'.encode()
     assert request.headers == {
-        "Accept": "application/json",
-        "Bailiwick-Action": "act-1",
-        "Content-Type": "application/json",
-        "Idempotency-Key": provider_key("acme", "act-1"),
-        "User-Agent": "bailiwick",
-        "X-Amount": "1.5",
-        "X-Run": "run-1",
+        "accept": "application/json",
+        "bailiwick-action": "act-1",
+        "content-type": "application/json",
+        "idempotency-key": provider_key("acme", "act-1"),
+        "user-agent": "bailiwick",
+        "x-amount": "1.5",
+        "x-run": "run-1",
     }
 
 
@@ -96,6 +96,23 @@ def test_an_optional_argument_that_is_not_given_is_left_out_and_nothing_else_is(
     strict = http_tool("http://localhost", method="GET", query={"a": "args.a.b"})
     with pytest.raises(CatalogError):
         built(strict, {})
+
+
+def test_no_argument_takes_the_place_of_the_key_or_the_action_id() -> None:
+    tool = http_tool(
+        "http://localhost",
+        headers={"IDEMPOTENCY-KEY": "args.a", "bailiwick-action": "args.a", "accept": "args.a"},
+        key_header="Idempotency-Key",
+    )
+    headers = built(tool, {"a": "mine"}).headers
+    assert headers["idempotency-key"] == provider_key("acme", "act-1")
+    assert headers["bailiwick-action"] == "act-1"
+    assert [name for name, value in headers.items() if value == "mine"] == ["accept"]
+
+
+def test_a_base_url_may_have_a_path_with_escapes() -> None:
+    tool = http_tool("http://localhost/a%20b/", "/{x}")
+    assert built(tool, {"x": "c d"}).url == "http://localhost/a%20b/c%20d"
 
 
 def test_the_same_value_leaves_as_the_same_bytes() -> None:

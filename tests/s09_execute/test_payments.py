@@ -162,32 +162,31 @@ def admin(payments: OutsideSystem, method: str, path: str, body: object = None) 
 
 
 @pytest.mark.parametrize(
-    ("fault", "params", "status", "effects"),
+    ("fault", "status", "effects"),
     [
-        (None, {}, "done", 1),
-        ("status_429", {"retry_after_s": 0.1, "times": 1}, "done", 1),
-        ("status_500", {"times": 1}, "done", 1),
-        ("connection_reset", {"times": 1}, "done", 1),
-        ("timeout_after_effect", {"times": 1}, "done", 1),
-        ("late_effect", {"delay_s": 1.5, "times": 1}, "done", 1),
-        ("connection_reset", {}, "unknown", 0),
-        ("status_500", {}, "unknown", 0),
-        ("status_500_after_effect", {}, "unknown", 1),
-        ("ok_no_effect", {}, "done", 0),
+        (None, "done", 1),
+        ({"name": "status_429", "retry_after_s": 0.1, "times": 1}, "done", 1),
+        ({"name": "status_500", "times": 1}, "done", 1),
+        ({"name": "connection_reset", "times": 1}, "done", 1),
+        ({"name": "timeout_after_effect", "times": 1}, "done", 1),
+        ({"name": "late_effect", "delay_s": 1.5, "times": 1}, "done", 1),
+        ({"name": "connection_reset"}, "unknown", 0),
+        ({"name": "status_500"}, "unknown", 0),
+        ({"name": "status_500_after_effect"}, "unknown", 1),
+        ({"name": "ok_no_effect"}, "done", 0),
     ],
 )
 @pytest.mark.claim("execution.unknown-is-not-failed")
 async def test_faults_while_it_is_sent(
     at: Bench,
     payments: OutsideSystem,
-    fault: str | None,
-    params: dict[str, Any],
+    fault: dict[str, Any] | None,
     status: str,
     effects: int,
 ) -> None:
     case = Case(at, payments)
     if fault:
-        case.fault(fault, **params)
+        case.fault(**fault)
     report = await case.execute(action(case.tool, id=case.id, deadline_s=6))
     assert report.status == status
     assert len(case.effects) == effects

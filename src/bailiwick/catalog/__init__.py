@@ -3,7 +3,7 @@
 `load_catalogue`, `load_manifests` and `load_limits` read a release's files. The catalogue validates
 arguments and computes the resource, the facts, the effect key and the destination; it is pure.
 `tool` declares a Python function as a tool, `left_out` names the arguments that no rule can read,
-and `compile_path` compiles the plainest expressions without the CEL package.
+and `compile_path` and `compile_plain` compile the plainest expressions without the CEL package.
 """
 
 from bailiwick.catalog.catalogue import load_catalogue
@@ -11,12 +11,14 @@ from bailiwick.catalog.ceilings import load_limits
 from bailiwick.catalog.input_types import left_out
 from bailiwick.catalog.manifests import load_manifests
 from bailiwick.catalog.paths import compile_path
+from bailiwick.catalog.plain import compile_plain
 from bailiwick.catalog.python_tools import tool
 from bailiwick.nouns import ToolContext
 
 __all__ = [
     "ToolContext",
     "compile_path",
+    "compile_plain",
     "left_out",
     "load_catalogue",
     "load_limits",

@@ -1,5 +1,6 @@
 """actions, approvals, in-doubt: what was proposed, what waits for people, what nobody knows."""
 
+import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import cast, get_args
@@ -10,7 +11,7 @@ from bailiwick import approval
 from bailiwick.approval.quoting import block, quoted
 from bailiwick.cli.frame import OK, Frame, Group, pass_frame
 from bailiwick.cli.reaching import ask, log_in
-from bailiwick.cli.telling import at, fields, line, pretty, table, took
+from bailiwick.cli.telling import at, fields, line, table, took
 from bailiwick.errors import ApprovalError, BadInput
 from bailiwick.nouns import State, Vote
 from bailiwick.values import JSON, shown
@@ -116,8 +117,12 @@ def _decision(decision: Object | None) -> Iterator[str]:
         yield f"  error: {line(error)}"
     for rule in cast("list[Object]", decision["rules"]):
         yield f"  {rule['effect']} {line(rule['id'])}, text {line(rule['text_hash'])}"
-        for each in str(rule["text"] or "(the text is not there any more)").strip().split("\n"):
-            yield f"    {shown(each, len(each) + 1)}"
+        yield from _rule_text(rule)
+
+
+def _rule_text(rule: Object) -> Iterator[str]:
+    for each in str(rule["text"] or "(the text is not there any more)").strip().split("\n"):
+        yield f"    {shown(each, len(each) + 1)}"
 
 
 def _approval(asked: Object | None) -> Iterator[str]:
@@ -127,6 +132,7 @@ def _approval(asked: Object | None) -> Iterator[str]:
     yield f"  digest {asked['digest']}"
     for rule in cast("list[Object]", asked["rules"]):
         yield f"  {_needs(rule)}"
+        yield from _rule_text(rule)
     for vote in cast("list[Object]", asked["votes"]):
         word = "approved" if vote["choice"] == "approve" else "denied"
         yield f"  {word} by {line(vote['person'])} at {at(vote['cast_at_us'])}"
@@ -168,13 +174,13 @@ def _payloads(payloads: Object | None) -> Iterator[str]:
     why = [("reason", proposal.pop("reason", "")), ("uncertainty", proposal.pop("uncertainty", ""))]
     sources = cast("list[str]", proposal.pop("sources", None) or [])
     why += [(f"source {n} of {len(sources)}", source) for n, source in enumerate(sources, 1)]
-    for kind, value in (("proposal", proposal or None), ("result", payloads.get("result"))):
-        yield f"{kind}: erased, or none" if value is None else kind
-        if value is not None:
-            yield from pretty(value, "  ")
+    if proposal.get("asked") == proposal.get("arguments"):
+        proposal.pop("asked", None)
+    proposal.pop("holds", None)  # step 5 tells them
+    yield from _payload("proposal", proposal or None)
+    yield from _payload("result", payloads.get("result"))
     if payloads.get("resolution") is not None:
-        yield "what a person found out"
-        yield from pretty(payloads["resolution"], "  ")
+        yield from _payload("what a person found out", payloads["resolution"])
     yield "why, in the agent's words, which nobody has checked"
     for label, text in why:
         if text:
@@ -182,6 +188,20 @@ def _payloads(payloads: Object | None) -> Iterator[str]:
             yield from block(str(text))
     if not any(text for _, text in why):
         yield "  nothing was said"
+
+
+def _payload(name: str, value: JSON) -> Iterator[str]:
+    """A payload's members, one a line; a long one is cut with its length (`--json` has it all)."""
+    if not isinstance(value, Mapping):
+        yield f"{name}: none, or erased"
+        return
+    yield name
+    texts = {
+        member: each if isinstance(each, str) else json.dumps(each, ensure_ascii=False)
+        for member, each in value.items()
+        if each not in (None, "", {}, [])
+    }
+    yield from fields(texts, "  ")
 
 
 # --- approvals -----------------------------------------------------------------------------------
@@ -305,7 +325,7 @@ def _agree(asked: Object, choice: str, digest: str | None, yes: bool) -> None:
         raise BadInput(
             "it is not said which request is meant",
             code="digest_missing",
-            help="give `--digest` as `bailiwick approvals show` tells it, or `--yes`",
+            help="give `--digest`, which `bailiwick approvals show` tells, or `--yes`",
         )
     for each in cast("list[str]", asked["lines"]):
         click.echo(each, err=True)

@@ -1,5 +1,7 @@
 """The root command, and the edge at which whatever went wrong becomes a message and a code."""
 
+import os
+import sys
 from collections.abc import Sequence
 
 import click
@@ -8,7 +10,7 @@ from bailiwick.cli import actions, control, people, proofs, rules, starting
 from bailiwick.cli.frame import INTERNAL, Frame, Group
 from bailiwick.errors import BadInput, BailiwickError
 
-_INTERRUPTED = 130
+_INTERRUPTED, _CUT_OFF = 130, 141
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -51,6 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("error [interrupted]: it was interrupted", err=True)
         return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the answer has had enough; nothing more can be written, at exit neither.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _CUT_OFF
+    except OSError as error:
+        return frame.fail(_refused(error))
     except Exception as fault:  # noqa: BLE001 - the edge: an unknown fault is never a success
         broken = BailiwickError(
             f"something inside went wrong ({type(fault).__name__})",
@@ -62,10 +70,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERNAL
 
 
+def _refused(error: OSError) -> BadInput:
+    """What the operating system refused, and where."""
+    where = f" on `{error.filename}`" if error.filename else ""
+    reason = (error.strerror or type(error).__name__).lower()
+    return BadInput(
+        f"the operating system refused{where}: {reason}",
+        code="system_refused",
+        help="look at the path, its permissions and the space that is left",
+    )
+
+
 def _usage(error: click.ClickException) -> BadInput:
     """What click says of a command line, in the form of every other fault."""
     where = ""
     if isinstance(error, click.UsageError) and error.ctx is not None:
         where = f"see `{error.ctx.command_path} --help`"
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message(), err=True)
+        return BadInput("no command is given", code="usage", help=where)
     message = error.format_message().rstrip(".")
     return BadInput(message[:1].lower() + message[1:], code="usage", help=where)

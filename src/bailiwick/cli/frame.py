@@ -41,6 +41,11 @@ from bailiwick.values import JSON, shown
 OK, FOUND, USAGE, REFUSED, WAITS, DOUBT, FAILED, UNAVAILABLE, INTERNAL = 0, 1, 2, 3, 4, 5, 6, 69, 70
 
 _BY_CODE: Mapping[str, int] = {
+    "action_unknown": USAGE,
+    "agent_key_exposed": UNAVAILABLE,
+    "agent_key_malformed": UNAVAILABLE,
+    "agent_key_missing": USAGE,
+    "agent_key_unreadable": UNAVAILABLE,
     "agent_unknown": USAGE,
     "contended": UNAVAILABLE,
     "last_admin": REFUSED,
@@ -50,6 +55,8 @@ _BY_CODE: Mapping[str, int] = {
     "payload_missing": UNAVAILABLE,
     "person_invalid": USAGE,
     "password_unfit": USAGE,
+    "tool_file_failed": FOUND,
+    "value_mistyped": USAGE,
 }
 _BY_KIND: Sequence[tuple[type[BailiwickError], int]] = (
     (CatalogError, FOUND),
@@ -98,10 +105,12 @@ class Frame:
             traceback.print_exception(fault)
         if self.json:
             click.echo(json.dumps({"error": described(fault)}, indent=2))
-        click.echo(f"error [{fault.code}]: {shown(fault.message, 2000)}", err=True)
-        for each in findings(fault):
+        listed = findings(fault)
+        many = f"{len(listed)} findings" if len(listed) > 1 else ""
+        click.echo(f"error [{fault.code}]: {many or shown(fault.message, 2000)}", err=True)
+        for each in listed:
             click.echo(f"  {each}", err=True)
-        if fault.help:
+        if fault.help and not many:
             click.echo(f"help: {shown(fault.help, 2000)}", err=True)
         return exit_code(fault)
 
@@ -110,7 +119,7 @@ def exit_code(fault: BailiwickError) -> int:
     """The exit code of a fault."""
     if fault.code in _BY_CODE:
         return _BY_CODE[fault.code]
-    if isinstance(fault, IdentityError) and fault.code.startswith(("key", "agent_key")):
+    if isinstance(fault, IdentityError) and fault.code.startswith("key"):
         return UNAVAILABLE
     return next((code for kind, code in _BY_KIND if isinstance(fault, kind)), USAGE)
 

@@ -14,7 +14,7 @@ from bailiwick.cli.frame import FOUND, OK, Frame, Group, pass_frame
 from bailiwick.cli.reaching import ask, beside, in_place
 from bailiwick.cli.telling import line
 from bailiwick.config import Settings
-from bailiwick.errors import BadInput, StoreFenced
+from bailiwick.errors import StoreFenced
 from bailiwick.values import JSON
 
 Object = Mapping[str, JSON]
@@ -42,7 +42,7 @@ def verify(frame: Frame) -> int:
     else:
         lines += [
             f"verified: {answer['size']} records, {answer['actions']} actions",
-            f"root {answer['root']}, signed up to record {answer['signed']}",
+            f"root {answer['root']}; the signed head is of {answer['signed']} records",
         ]
     if answer["unsequenced"]:
         lines.append(f"{answer['unsequenced']} records have no place in the log yet")
@@ -61,12 +61,13 @@ def prove(frame: Frame, of: str, folder: Path | None) -> int:
     """
     target = folder or Path.cwd()
     answer = cast("Object", ask(frame, "ledger prove", of=of))
+    target.mkdir(parents=True, exist_ok=True)
     written: list[str] = []
     for each in cast("list[Object]", answer["proofs"]):
         for suffix, content in ((".json", each["record"]), (".tlog-proof", each["receipt"])):
             path = target / f"record-{each['index']}{suffix}"
             written.append(str(path))
-            _write(path, base64.b64decode(str(content)))
+            path.write_bytes(base64.b64decode(str(content)))
     lines = [*written, f"key {answer['vkey']}", "verify with, for each record:"]
     lines.append("  python bailiwick_verify.py receipt RECORD RECEIPT --key KEY")
     frame.tell({"files": written, "vkey": answer["vkey"]}, lines)
@@ -103,16 +104,6 @@ async def _exported(settings: Settings, folder: Path) -> dict[str, JSON]:
             raise
     async with beside(settings) as world:
         return await operations.export(world, folder)
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise BadInput(
-            f"`{path}` cannot be written: {error.strerror}", code="file_unwritable"
-        ) from error
 
 
 COMMANDS = (ledger,)

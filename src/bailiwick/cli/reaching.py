@@ -22,9 +22,10 @@ from bailiwick.ports import World
 from bailiwick.values import JSON
 from bailiwick.wiring import open_world
 
-_KILL_PATIENCE_S = 1.0
-_PATIENCE_S = 5.0
-_ANSWER_S = 60.0
+# An owner that does not answer at all within its patience is silent; one that does has longer for
+# the command itself: a kill waits a second for sends that have passed their last check.
+_KILL_PATIENCE_S, _KILL_S = 1.0, 3.0
+_PATIENCE_S, _ANSWER_S = 3.0, 60.0
 _LOOK_AGAIN_S = 0.05
 
 
@@ -80,16 +81,17 @@ async def in_place(settings: Settings) -> AsyncIterator[World]:
 async def _reached(frame: Frame, settings: Settings, command: Mapping[str, JSON]) -> JSON:
     name = command["command"]
     socket = settings.path(settings.store).with_suffix(".sock")
-    patience_s = _KILL_PATIENCE_S if name == "kill" else _PATIENCE_S
-    answer_s = _KILL_PATIENCE_S if name == "kill" else _ANSWER_S
+    kills = name == "kill"
+    patience_s = _KILL_PATIENCE_S if kills else _PATIENCE_S
     loop = asyncio.get_running_loop()
     until_s = loop.time() + patience_s
     while True:
-        try:
-            return await operations.call(socket, command, answer_s)
-        except ControlError as fault:
-            if fault.code != "owner_silent":
-                raise
+        if await operations.answers(socket, patience_s):
+            try:
+                return await operations.call(socket, command, _KILL_S if kills else _ANSWER_S)
+            except ControlError as fault:
+                if fault.code != "owner_silent" or not kills:
+                    raise
         if name in operations.READS:
             return await _beside(settings, command)
         try:
@@ -97,7 +99,7 @@ async def _reached(frame: Frame, settings: Settings, command: Mapping[str, JSON]
         except StoreFenced as fault:
             if fault.code != "store_owned":
                 raise
-        if loop.time() >= until_s and name == "kill":
+        if loop.time() >= until_s and kills:
             return await _killed(settings, command)
         if loop.time() >= until_s:
             raise operations.silent()

@@ -5,11 +5,12 @@ from collections.abc import Iterator, Mapping
 from typing import cast
 
 import click
+import yaml
 
 from bailiwick.cli.frame import FOUND, OK, Command, Frame, Group, findings, pass_frame
 from bailiwick.cli.reaching import ask
 from bailiwick.cli.telling import fields, line, table
-from bailiwick.errors import BadInput, CatalogError, PolicyError
+from bailiwick.errors import BadInput, ConfigError
 from bailiwick.nouns import Release
 from bailiwick.policy import RuleBook
 from bailiwick.ports import Bundle
@@ -125,7 +126,7 @@ def check_files(frame: Frame, what: str) -> int:
     release = read_release(folder, created_at_us=0, created_by="check")
     try:
         bundle = compile_bundle(release)
-    except (CatalogError, PolicyError) as fault:
+    except ConfigError as fault:
         listed = findings(fault) or [line(fault.message, 2000)]
         document: Object = {"ok": False, "findings": _as_data(fault) or listed}
         more = "s" if len(listed) > 1 else ""
@@ -144,7 +145,7 @@ def check_files(frame: Frame, what: str) -> int:
     return OK
 
 
-def _as_data(fault: CatalogError | PolicyError) -> list[JSON]:
+def _as_data(fault: ConfigError) -> list[JSON]:
     listed = fault.details.get("findings") or fault.details.get("problems")
     return cast("list[JSON]", listed) if isinstance(listed, list) else []
 
@@ -163,8 +164,8 @@ def _counts(release: Release, bundle: Bundle) -> dict[str, int]:
 
 
 def _cases(text: str) -> int:
-    """How many cases a file has: each is an item of one list at the left margin."""
-    return sum(each.startswith("- ") for each in text.split("\n"))
+    """How many cases a file lists; that it is a list is checked by now."""
+    return len(yaml.safe_load(text) or ())
 
 
 def _book(bundle: Bundle) -> RuleBook:

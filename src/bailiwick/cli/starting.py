@@ -24,6 +24,7 @@ from bailiwick.cli.frame import (
 )
 from bailiwick.cli.telling import fields, line, pretty
 from bailiwick.errors import BadInput, BailiwickError, ControlError
+from bailiwick.identity.agents import NAME
 from bailiwick.nouns import Outcome
 from bailiwick.operations import Newcomer
 from bailiwick.runtime import Bailiwick, Session
@@ -57,6 +58,12 @@ def init(frame: Frame, folder: Path, admin: str) -> int:
     It has one agent, a tool that reads, a tool that writes, rules with tests, limits, keys, a
     database, and a first administrator whose password is shown once.
     """
+    if not NAME.fullmatch(admin):
+        raise BadInput(
+            f"`{admin}` cannot name a person",
+            code="person_invalid",
+            help="use a-z, 0-9, `.`, `_` and `-`",
+        )
     files = {
         _RENAMED.get(path.name, path.relative_to(_STARTER).as_posix()): path.read_bytes()
         for path in sorted(_STARTER.rglob("*"))
@@ -78,10 +85,6 @@ def init(frame: Frame, folder: Path, admin: str) -> int:
         for name in files:
             (folder / name).unlink(missing_ok=True)
         raise
-    except OSError as error:
-        raise BadInput(
-            f"`{folder}` cannot be written: {error.strerror}", code="folder_unwritable"
-        ) from error
     password = founded.passwords[admin]
     frame.tell(
         {

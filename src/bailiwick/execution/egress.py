@@ -17,6 +17,7 @@ up by its intent.
 import asyncio
 import contextvars
 import inspect
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -46,17 +47,19 @@ _NOTHING_LEFT = (
 
 
 class EgressDoor:
-    """One pool of connections and one of threads. It belongs to the event loop that uses it first.
+    """Connections, a pool for each origin so that a slow one cannot take the others', and threads.
 
     There is no client above the transport: no redirects, no cookies, no proxy or certificate from
     the environment, no decompression, no log of URLs. TLS is verified against the system's roots.
+    It belongs to the event loop that uses it first.
     """
 
     def __init__(self, *, threads: int = 16) -> None:
         """Make a door that runs at most `threads` Python tools that are not async at a time."""
-        self._transport: httpx2.AsyncHTTPTransport | None = None
+        self._transports: dict[bytes, httpx2.AsyncHTTPTransport] = {}
+        self._tls: ssl.SSLContext | None = None
         self._threads = threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._workers: ThreadPoolExecutor | None = None
         self._free = asyncio.Semaphore(threads)
         self._passing: set[_Passage] = set()
 
@@ -70,8 +73,9 @@ class EgressDoor:
         outgoing = _outgoing(request, passage)
         try:
             async with asyncio.timeout(request.timeout_s):
-                response = await self._connections().handle_async_request(outgoing)
+                response = await self._pool_of(outgoing.url).handle_async_request(outgoing)
                 try:
+                    passage.must_have_begun()
                     body = await _bounded(response, request.max_bytes)
                 finally:
                     await response.aclose()
@@ -79,13 +83,6 @@ class EgressDoor:
             passage.failed(error)
         finally:
             passage.settle()
-        if not passage.begun:
-            # The transport did not announce the first byte, so nobody asked the fence.
-            raise ExecutionError(
-                "a request left without asking the fence",
-                code="egress_unfenced",
-                help="this version of the HTTP library may not be used",
-            )
         headers = {name: value for name, value in response.headers.items() if name != "set-cookie"}
         return Response(status=response.status_code, headers=headers, body=body)
 
@@ -120,22 +117,27 @@ class EgressDoor:
 
     async def close(self) -> None:
         """Close the connections. Threads end with the functions that they run."""
-        if self._transport is not None:
-            await self._transport.aclose()
-            self._transport = None
-        if self._pool is not None:
-            self._pool.shutdown(wait=False)
-            self._pool = None
+        while self._transports:
+            _, transport = self._transports.popitem()
+            await transport.aclose()
+        if self._workers is not None:
+            self._workers.shutdown(wait=False)
+            self._workers = None
 
-    def _connections(self) -> httpx2.AsyncHTTPTransport:
-        if self._transport is None:
+    def _pool_of(self, url: httpx2.URL) -> httpx2.AsyncHTTPTransport:
+        origin = b"%b://%b" % (url.raw_scheme, url.netloc)
+        transport = self._transports.get(origin)
+        if transport is None:
+            if self._tls is None:
+                self._tls = httpx2.create_ssl_context(trust_env=False)
             limits = httpx2.Limits(
                 max_connections=_CONNECTIONS,
                 max_keepalive_connections=_CONNECTIONS,
                 keepalive_expiry=_IDLE_SECONDS,
             )
-            self._transport = httpx2.AsyncHTTPTransport(trust_env=False, limits=limits)
-        return self._transport
+            transport = httpx2.AsyncHTTPTransport(verify=self._tls, trust_env=False, limits=limits)
+            self._transports[origin] = transport
+        return transport
 
     async def _call_in_task(
         self,
@@ -181,9 +183,9 @@ class EgressDoor:
         running: asyncio.Future[object] | None = None
         try:
             await passage.through()
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="bailiwick-tool")
-            running = loop.run_in_executor(self._pool, begin)
+            if self._workers is None:
+                self._workers = ThreadPoolExecutor(self._threads, "bailiwick-tool")
+            running = loop.run_in_executor(self._workers, begin)
             running.add_done_callback(lambda _: self._free.release())
             _abandon(running)
             await asyncio.wait((running,), timeout=timeout_s)
@@ -233,13 +235,19 @@ class _Passage:
         self._waiting.append(waiting)
         return waiting
 
+    def must_have_begun(self) -> None:
+        """Raise `ExecutionError` if the transport never announced the first byte to the fence."""
+        if not self.begun:
+            raise ExecutionError(
+                "a request left without asking the fence",
+                code="egress_unfenced",
+                help="this version of the HTTP library may not be used",
+            )
+
     def failed(self, error: Exception) -> NoReturn:
         """Say what an error of the transport means for the effect."""
-        what = (
-            f"`{type(error).__name__}`: {shown(str(error))}"
-            if str(error)
-            else f"`{type(error).__name__}`"
-        )
+        detail = shown(str(error))
+        what = f"`{type(error).__name__}`" + (f": {detail}" if detail else "")
         if not self.begun and isinstance(error, (*_NOTHING_LEFT, TimeoutError)):
             raise NotSent("provider_unreachable", f"the request did not leave: {what}") from error
         raise Lost("answer_lost", f"the request may have arrived: {what}") from error
@@ -250,7 +258,7 @@ def _outgoing(request: Request, passage: _Passage) -> httpx2.Request:
     return httpx2.Request(
         request.method,
         request.url,
-        headers={**request.headers, "Accept-Encoding": "identity"},
+        headers={**request.headers, "accept-encoding": "identity"},
         content=request.body,
         extensions={
             "trace": passage.watch,

@@ -65,19 +65,20 @@ def http_request(
             if (plain := _PLAIN_ARGUMENT.fullmatch(text)) is None or plain[1] in arguments
         }
 
-    headers = {"Accept": "application/json", "User-Agent": "bailiwick"}
+    # Names in lower case: two spellings of one header would leave the choice to the provider.
+    headers = {"accept": "application/json", "user-agent": "bailiwick"}
     for name, value in evaluated(binding.headers).items():
         if name.lower() in _RESERVED:
             raise _misplaced(f"the header `{shown(name)}`", "may not be set by a tool")
-        headers[name] = _text(value, f"the header `{shown(name)}`")
+        headers[name.lower()] = _text(value, f"the header `{shown(name)}`")
     if binding.action_id_header:
-        headers[binding.action_id_header] = str(action["id"])
+        headers[binding.action_id_header.lower()] = str(action["id"])
     if binding.idempotency_header and tool.effect == "write":
-        headers[binding.idempotency_header] = str(action["provider_key"])
+        headers[binding.idempotency_header.lower()] = str(action["provider_key"])
     _check_headers(headers)
     body = _body(binding, arguments, evaluated)
     if body is not None:
-        headers["Content-Type"] = "application/json"
+        headers["content-type"] = "application/json"
     return Request(
         method=binding.method.upper(),
         url=_url(binding, arguments, evaluated(binding.query)),
@@ -138,7 +139,7 @@ def _url(binding: HttpBinding, arguments: Mapping[str, JSON], query: Mapping[str
     for name, value in query.items():
         for each in value if isinstance(value, (list, tuple)) else (value,):
             pairs.append((name, _text(each, f"the query parameter `{shown(name)}`")))
-    path = base.path.rstrip("/") + _PARAMETER.sub(parameter, binding.path)
+    path = base.raw_path.decode("ascii").rstrip("/") + _PARAMETER.sub(parameter, binding.path)
     target = f"{path}?{urlencode(pairs, quote_via=quote)}" if pairs else path
     url = f"{base.scheme}://{base.netloc.decode('ascii')}{target}"
     if httpx2.URL(url).raw_path != target.encode("ascii", "replace"):

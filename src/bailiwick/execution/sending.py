@@ -66,7 +66,7 @@ def make_ready(
         secret = world.broker.secret(credential, tool.name, host, write)
         source = world.settings.credentials.get(credential)
         scheme = "Bearer" if source is None else source.scheme
-        headers = {**request.headers, "Authorization": f"{scheme} {secret}".strip()}
+        headers = {**request.headers, "authorization": f"{scheme} {secret}".strip()}
         request = msgspec.structs.replace(request, headers=headers)
     return Shot(
         write=write,

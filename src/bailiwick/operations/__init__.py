@@ -10,7 +10,7 @@ Tightening takes effect at once; loosening waits for a second person as soon as 
 """
 
 from bailiwick.operations.auditing import audit
-from bailiwick.operations.channel import call, serve, silent
+from bailiwick.operations.channel import answers, call, serve, silent
 from bailiwick.operations.commands import COMMANDS, READS, perform
 from bailiwick.operations.examining import examine
 from bailiwick.operations.founding import Founded, Newcomer, found
@@ -21,6 +21,7 @@ __all__ = [
     "READS",
     "Founded",
     "Newcomer",
+    "answers",
     "audit",
     "call",
     "examine",

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from bailiwick import identity
-from bailiwick.errors import BadInput, ControlError
-from bailiwick.nouns import Person
+from bailiwick.errors import BadInput, BailiwickError, ControlError
+from bailiwick.nouns import Manifest, Person
 from bailiwick.operations.changes import Consent, Parameters, control, second_person
 from bailiwick.operations.channel import text_of
 from bailiwick.ports import PutStanding, World
@@ -16,9 +16,11 @@ from bailiwick.values import JSON, shown
 async def agents_list(world: World, person: Person, _: Parameters) -> JSON:
     """The agents' accounts, and the agents of the active release that have none."""
     state = await world.store.control(person.tenant)
-    manifests = (
-        (await world.bundle(person.tenant, state.release)).manifests if state.release else {}
-    )
+    manifests: Mapping[str, Manifest] = {}
+    try:
+        manifests = (await world.bundle(person.tenant, state.release)).manifests
+    except BailiwickError:
+        pass  # accounts can be listed, and disabled, whatever is wrong with the release
     return [
         {
             "agent": name,

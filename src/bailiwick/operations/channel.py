@@ -81,6 +81,15 @@ async def call(path: Path, command: Mapping[str, JSON], timeout_s: float) -> JSO
     return result
 
 
+async def answers(path: Path, timeout_s: float) -> bool:
+    """Whether there is an owner that answers, whatever it says."""
+    try:
+        await call(path, {}, timeout_s)
+    except BailiwickError as fault:
+        return fault.code not in ("owner_silent", "owner_failed")
+    return True
+
+
 def _clear(path: Path) -> None:
     """Remove the socket of an owner that is gone; this process holds the owner's lock."""
     path.unlink(missing_ok=True)

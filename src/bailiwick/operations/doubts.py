@@ -7,7 +7,7 @@ from typing import Literal, cast
 from bailiwick import ledger, store
 from bailiwick.errors import BadInput, ControlError, LedgerError
 from bailiwick.ledger import records
-from bailiwick.nouns import Action, Person
+from bailiwick.nouns import Action, Person, State
 from bailiwick.operations.changes import Parameters, pseudonyms
 from bailiwick.operations.channel import text_of
 from bailiwick.operations.stories import existing, summary
@@ -96,13 +96,14 @@ async def _holds(world: World, action: Action) -> list[records.HoldEntry]:
 
 async def doubtful(world: World) -> Sequence[Action]:
     """The actions that may be in doubt, oldest first."""
-    tenant = world.settings.tenant
-    found = [*await world.register.actions(tenant, ("unknown", "intended"), 10_000)]
-    before = None
-    while page := await world.register.actions(tenant, ("done",), _PAGE, before):
-        found += [action for action in page if action.verdict == "contradicted"]
-        before = page[-1].id
-        await asyncio.sleep(0)  # a long history must not keep a kill waiting
+    found: list[Action] = []
+    states: tuple[State, ...]
+    for states in (("unknown", "intended"), ("done",)):
+        before = None
+        while page := await world.register.actions(world.settings.tenant, states, _PAGE, before):
+            found += [each for each in page if each.state != "done" or _is_open(each)]
+            before = page[-1].id
+            await asyncio.sleep(0)  # a long history must not keep a kill waiting
     return sorted(found, key=lambda action: action.id)
 
 

@@ -13,7 +13,7 @@ from bailiwick.config import CredentialSource, Settings
 from bailiwick.errors import BailiwickError, StoreFenced
 from bailiwick.execution import CredentialBroker
 from bailiwick.ledger import note, records
-from bailiwick.operations.channel import call
+from bailiwick.operations.channel import answers, silent
 from bailiwick.operations.doubts import doubt_of, doubtful
 from bailiwick.ports import World
 from bailiwick.store.database import own
@@ -47,7 +47,9 @@ async def examine(settings: Settings) -> list[Check]:
     try:
         world = open_world(settings, alone=False)
     except BailiwickError as fault:
-        return [*checks, _failed("store", fault)]
+        # What keeps it from being opened stands among the checks of the files, as a rule.
+        known = any(check.level == "fail" for check in checks)
+        return checks if known else [*checks, _failed("store", fault)]
     try:
         for part in (_clock, _release, _log, _doubts, _people):
             try:
@@ -159,12 +161,9 @@ async def _owner(file: Path) -> Check:
         return Check(name="owner", level="ok", said="no process owns the database now")
     except StoreFenced:
         pass
-    try:
-        await call(file.with_suffix(".sock"), {"command": "whoami"}, _ANSWER_S)
-    except BailiwickError as fault:
-        if fault.code in ("owner_silent", "owner_failed"):
-            return _failed("owner", fault)
-    return Check(name="owner", level="ok", said="a process owns the database, and answers")
+    if await answers(file.with_suffix(".sock"), _ANSWER_S):
+        return Check(name="owner", level="ok", said="a process owns the database, and answers")
+    return _failed("owner", silent())
 
 
 # --- the database --------------------------------------------------------------------------------
@@ -258,4 +257,5 @@ async def _people(world: World) -> AsyncIterator[Check]:
 
 
 def _failed(name: str, fault: BailiwickError) -> Check:
-    return Check(name=name, level="fail", said=f"{fault.message} [{fault.code}]", help=fault.help)
+    help = fault.help or "restore what the message names, or a backup"
+    return Check(name=name, level="fail", said=f"{fault.message} [{fault.code}]", help=help)

@@ -6,15 +6,14 @@ Payloads are told only to those who may see them; everybody else sees their comm
 from collections.abc import Mapping, Sequence
 from typing import cast, get_args
 
-import msgspec
-
-from bailiwick import approval, identity
+from bailiwick import approval, identity, policy
 from bailiwick.errors import BadInput, BailiwickError, ControlError, LedgerError
 from bailiwick.ledger import records
 from bailiwick.ledger.tree import leaf_hash
 from bailiwick.nouns import STEPS, Action, Approval, Person, Record, State
 from bailiwick.operations.changes import Parameters
 from bailiwick.operations.channel import text_of, texts_of
+from bailiwick.operations.releases import book_of
 from bailiwick.ports import World
 from bailiwick.values import JSON, shown
 
@@ -126,35 +125,38 @@ async def _payloads(world: World, action: Action) -> dict[str, JSON]:
     return kept
 
 
+async def _rules(world: World, action: Action) -> Mapping[str, policy.Rule]:
+    """The rules of the action's own release, by id; none if it cannot be read any more."""
+    try:
+        bundle = await world.bundle(action.tenant, action.release or None)
+    except BailiwickError:
+        return {}
+    return {rule.id: rule for rule in book_of(bundle).rules}
+
+
 async def _decision(world: World, action: Action) -> dict[str, JSON] | None:
     decision = action.decision
     if decision is None:
         return None
-    texts: dict[str, str | None] = {}
-    try:
-        policies = (await world.bundle(action.tenant, action.release)).policies
-        texts = {rule.id: policies.rule_text(rule.id) for rule in decision.rules}
-    except (BailiwickError, KeyError):
-        texts = {}  # the release cannot be read any more; the hashes still name the texts
+    rules = await _rules(world, action)
     return {
         "effect": decision.effect,
         "errors": list(decision.errors),
-        "asks": msgspec.to_builtins(decision.asks),
         "rules": [
-            {
-                "id": rule.id,
-                "effect": rule.effect,
-                "text_hash": rule.text_hash,
-                "text": texts.get(rule.id),
-            }
+            {"id": rule.id, "effect": rule.effect, **_worded(rules.get(rule.id))}
             for rule in decision.rules
         ],
     }
 
 
+def _worded(rule: policy.Rule | None) -> dict[str, JSON]:
+    return {"text_hash": rule.text_hash if rule else None, "text": rule.text if rule else None}
+
+
 async def _approval(world: World, action: Action, asked: Approval) -> dict[str, JSON]:
     people = {each.name: each for each in await world.register.people(action.tenant)}
     given = approval.tally(asked, asked.request_digest, people, action.caller)
+    rules = await _rules(world, action)
     return {
         "state": asked.state,
         "digest": asked.request_digest,
@@ -163,6 +165,8 @@ async def _approval(world: World, action: Action, asked: Approval) -> dict[str, 
         "rules": [
             {
                 "rule": ask.rule,
+                **_worded(rules.get(ask.rule)),
+                "text_hash": ask.text_hash,
                 "queue": ask.queue,
                 "quorum": ask.quorum,
                 "approved_by": list(voters),

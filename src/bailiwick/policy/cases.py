@@ -28,16 +28,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, TypeVar
 
 import msgspec
-import yaml
 
-from bailiwick.errors import PolicyError
+from bailiwick.errors import ConfigError, PolicyError
 from bailiwick.nouns import Caller, Cap, Capability, Decision, Resource, Situation
 from bailiwick.policy.findings import Finding
-from bailiwick.policy.plain_yaml import read_yaml
 from bailiwick.policy.rulebook import RuleBook
 from bailiwick.policy.who_can import Answer, who_can
 from bailiwick.ports import Question
 from bailiwick.values import JSON
+from bailiwick.yaml_text import read_yaml
 
 TESTS, ASSERTIONS = "policies/tests/", "policies/assertions.yaml"
 
@@ -178,10 +177,10 @@ def _differs(answer: Answer, expected: bool) -> str:
 
 def _read(file: str, text: str, kind: type[_T]) -> tuple[_T | None, list[Finding]]:
     try:
-        return msgspec.convert(read_yaml(text) or [], kind), []
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        return msgspec.convert(read_yaml(text, file) or [], kind), []
+    except (ConfigError, msgspec.ValidationError) as error:
         reason = f"the file cannot be read: {error}"
-        help = "write it as a list, with the members that the handbook lists"
+        help = "write it as a list of mappings, with no members but the documented ones"
         return None, [Finding(file=file, rule="", reason=reason, help=help)]
 
 

@@ -35,13 +35,14 @@ class Undecided(Exception):
 class Term(Struct, frozen=True):
     """A compiled expression: its kind ("" if unknown), how to look it up, and if that can fail.
 
-    `value` is set when it is the same for every request.
+    `value` is set when it is the same for every request, `attribute` when it is one of the context.
     """
 
     kind: str
     look: Look
     certain: bool = True
     value: bool | int | str | tuple[str, ...] | None = None
+    attribute: tuple[str, str] | None = None
 
 
 def _undecided(c: Context, p: str, r: str) -> Any:
@@ -57,6 +58,15 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "less_eq": operator.le,
     "greater": operator.gt,
     "greater_eq": operator.ge,
+}
+# The same for what most conditions are, an attribute against a constant, in one call.
+_COMPARE_ATTRIBUTE: Mapping[str, Callable[[str, str, Any], Look]] = {
+    "eq": lambda group, name, value: lambda c, p, r: c[group][name] == value,
+    "not_eq": lambda group, name, value: lambda c, p, r: c[group][name] != value,
+    "less": lambda group, name, value: lambda c, p, r: c[group][name] < value,
+    "less_eq": lambda group, name, value: lambda c, p, r: c[group][name] <= value,
+    "greater": lambda group, name, value: lambda c, p, r: c[group][name] > value,
+    "greater_eq": lambda group, name, value: lambda c, p, r: c[group][name] >= value,
 }
 _ARITHMETIC: Mapping[str, Callable[[int, int], int]] = {
     "add": operator.add,
@@ -300,14 +310,14 @@ def _path(expression: pst.GetAttr, shape: Shape) -> Term:
         return _UNKNOWN
     group, name, *deeper = path[1]
     if not deeper:
-        look: Look = lambda c, p, r: c[group][name]  # noqa: E731
-    else:
+        attribute = (group, name)
+        return Term(field.type, lambda c, p, r: c[group][name], field.required, None, attribute)
 
-        def look(c: Context, p: str, r: str) -> Any:
-            value = c[group][name]
-            for member in deeper:
-                value = value[member]
-            return value
+    def look(c: Context, p: str, r: str) -> Any:
+        value = c[group][name]
+        for member in deeper:
+            value = value[member]
+        return value
 
     return Term(field.type, look, certain=field.required)
 
@@ -345,17 +355,11 @@ def _compare(op: str, left: Term, right: Term) -> Term:
     certain = left.certain and right.certain
     if left.value is not None and value is not None:
         return _constant(compare(left.value, value))
-    if value is not None:
-        return Term(
-            BOOL,
-            lambda c, p, r: compare(first(c, p, r), value),
-            certain,
-        )
-    return Term(
-        BOOL,
-        lambda c, p, r: compare(first(c, p, r), second(c, p, r)),
-        certain,
-    )
+    if value is None:
+        return Term(BOOL, lambda c, p, r: compare(first(c, p, r), second(c, p, r)), certain)
+    if left.attribute is not None:
+        return Term(BOOL, _COMPARE_ATTRIBUTE[op](*left.attribute, value), certain)
+    return Term(BOOL, lambda c, p, r: compare(first(c, p, r), value), certain)
 
 
 def _arithmetic(compute: Callable[[int, int], int], left: Term, right: Term) -> Term:

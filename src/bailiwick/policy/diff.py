@@ -49,7 +49,8 @@ def _loosenings(old: RuleBook, new: RuleBook) -> Iterator[str]:
         # An agent that is gone is refused whatever the rules say.
         if was.effect == "forbid" and id not in after and agent in (None, *new.manifests):
             yield id
-    if any(use.variable == "principal" for rule in new.rules for use in rule.uses):
+    uses = [use for rule in new.rules for use in rule.uses if use.variable == "principal"]
+    if any(use.path for use in uses):
         for name, manifest in new.manifests.items():
             if name in old.manifests and old.manifests[name].owner != manifest.owner:
                 yield name

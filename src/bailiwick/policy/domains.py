@@ -119,6 +119,8 @@ def excluded(value: object, path: Path, shape: Shape) -> bool:
         return False
     schema = _schema_of(path, shape)
     enum = schema.get("enum")
+    if isinstance(value, tuple):
+        return False
     if isinstance(enum, Sequence) and value not in enum:
         return True
     if "const" in schema and value != schema["const"]:
@@ -271,6 +273,7 @@ def _argument(path: Path, constants: set[object], shape: Shape) -> Variable:
     modelled = (
         not schema.keys() - _MODELLED - _SAY_NOTHING
         and not shape.tool.schema.keys() - _ROOT - _SAY_NOTHING
+        and all(isinstance(schema.get(bound, 0), int) for bound in _BOUNDS)
         and (kind != STRINGS or _plain_items(schema))
     )
     sure = values if modelled else tuple(v for v in values if v is ABSENT or v in named)
@@ -302,6 +305,8 @@ def _is_a(kind: str, value: bool | int | str) -> bool:
 
 def _plain_items(schema: Mapping[str, JSON]) -> bool:
     items = schema.get("items")
+    if "enum" in schema or "const" in schema:
+        return False
     return isinstance(items, Mapping) and not items.keys() - {"type", "title", "description"}
 
 

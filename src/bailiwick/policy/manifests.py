@@ -89,9 +89,7 @@ def write_policy(
                 raise BadManifest(
                     "name", f"`{name}` cannot name an agent", "use letters, digits, . _ -"
                 )
-            _agent(
-                text, manifest, [shapes[tool].tool for tool in _granted(manifest, shapes)], shapes
-            )
+            _agent(text, manifest, _granted(manifest, shapes), shapes)
         except BadManifest as wrong:
             findings.append(
                 Finding(file=file, rule=wrong.member, reason=wrong.reason, help=wrong.help)
@@ -101,8 +99,8 @@ def write_policy(
     return files, findings
 
 
-def _granted(manifest: Manifest, shapes: Mapping[str, Shape]) -> list[str]:
-    granted: dict[str, None] = {}
+def _granted(manifest: Manifest, shapes: Mapping[str, Shape]) -> list[Tool]:
+    granted: set[str] = set()
     for entry in manifest.tools:
         matching = [name for name in shapes if is_named(entry, name)]
         if not matching:
@@ -111,8 +109,8 @@ def _granted(manifest: Manifest, shapes: Mapping[str, Shape]) -> list[str]:
                 f"`{entry}` names no tool of the catalogue",
                 "name a tool, or `prefix.*`",
             )
-        granted.update(dict.fromkeys(matching))
-    return sorted(granted)
+        granted.update(matching)
+    return [shapes[name].tool for name in sorted(granted)]
 
 
 # --- the rubric ----------------------------------------------------------------------------------
@@ -201,7 +199,7 @@ def _agent(
     _currencies(text, name, tiers)
     _destinations(text, manifest, granted, shapes)
     _deny_when(text, manifest, granted, shapes)
-    _people_only(text, manifest, granted, queues)
+    _people_only(text, manifest, granted, queues, shapes)
     if "over_budget" in queues:
         text.forbid(
             "Over budget only when people lift it for this one action.",
@@ -348,13 +346,23 @@ def _deny_when(
 
 
 def _people_only(
-    text: CedarText, manifest: Manifest, granted: Sequence[Tool], queues: Mapping[str, str]
+    text: CedarText,
+    manifest: Manifest,
+    granted: Sequence[Tool],
+    queues: Mapping[str, str],
+    shapes: Mapping[str, Shape],
 ) -> None:
     entries = _texts(manifest, "people_only") or ()
     for entry in entries:
         if entry in queues:
             raise BadManifest(
                 "people_only", f"`{entry}` stands in approvals too", "take it out of one of them"
+            )
+        if entry not in GROUPS and not any(is_named(entry, name) for name in shapes):
+            raise BadManifest(
+                "people_only",
+                f"`{entry}` names no tool of the catalogue",
+                "name a tool, `prefix.*` or a group",
             )
     kept = [tool for tool in granted if any(selects(entry, tool) for entry in entries)]
     if kept:

@@ -12,7 +12,7 @@ from msgspec import Struct
 from bailiwick.policy.conditions import MAX_LONG, MIN_LONG
 from bailiwick.policy.schema import BOOL, LONG, STRING, STRINGS, Field, Fields
 from bailiwick.ports import Question
-from bailiwick.values import JSON
+from bailiwick.values import JSON, shown
 
 _HOUR_US = 3_600_000_000
 _DAYS_TO_THURSDAY = 3  # 1970-01-01 was a Thursday, which ISO 8601 counts as 4
@@ -48,7 +48,7 @@ def context_of(
     if len(given) != len(situation.facts):
         declared = {slot.name for slot in facts}
         misfits += [
-            f"the tool declares no fact `{name}`"
+            f"the tool declares no fact `{shown(name)}`"
             for name in sorted(situation.facts)
             if name not in declared
         ]

@@ -5,6 +5,7 @@ is fitted to the schema, rules that certainly cannot matter are left out, and a 
 may satisfy turns a denial into a question.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
@@ -18,6 +19,7 @@ from bailiwick.policy.request import Slot, context_of, slots_of
 from bailiwick.policy.rules import Rule, policy_set
 from bailiwick.policy.schema import Shape, schema_text
 from bailiwick.ports import Question
+from bailiwick.values import shown
 
 # Bounds of what is kept between decisions. When they overflow only time is lost.
 _BUCKETS = 4096
@@ -61,6 +63,8 @@ class _Response(Struct):
     decision: str
     diagnostics: _Diagnostics
 
+
+_ERROR = re.compile(r"error while evaluating policy `([^`]*)`: ([^`]*)")
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_Response).decode
@@ -108,10 +112,10 @@ class RuleBook:
             return self._unknown(question, slots is None)
         context, misfits = context_of(question, *slots, self.gates)
         if question.situation.resource.type != self.shapes[question.tool].tool.resource_type:
-            misfits.append(f"the resource is of type `{question.situation.resource.type}`")
+            misfits.append(f"the resource is of type `{shown(question.situation.resource.type)}`")
         if misfits:
             return Decision(effect="deny", errors=tuple(misfits))
-        first = self.judge(question, context)
+        first = self._evaluate(question, context)
         if first.allowed:
             return Decision(effect="allow", rules=self._matches(first.reasons))
         if first.errors:
@@ -120,7 +124,7 @@ class RuleBook:
         if not asking or not all(rule.queue for rule in asking):
             return Decision(effect="deny", rules=self._matches(first.reasons))
         context["approvals"].update({rule.id: True for rule in asking})
-        second = self.judge(question, context)
+        second = self._evaluate(question, context)
         if not second.allowed:
             rules = self._matches(first.reasons)
             return Decision(effect="deny", rules=rules, errors=second.errors)
@@ -149,7 +153,7 @@ class RuleBook:
 
     # --- judging ---------------------------------------------------------------------------------
 
-    def judge(self, question: Question, context: Context) -> Judgement:
+    def _evaluate(self, question: Question, context: Context) -> Judgement:
         """Ask Cedar about the rules that may matter. An error beside an Allow takes it back."""
         agent, resource = question.caller.agent, question.situation.resource
         bucket = self._bucket(agent, question.tool)
@@ -174,7 +178,7 @@ class RuleBook:
             [request], judge.rules, self._entities(question.caller.tenant), None, False
         )
         response = _decode(answer)
-        errors = tuple(sorted(response.diagnostics.errors))
+        errors = tuple(sorted(map(_without_values, response.diagnostics.errors)))
         return Judgement(
             response.decision == "Allow" and not errors,
             tuple(sorted(response.diagnostics.reason)),
@@ -186,7 +190,7 @@ class RuleBook:
 
     def _unknown(self, question: Question, is_tool: bool) -> Decision:
         name, kind = (question.tool, "tool") if is_tool else (question.caller.agent, "agent")
-        return Decision(effect="deny", errors=(f"`{name}` is no {kind} of this release",))
+        return Decision(effect="deny", errors=(f"`{shown(name)}` is no {kind} of this release",))
 
     # --- what is made once and kept --------------------------------------------------------------
 
@@ -236,6 +240,14 @@ class RuleBook:
         ]
         entities = Entities.from_json_str(_encode(agents).decode(), schema=self._schema)
         return entities._inner
+
+
+def _without_values(error: str) -> str:
+    """Say which rule fails and how, but not on what: the engine quotes what it stumbled over."""
+    match = _ERROR.match(error)
+    if match is None:
+        return "the engine cannot read the request"
+    return f"`{match[1]}` fails: {match[2].strip()}"
 
 
 def _projected(context: Context, looks_at: Sequence[tuple[str, tuple[str, ...] | None]]) -> str:

@@ -24,7 +24,8 @@ FACTS: Mapping[str, str] = {
     "recipients": LONG,
     "destinations": STRINGS,  # domains, lower case, punycode
     "new_payee": BOOL,
-    "target_class": STRING,  # what kind of thing is changed or deleted
+    "environment": STRING,
+    "customer": STRING,  # whose budget the value counts against
 }
 # What each tool of a trait declares, so that a rule over the group type-checks for all of them.
 MANDATORY: Mapping[str, tuple[str, ...]] = {

@@ -36,11 +36,11 @@ from bailiwick.policy.domains import (
 )
 from bailiwick.policy.rulebook import RuleBook
 from bailiwick.policy.rules import Path, Rule
-from bailiwick.policy.schema import BOOL, GROUPS, LONG, STRING, STRINGS, Field, Fields, Shape
+from bailiwick.policy.schema import BOOL, GROUPS, LONG, STRING, STRINGS, Field, Shape
 from bailiwick.ports import Question
 from bailiwick.values import JSON
 
-_CASES = 10_000
+_CASES = 4096
 _HOUR_US = 3_600_000_000
 _MONDAY_US = 4 * 24 * _HOUR_US  # 1970-01-05, the first Monday
 
@@ -147,6 +147,7 @@ def _fixed(
 ) -> tuple[dict[Path, object], str, str]:
     """Read `on` for one tool: the variables it fixes, what the tool does not have, why it is no."""
     fixed: dict[Path, object] = {}
+    unknown = ""
     if isinstance(on, Resource):
         if on.type != shape.tool.resource_type:
             return {}, "", f"the tool touches {shape.tool.resource_type}, not {on.type}"
@@ -157,7 +158,7 @@ def _fixed(
         if field is None or not isinstance(field.type, str):
             return {}, f"the tool has no typed fact or argument `{name}`", ""
         path = alias_of((group, name), shape)
-        given = tuple(value) if isinstance(value, list | tuple) else value
+        given = _set(value) if isinstance(value, list | tuple) else value
         if not _has_type(given, field.type):
             raise PolicyError(
                 f"`{name}` is a {field.type} for `{shape.tool.name}`",
@@ -166,8 +167,25 @@ def _fixed(
             )
         if excluded(given, path, shape):
             return {}, "", f"the tool takes no such `{name}`"
+        if not _surely(given, path, shape):
+            unknown = f"it is not known whether `{name}` can have this value"
         fixed[path] = given
-    return fixed, "", ""
+    return fixed, unknown, ""
+
+
+def _surely(given: object, path: Path, shape: Shape) -> bool:
+    """Whether requests can have this value, as far as the tool's schema says."""
+    members = set(given) if isinstance(given, tuple) else {given}
+    try:
+        return given in variable_of(path, members, shape).sure
+    except TooMany:
+        return False
+
+
+def _set(values: Sequence[JSON]) -> tuple[JSON, ...]:
+    """A set of texts in the one order in which sets are tried."""
+    texts = [value for value in values if isinstance(value, str)]
+    return tuple(sorted(set(texts))) if len(texts) == len(values) else tuple(values)
 
 
 def _has_type(value: object, kind: str) -> bool:
@@ -202,10 +220,11 @@ def _search(
     """Decide every case: the best yes among those that can surely occur, and why one is unsure."""
     best: Answer | None = None
     unsure = ""
+    else_ = _something(shape)
     cases = product(*(variable.values for variable in variables))
     for values in islice(cases, _CASES):
         case = {**dict(zip((v.path for v in variables), values, strict=True)), **fixed}
-        question = _question(agent, shape, case)
+        question = _question(agent, shape, case, else_)
         if question is None:
             continue
         decision = book.decide(question)
@@ -253,81 +272,72 @@ def _generous(book: RuleBook, agent: str, rules: Sequence[Rule], looks: Looks) -
 # --- a case as a request -------------------------------------------------------------------------
 
 
-def _question(agent: str, shape: Shape, case: Values) -> Question | None:
-    """The request of a case; None if there is none, because a fact's argument is absent."""
-    input_ = _record(shape.input, "input", case, shape)
-    facts: dict[str, JSON] = {}
-    for name, field in shape.facts.items():
-        source = alias_of(("facts", name), shape)
-        if source[0] == "input":
-            if source[1] not in input_:
-                input_[source[1]] = _default(field, shape, source)
-            if case.get(source) is ABSENT:
-                return None
-            facts[name] = input_[source[1]]
-        else:
-            facts[name] = _plain(case.get(source, _default(field, shape, source)))
-    over = case.get(OVER, ())
-    assert isinstance(over, tuple)
-    capability = Capability(
-        id="who-can",
-        run=str(case.get(("run", "id"), "a-run")),
-        grants=(),
-        issued_at_us=0,
-        expires_at_us=0,
-        key_thumbprint="",
-    )
-    sources = case.get(("provenance", "sources"), ())
-    assert isinstance(sources, tuple)
-    return Question(
-        caller=Caller(
-            tenant="default",
-            agent=agent,
-            subject=str(case.get(("subject", "id"), "somebody")),
-            capability=capability,
-        ),
-        tool=shape.tool.name,
-        situation=Situation(
-            arguments=input_,
-            canonical=b"",
-            resource=Resource(
-                type=shape.tool.resource_type, id=str(case.get(RESOURCE, "some-resource"))
-            ),
-            facts=facts,
-            input=input_,
-            before={},
-        ),
-        over=tuple(Cap(node=node, unit="calls", limit=0) for node in over),
-        now_us=_instant(case),
-        sources=sources,
-    )
-
-
-def _record(fields: Fields, where: str, case: Values, shape: Shape) -> dict[str, JSON]:
-    record: dict[str, JSON] = {}
-    for name, field in fields.items():
-        path = (where, name)
-        if path in case:
-            if case[path] is not ABSENT:
-                record[name] = _plain(case[path])
-        elif field.required:
-            record[name] = _default(field, shape, path)
-    return record
+def _something(shape: Shape) -> dict[Path, JSON]:
+    """Some value for every fact, and for every argument that is always there."""
+    found: dict[Path, JSON] = {}
+    for group, fields in (("input", shape.input), ("facts", shape.facts)):
+        for name, field in fields.items():
+            if field.required:
+                found[group, name] = _default(field, shape, (group, name))
+    return found
 
 
 def _default(field: Field, shape: Shape, path: Path) -> JSON:
-    """Some value for what no rule looks at."""
     if not isinstance(field.type, str):
+        members = field.type.items()
         return {
-            name: _default(inner, shape, (*path, name))
-            for name, inner in field.type.items()
-            if inner.required
+            name: _default(inner, shape, (*path, name)) for name, inner in members if inner.required
         }
     if len(path) != 2:
         return _SOMETHING[field.type]
     variable = variable_of(path, set(), shape)
     values = [v for v in (*variable.sure, *variable.values) if v is not ABSENT]
     return _plain(values[0]) if values else None
+
+
+def _question(agent: str, shape: Shape, case: Values, else_: Values) -> Question | None:
+    """The request of a case; None if there is none, because a fact's argument is absent."""
+    values = {**else_, **case}
+    facts: dict[str, object] = {}
+    for name in shape.facts:
+        source = alias_of(("facts", name), shape)
+        facts[name] = values.setdefault(source, values["facts", name])
+    input_ = {name: values.get(("input", name), ABSENT) for name in shape.input}
+    if any(value is ABSENT for value in facts.values()):
+        return None
+    arguments = {name: _plain(value) for name, value in input_.items() if value is not ABSENT}
+    over, sources = case.get(OVER, ()), case.get(("provenance", "sources"), ())
+    assert isinstance(over, tuple)
+    assert isinstance(sources, tuple)
+    return Question(
+        caller=Caller(
+            tenant="default",
+            agent=agent,
+            subject=str(case.get(("subject", "id"), "somebody")),
+            capability=Capability(
+                id="who-can",
+                run=str(case.get(("run", "id"), "a-run")),
+                grants=(),
+                issued_at_us=0,
+                expires_at_us=0,
+                key_thumbprint="",
+            ),
+        ),
+        tool=shape.tool.name,
+        situation=Situation(
+            arguments=arguments,
+            canonical=b"",
+            resource=Resource(
+                type=shape.tool.resource_type, id=str(case.get(RESOURCE, "some-resource"))
+            ),
+            facts={name: _plain(value) for name, value in facts.items()},
+            input=arguments,
+            before={},
+        ),
+        over=tuple(Cap(node=node, unit="calls", limit=0) for node in over),
+        now_us=_instant(case),
+        sources=sources,
+    )
 
 
 def _instant(case: Values) -> int:
@@ -342,7 +352,7 @@ def _instant(case: Values) -> int:
 
 
 def _plain(value: object) -> JSON:
-    if isinstance(value, tuple):
+    if isinstance(value, tuple | list):
         return list(value)
-    assert isinstance(value, bool | int | str)
+    assert value is None or isinstance(value, bool | int | str | dict)
     return value

@@ -4,7 +4,15 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from bailiwick.nouns import Action, EffectReport, Refusal, State, Verification
+from bailiwick.nouns import (
+    Action,
+    Decision,
+    EffectReport,
+    MatchedRule,
+    Refusal,
+    State,
+    Verification,
+)
 from bailiwick.ports import (
     AddParked,
     Blocked,
@@ -37,7 +45,7 @@ async def refuse(world: World, case: Case, no: Refusal, entries: Entries) -> Act
         step=no.step,
         code=no.code,
         message=no.message,
-        decision=case.decision,
+        decision=_kept(case.decision),
         resource=case.situation.resource if case.situation else case.action.resource,
         release=case.control.release or "",
         park_until_us=None,
@@ -66,7 +74,7 @@ async def park(world: World, case: Case, entries: Entries) -> Action | Blocked:
         step=7,
         code="approval_required",
         message="people are asked; the action waits for their votes",
-        decision=case.decision,
+        decision=_kept(case.decision),
         resource=situation.resource,
         effect_key=situation.effect_key,
         release=case.control.release or "",
@@ -88,7 +96,7 @@ def prepare(world: World, case: Case) -> None:
     settled_at_us = deadline_at_us + int(tool.settles_within_s * 1_000_000)
     case.action = replace(
         case.action,
-        decision=case.decision,
+        decision=_kept(case.decision),
         resource=situation.resource,
         effect_key=situation.effect_key,
         release=case.control.release or "",
@@ -151,6 +159,13 @@ async def conclude(
     elif report.status == "done" and verdict != "contradicted":
         ops.append(Settle(action=action.id))
     return await _commit(world, case, action, tuple(ops))
+
+
+def _kept(decision: Decision | None) -> Decision | None:
+    if decision is None:
+        return None
+    rules = tuple(MatchedRule(id=rule.id, effect=rule.effect) for rule in decision.rules)
+    return replace(decision, rules=rules)
 
 
 def _freed(action: Action) -> tuple[Op, ...]:

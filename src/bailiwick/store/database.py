@@ -14,6 +14,7 @@ from bailiwick.errors import StoreFenced
 from bailiwick.nouns import Breaker
 from bailiwick.store import statements as sql
 from bailiwick.store.batch import BalanceKey, Batch
+from bailiwick.store.bell import Bell
 from bailiwick.store.writer import Writer, connect, fault_of
 
 T = TypeVar("T")
@@ -47,6 +48,7 @@ class Database:
                 code="schema_version",
                 help="start the newer program, or migrate a copy of the file",
             )
+        self.bell = Bell(file)
         self._reader = connect(file, read_only=True)
         self._file = file
         self._settings = settings
@@ -129,6 +131,7 @@ class Database:
         if self._writer is not None:
             await self._writer.close()
         self._reader.close()
+        self.bell.close()
         if self._lock is not None:
             os.close(self._lock)
 

@@ -22,7 +22,7 @@ from bailiwick.nouns import (
     Vote,
 )
 from bailiwick.store import statements as sql
-from bailiwick.store.batch import Batch, bucket, decode_action, move_action
+from bailiwick.store.batch import Batch, bucket, decode_action
 from bailiwick.store.database import Database
 from bailiwick.values import JSON
 
@@ -43,13 +43,19 @@ class SqliteStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._controls: dict[str, ports.ControlState] = {}
+        self._epochs: dict[str, tuple[bytes, int]] = {}
 
     async def now_us(self) -> int:
         return self._database.now_us()
 
     async def epoch(self, tenant: str) -> int:
-        row = self._database.one("control_row", {"tenant": tenant})
-        return row[0] if row else 0
+        # Heard before it is read: a change in between is read now and heard next time.
+        heard = self._database.bell.heard()
+        known = self._epochs.get(tenant)
+        if known is None or known[0] != heard:
+            row = self._database.one("control_row", {"tenant": tenant})
+            known = self._epochs[tenant] = (heard, row[0] if row else 0)
+        return known[1]
 
     async def control(self, tenant: str) -> ports.ControlState:
         known = self._controls.get(tenant)
@@ -85,7 +91,9 @@ class SqliteStore:
         result = await self._database.write(lambda batch: batch.carry(commit))
         if isinstance(result, ports.Committed):
             for op in commit.ops:
-                if isinstance(op, (ports.MoveAction, ports.InsertAction)):
+                if isinstance(op, ports.RaiseEpoch):
+                    self._database.bell.ring()
+                elif isinstance(op, (ports.MoveAction, ports.InsertAction)):
                     self._database.tell(op.action.id)
                 elif isinstance(op, ports.MarkBreaker):
                     self._database.breakers.pop((commit.tenant, op.target), None)
@@ -335,8 +343,9 @@ class SqliteDue:
                     lease_owner=owner,
                     lease_until_us=batch.now_us + self._lease_us,
                 )
-                op = ports.MoveAction(action=leased)
-                if move_action(batch, tenant, op) is None:
+                # A member of its own: what the one before it left behind is not this action's.
+                move = ports.Commit(tenant=tenant, ops=(ports.MoveAction(action=leased),))
+                if isinstance(batch.carry(move), ports.Committed):
                     claimed.append(action.id)
             return claimed
 

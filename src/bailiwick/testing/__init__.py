@@ -11,7 +11,7 @@ from bailiwick.testing.sample import FILES, write_project
 
 __all__ = ["FILES", "PEOPLE", "Clock", "Newcomer", "founded", "write_project"]
 
-PASSWORD = "correct horse battery staple"
+PASSWORD = "correct horse battery staple"  # noqa: S105 - a made-up one
 PEOPLE: Sequence[Newcomer] = (
     Newcomer("ada", ("admin", "operator", "auditor"), (), PASSWORD),
     Newcomer("bo", ("approver",), ("finance",), PASSWORD),

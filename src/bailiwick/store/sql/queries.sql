@@ -140,9 +140,10 @@ select body from actions
 where tenant = :tenant and state = :state and id < :before order by id desc limit :limit;
 
 -- name: stale_intents
--- Actions in flight whose owner is gone or whose lease has run out.
+-- Actions in flight whose owner is gone or whose lease has run out. The list of open states is
+-- the partial index's own condition: without it the index could not be used.
 select body from actions
-where tenant = :tenant and state = 'intended'
+where tenant = :tenant and state = 'intended' and state in ('parked', 'intended', 'unknown')
   and (lease_until_us <= :now_us or (:alone and lease_owner <> :owner))
 order by id limit 256;
 
@@ -151,6 +152,7 @@ order by id limit 256;
 select a.body, p.state from actions a
 left join approvals p on p.tenant = a.tenant and p.action = a.id
 where a.tenant = :tenant and a.state = 'parked'
+  and a.state in ('parked', 'intended', 'unknown')
   and (a.park_until_us <= :now_us or p.state in ('granted', 'denied'))
   and (a.lease_until_us is null or a.lease_until_us <= :now_us or a.lease_owner <> :owner)
 order by a.id limit 256;

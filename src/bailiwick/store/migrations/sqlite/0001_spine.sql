@@ -85,10 +85,10 @@ create table actions (
     updated_at_us integer not null,
     body blob not null,
     holds blob,
-    records text not null default '',
-    primary key (tenant, id)
-) without rowid;
+    records text not null default ''
+);
 
+create unique index actions_by_id on actions (tenant, id);
 create unique index actions_by_name on actions (tenant, agent, subject, name, attempt);
 create index actions_by_resource on actions (tenant, resource, updated_at_us)
     where resource is not null;

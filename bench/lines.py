@@ -1,0 +1,109 @@
+"""What is printed: one line a figure, and the bars that the figures are held to."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+P50, RATE = "act.write.c1.p50_ms", "act.write.c64.per_s"
+TELEMETRY = ".telemetry"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One figure. `peer` is null for ours; what `ratio` is, `--help` says."""
+
+    name: str
+    value: float
+    unit: str
+    peer: str | None = None
+    ratio: float | None = None
+
+    def json(self) -> str:
+        """The line as it is printed."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What one of our lines is held to: its value, or its ratio, is at most or at least so much."""
+
+    name: str
+    of: Literal["value", "ratio"]
+    sense: Literal["<=", ">="]
+    limit: float
+
+    def __str__(self) -> str:
+        return f"{self.sense} {self.limit:g}{' x bare' if self.of == 'ratio' else ''}"
+
+    def met(self, line: Line) -> bool:
+        """Whether the line clears the bar; a ratio that is not known does not."""
+        found = line.value if self.of == "value" else line.ratio
+        if found is None:
+            return False
+        return found <= self.limit if self.sense == "<=" else found >= self.limit
+
+
+BARS = (
+    Bar(P50, "ratio", "<=", 1.5),
+    Bar(RATE, "ratio", ">=", 0.4),
+    Bar(P50 + TELEMETRY, "ratio", "<=", 1.7),
+    Bar(RATE + TELEMETRY, "ratio", ">=", 0.3),
+    Bar("policy.decide.1000.us", "value", "<=", 120),
+    Bar("ledger.verify.100k.s", "value", "<=", 5),
+    Bar("import.s", "value", "<=", 0.35),
+    Bar("memory.100k.mb", "value", "<=", 150),
+)
+
+
+def line(name: str, value: float, unit: str) -> Line:
+    """A figure that is compared with nothing."""
+    return Line(name, _rounded(value), unit)
+
+
+def write_lines(
+    medians: Mapping[str, Mapping[str, float]], peers: Mapping[str, str]
+) -> Iterator[Line]:
+    """The figures of the writes, by subject: the bare pipeline's, ours beside it, the peers'.
+
+    `peers` names the subjects that are peers. A subject that is not there has no line, and a line
+    whose counterpart is not there has no ratio.
+    """
+    for key, ours, unit in (("c1.p50_ms", P50, "ms"), ("c64.per_s", RATE, "1/s")):
+        values = {subject: _rounded(found[key]) for subject, found in medians.items()}
+        if "bare" in values:
+            yield Line(f"bare.{key}", values["bare"], unit)
+        for subject, suffix in (("act", ""), ("telemetry", TELEMETRY)):
+            if subject in values:
+                ratio = _ratio(values[subject], values.get("bare"))
+                yield Line(ours + suffix, values[subject], unit, ratio=ratio)
+        for subject, peer in peers.items():
+            if subject in values:
+                ratio = _ratio(values[subject], values.get("act"))
+                yield Line(ours, values[subject], unit, peer, ratio)
+
+
+def table(lines: Sequence[Line]) -> Iterator[str]:
+    """The figures for people, each with its bar and whether it is met."""
+    for each in lines:
+        ratio = "" if each.ratio is None else f"{each.ratio:.3g} x"
+        row = f"{each.name:34}{each.value:>10g} {each.unit:4}{ratio:>9}  "
+        yield (row + (each.peer or "; ".join(_verdicts(each, lines)))).rstrip()
+
+
+def _verdicts(own: Line, lines: Iterable[Line]) -> Iterator[str]:
+    for bar in BARS:
+        if bar.name == own.name:
+            yield f"{bar}: {'met' if bar.met(own) else 'MISSED'}"
+    if own.name == RATE:
+        theirs = [each.value for each in lines if each.peer and each.name == RATE]
+        if theirs:
+            yield f"above every peer: {'met' if own.value > max(theirs) else 'MISSED'}"
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _ratio(value: float, of: float | None) -> float | None:
+    return None if of is None else float(f"{value / of:.4g}")

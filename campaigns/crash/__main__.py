@@ -1,0 +1,41 @@
+"""`python -m campaigns.crash`: see the package. Prints one line of JSON, and exits 1 on a fault."""
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+
+from campaigns.crash.campaign import ALL_KINDS, run
+
+OUT = Path(__file__).resolve().parents[1] / "out"
+
+
+def main() -> int:
+    """Run a campaign and give the exit code."""
+    parser = argparse.ArgumentParser(description="Kills processes that refund.")
+    parser.add_argument("--kills", type=int, default=2000, help="how many, at least")
+    parser.add_argument("--seed", type=int, default=None, help="for the same choices again")
+    parser.add_argument("--seconds", type=float, default=780.0, help="kill for no longer than this")
+    parser.add_argument("--lanes", type=int, default=8, help="how many projects at a time")
+    parser.add_argument("--folder", type=Path, default=OUT / "crash", help="is emptied first")
+    given = parser.parse_args()
+    seed = given.seed if given.seed is not None else time.time_ns() % 2**32
+    print(f"seed {seed}, in {given.folder}", file=sys.stderr)
+    result = run(
+        given.folder.resolve(),
+        kills=given.kills,
+        seed=seed,
+        seconds=given.seconds,
+        lanes=given.lanes,
+    )
+    for finding in result.findings[:20]:
+        print(f"{finding.count or 'fault'}: {finding.text}", file=sys.stderr)
+    keyed = sum(result.kills[kind.name] for kind in ALL_KINDS if kind.key_settles)
+    print(f"unresolved where the key settles: {result.share:.2%} of {keyed}", file=sys.stderr)
+    print(json.dumps(result.line))
+    return 0 if result.holds(given.kills) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""One life: a process that opens its lane's project, keeps house and refunds, until it is killed.
+
+The client's log is its own: a line is on disk before a call is sent, another after its answer.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from msgspec.structs import replace
+
+from bailiwick.approval import sign_vote
+from bailiwick.config import load_settings
+from bailiwick.errors import ApprovalError, ControlError
+from bailiwick.housekeeping import tick
+from bailiwick.identity.jose import decode
+from bailiwick.nouns import Outcome, Vote
+from bailiwick.operations import found, perform
+from bailiwick.ports import Bundle, World
+from bailiwick.runtime import Bailiwick, Session
+from bailiwick.testing import write_project
+from bailiwick.testing.crashing import Calls, Moment, crashing
+from bailiwick.wiring import open_world
+from campaigns.crash.project import AGENT, PASSWORD, PEOPLE, READ_SECRET, WRITE_SECRET
+
+_ASK_AGAIN_S = 0.1
+_AT_ONCE = 16
+
+
+class Call(NamedTuple):
+    """One refund that the client wants made, once. `key` is its own idempotency key."""
+
+    key: str
+    kind: str
+    charge: str
+    amount_minor: int
+    run: str
+
+
+class Log:
+    """The client's log. Each line is written and synced before the call returns."""
+
+    def __init__(self, file: Path) -> None:
+        self._handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def write(self, key: str, **said: object) -> None:
+        """Append one line and sync it."""
+        os.write(self._handle, json.dumps({"key": key, **said}).encode() + b"\n")
+        os.fsync(self._handle)
+
+
+async def found_lane(folder: Path, files: dict[str, str]) -> None:
+    """Found a lane's project, and log its approver in."""
+    project = write_project(folder / "project", files)
+    secrets = project / "secrets"
+    secrets.mkdir()
+    for name, secret in (("read", READ_SECRET), ("write", WRITE_SECRET)):
+        (secrets / name).touch(mode=0o600)
+        (secrets / name).write_text(secret)
+    await found(project, PEOPLE)
+    world = open_world(load_settings(project))
+    given = {"name": "bo", "password": PASSWORD}
+    session = await perform(world, {"command": "login", "parameters": given})
+    (folder / "bo.json").write_text(json.dumps(session))
+    await world.close()
+
+
+async def live(
+    lane: Path,
+    bundle: Bundle,
+    calls: Sequence[Call],
+    counted: Calls,
+    moment: Moment | None,
+    *,
+    settle: bool,
+) -> None:
+    """Make the calls, each until its answer is an end. With `settle`, go on until all is settled.
+
+    `bundle` is the lane's release, compiled before the fork. `counted` counts the calls of every
+    door.
+    """
+
+    async def compiled(tenant: str, digest: str | None) -> Bundle:
+        assert digest == bundle.release.digest
+        return bundle
+
+    opened = open_world(load_settings(lane / "project"))
+    world = crashing(replace(opened, bundle=compiled), counted, moment)
+    log = Log(lane / "client.log")
+    bailiwick = Bailiwick(world)
+    over = asyncio.Event()
+    gate = asyncio.Semaphore(_AT_ONCE)
+    async with asyncio.TaskGroup() as group:  # a fault of the housekeeper ends the calls too
+        group.create_task(_keep_house(world, over))
+        sessions: dict[str, Session] = {}
+        for call in calls:
+            if call.run not in sessions:
+                opened = await bailiwick.session(AGENT, subject="campaign", run=call.run)
+                sessions[call.run] = opened
+        wanted = [_carry(world, lane, log, sessions[call.run], call, gate) for call in calls]
+        await asyncio.gather(*wanted)
+        while settle and await world.register.actions("default", ("intended", "parked"), 1):
+            await asyncio.sleep(_ASK_AGAIN_S)
+        over.set()
+    await world.close()
+
+
+async def _carry(
+    world: World, lane: Path, log: Log, session: Session, call: Call, gate: asyncio.Semaphore
+) -> None:  # noqa: PLR0917
+    arguments = {"charge": call.charge, "amount_minor": call.amount_minor, "currency": "USD"}
+    while True:
+        async with gate:
+            log.write(call.key, say="send", at=time.time())
+            outcome = await session.act(f"{call.kind}.refund", arguments, key=call.key)
+            if outcome.status == "parked":
+                await _vote(world, lane, outcome.action)
+            elif outcome.status != "running" and outcome.code != "contended":
+                return log.write(call.key, say="answer", **_ended(outcome))
+        await asyncio.sleep(_ASK_AGAIN_S)
+
+
+def _ended(outcome: Outcome) -> dict[str, object]:
+    names = ("action", "status", "verdict", "code", "message")
+    return {name: getattr(outcome, name) for name in names}
+
+
+async def _vote(world: World, lane: Path, action: str) -> None:
+    """The approver says yes, once."""
+    session: dict[str, str] = json.loads((lane / "bo.json").read_text())
+
+    async def command(name: str, **parameters: Any) -> Any:
+        asked = {"command": name, "session": session["statement"], "parameters": parameters}
+        return await perform(world, asked)
+
+    try:
+        shown = await command("approvals show", action=action)
+        vote = Vote(
+            action=action,
+            person="bo",
+            choice="approve",
+            request_digest=shown["digest"],
+            reason="",
+            cast_at_us=world.now_us(),
+            signature="",
+        )
+        signed = sign_vote(vote, Ed25519PrivateKey.from_private_bytes(decode(session["key"])))
+        await command("approvals approve", vote=msgspec.structs.asdict(signed))
+    except (ApprovalError, ControlError):
+        pass  # an earlier life voted already
+
+
+async def _keep_house(world: World, over: asyncio.Event) -> None:
+    """Tick as an owner does, and a last time in the end. A fault ends the life."""
+    while True:
+        last = over.is_set()
+        done = await tick(world)
+        if done.faults:
+            raise done.faults[0]
+        if last:
+            return
+        try:
+            async with asyncio.timeout(world.settings.tick_seconds):
+                await over.wait()
+        except TimeoutError:
+            continue

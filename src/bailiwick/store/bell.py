@@ -1,0 +1,38 @@
+"""The bell: a control change is heard by every process at once, without reading the database.
+
+Eight bytes in a file beside it, mapped into memory. Whoever commits a control change rings before
+the commit returns: the bytes become other random ones. Who sees the bytes he last saw knows that
+no control change has returned since, which is all that a fence has to know; who sees others reads
+the epoch. The bell is a hint for reading only: every commit compares the epoch itself.
+"""
+
+import mmap
+import os
+from pathlib import Path
+
+_BYTES = 8
+
+
+class Bell:
+    """The mapped bytes."""
+
+    def __init__(self, file: Path) -> None:
+        handle = os.open(f"{file}.bell", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(handle).st_size != _BYTES:
+                os.ftruncate(handle, _BYTES)
+            self._map = mmap.mmap(handle, _BYTES)
+        finally:
+            os.close(handle)
+
+    def heard(self) -> bytes:
+        """The bytes as they are now. Bytes torn by a ring in progress differ as well."""
+        return self._map[:]
+
+    def ring(self) -> None:
+        """Make every process read the epoch again."""
+        self._map[:] = os.urandom(_BYTES)
+
+    def close(self) -> None:
+        """Unmap the file."""
+        self._map.close()

@@ -1,0 +1,119 @@
+"""`doctor` says what is not in order and what to do, and names no secret."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cli.desk import Desk, soon
+
+
+def settings(project: Path, text: str) -> None:
+    with (project / "bailiwick.yaml").open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def database(project: Path, *statements: str) -> None:
+    with sqlite3.connect(project / "state" / "bailiwick.sqlite") as connection:
+        for statement in statements:
+            connection.execute(statement)
+    connection.close()
+
+
+def expose_a_key(project: Path) -> None:
+    (project / "keys" / "pseudonym.key").chmod(0o644)
+
+
+def lose_a_key(project: Path) -> None:
+    (project / "keys" / "agents" / "note-taker.json").write_text("{}")
+
+
+def credential(project: Path) -> None:
+    settings(
+        project,
+        "credentials:\n  desk:\n    env: NO_SUCH_VARIABLE\n    hosts: ['*.example.com']\n"
+        "    tools: ['desk.*']\n    access: write\n",
+    )
+
+
+@pytest.mark.claim("cli.doctor-finds")
+@pytest.mark.parametrize(
+    ("harm", "level", "said"),
+    [
+        (expose_a_key, "fail", "[key_exposed]"),
+        (lose_a_key, "fail", "[agent_key_malformed]"),
+        (credential, "fail", "[credential_missing]"),
+        (lambda p: settings(p, "keys: state/keys\n"), "fail", "[keys_missing]"),
+        (lambda p: settings(p, "store: none.sqlite\n"), "fail", "there is no database at"),
+        (
+            lambda p: database(p, "update tree set size = 1"),
+            "fail",
+            "the tree has 1 records, but 5 were signed",
+        ),
+        (
+            lambda p: database(p, "update control set release = 'ffff'"),
+            "fail",
+            "[no_release]",
+        ),
+        (
+            lambda p: database(p, "delete from agents"),
+            "warn",
+            "note-taker has a manifest and no key",
+        ),
+        (lambda p: database(p, "delete from people"), "fail", "no administrator is enabled"),
+        (lambda p: database(p, "pragma user_version = 99"), "fail", "version 99"),
+        (lambda p: (p / "state").chmod(0o777), "fail", "others may write the database"),
+    ],
+)
+def test_what_is_not_in_order_is_found(
+    desk: Desk, harm: Callable[[Path], object], level: str, said: str
+) -> None:
+    before = desk.data("nobody", "doctor")
+    assert {check["level"] for check in before} == {"ok", "warn"}
+    if harm is credential or "keys:" in str(harm):
+        (desk.project / "bailiwick.yaml").write_text("free_space_watermark_mb: 1\n")
+    harm(desk.project)
+    answer = desk.here("nobody", "doctor", "--json")
+    found = [check for check in answer.data if said in check["said"]]
+    assert [check["level"] for check in found] == [level], answer.data
+    assert found[0]["help"]
+    assert answer.code == (1 if level == "fail" else 0)
+
+
+@pytest.mark.claim("cli.doctor-finds")
+def test_a_full_disk(desk: Desk) -> None:
+    (desk.project / "bailiwick.yaml").write_text("free_space_watermark_mb: 999999999\n")
+    answer = desk.here("nobody", "doctor")
+    assert answer.code == 1
+    assert "new effects stop at 999999999 MB" in answer.out
+
+
+@pytest.mark.claim("cli.doctor-finds")
+def test_a_clock_behind_the_records(desk: Desk) -> None:
+    """A millennium or so, since the first of sixteen digits is another."""
+    with sqlite3.connect(desk.project / "state" / "bailiwick.sqlite") as connection:
+        newest = "(select max(seq) from records)"
+        connection.execute(
+            "update records set body = cast(replace(cast(body as text), '\"at_us\":1',"
+            f" '\"at_us\":3') as blob) where seq = {newest}"  # noqa: S608
+        )
+    connection.close()
+    checks = {check["name"]: check for check in desk.data("nobody", "doctor")}
+    assert checks["clock"]["level"] == "fail"
+    assert "behind the newest record" in checks["clock"]["said"]
+
+
+@pytest.mark.claim("cli.doctor-finds")
+def test_a_record_that_nobody_sequences(desk: Desk) -> None:
+    database(
+        desk.project,
+        "delete from leaves where leaf_index = 4",
+        "update tree set size = 4",
+        "delete from checkpoints where size > 4",
+    )
+    for _ in soon():
+        checks = {check["name"]: check for check in desk.data("nobody", "doctor")}
+        if "sequencer" in checks:
+            break
+    assert checks["sequencer"]["level"] == "warn"
