@@ -125,7 +125,8 @@ def cedar_rules(*, matching: bool) -> list[str]:
     permits = [
         f'@id("bench.permit-{i}")\n'
         f'permit(principal == Agent::"{AGENT_NAME}", action in Action::"money", resource)\n'
-        f'when {{ context.facts.currency == "USD" && context.facts.value < {5000 + i} }};'
+        f'when {{ context.facts.currency == "USD" && context.facts.value >= {500 * i}'
+        f" && context.facts.value < {500 * (i + 1)} }};"
         for i in range(PERMITS)
     ]
     forbids = [

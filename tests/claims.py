@@ -7,6 +7,11 @@ end of its area.
 
 CLAIMS: dict[str, str] = {
     # spine
+    "spine.same-key-one-effect": "One call sent many times at once is one effect and one answer.",
+    "spine.own-key-one-answer": "A caller's key means one call, with one answer, in every run.",
+    "spine.equal-calls-attach": "An equal write is the earlier one in words, or a no frees it.",
+    "spine.owner-only-lookup": "Keys and ids find nothing of another agent, subject or stranger.",
+    "spine.effect-key-across-runs": "One live action an effect, across runs, and its name is told.",
     # store
     # identity
     "identity.forged-token-refused": "Only a token that this tenant's issuer signed is taken.",
@@ -51,6 +56,8 @@ CLAIMS: dict[str, str] = {
     "limits.stop-covers-every-scope": "A stop of any scope refuses what it covers, and only that.",
     "limits.loosening-needs-two": "Tightening waits for nobody; the rest does once two can decide.",
     "limits.breaker-counts-the-provider": "Breakers count the provider's failures and no others.",
+    "limits.shared-budget-exact": "Callers at once use a shared budget up, and never a unit more.",
+    "limits.kill-fences": "After a kill no intent commits, and no send begins that is not listed.",
     "limits.kill-without-owner": "A kill takes effect though the owner of the database is stopped.",
     # approval
     "approval.per-request-digest": "A vote counts for the very request it was signed over.",
@@ -120,6 +127,9 @@ CLAIMS: dict[str, str] = {
     "cli.proofs-for-others": "Exports and receipts of the CLI verify with the separate verifier.",
     "cli.outside-text-escaped": "No command writes a control or invisible character of others.",
     "cli.json-one-document": "With `--json` every look is one JSON document, else text.",
+    "cli.whole-story": "One id tells who, what, each step, rules, people, records, and last why.",
+    "cli.vote-on-what-was-seen": "A vote names the digest that its person saw, or is not cast.",
+    "cli.changes-are-not-lost": "Changes of one account at one moment all stand.",
     "cli.exit-codes": "Each kind of no has a stable code and the exit code that is documented.",
     "cli.doctor-finds": "`doctor` says what is not in order and what to do about it.",
     # crash

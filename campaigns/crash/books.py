@@ -20,7 +20,7 @@ from bailiwick.store.batch import decode_action
 from bailiwick.wiring import open_world
 from campaigns.crash.kinds import Kind
 from campaigns.crash.lanes import Lane
-from campaigns.crash.providers import Effect, Provider
+from campaigns.crash.providers import Effect
 
 _VERIFIER = Path(__file__).resolve().parents[2] / "src" / "bailiwick_verify.py"
 
@@ -48,12 +48,14 @@ class Finding(NamedTuple):
 
 
 class Books:
-    """One lane's database after the last life, and the effects on its charges."""
+    """One lane's database after the last life: what it says of the client's calls."""
 
-    def __init__(self, lane: Lane, providers: Mapping[str, Provider]) -> None:
+    def __init__(self, lane: Lane, kinds: Mapping[str, Kind]) -> None:
         self.lane = lane
-        self.kinds: dict[str, Kind] = {name: each.kind for name, each in providers.items()}
+        self.kinds = kinds
         self.findings: list[Finding] = []
+        # Actions that were looked up after a crash and said to be found.
+        self.said_found: set[str] = set()
         file = load_settings(lane.folder / "project").path("state/bailiwick.sqlite")
         with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
             bodies = database.execute("select body from actions")
@@ -140,7 +142,7 @@ def _false_found(books: Books, effects: Mapping[str, Sequence[Effect]]) -> list[
         made = {e.action for e in effects.get(call.charge, ()) if e.source != "person"}
         for action in books.by_name[f"key:{call.key}"]:
             claimed = action.state == "done" and action.verdict != "contradicted"
-            if claimed and action.id not in made:
+            if (claimed or action.id in books.said_found) and action.id not in made:
                 found.append(f"{action.id} on {call.charge} is called {action.verdict}")
     return found
 
@@ -175,16 +177,24 @@ def check_budgets(books: Books) -> None:
             books.findings.append(Finding("", f"budget {key} says {says}, actions {should}"))
 
 
-async def check_ledger(books: Books) -> None:
-    """Sequence what is left, verify inside and outside, and look into the in-doubt queue."""
-    project = books.lane.folder / "project"
-    world = open_world(load_settings(project))
+async def look_inside(books: Books) -> None:
+    """Ask the program itself: sequence, audit and export its ledger, and open its doubts.
+
+    The export must verify by the verifier that shares no code with the program, and everything
+    unsettled must stand in the in-doubt queue.
+    """
+    world = open_world(load_settings(books.lane.folder / "project"))
     try:
         await ledger.sequence(world.ledger, world.keys)
         audited = await audit(world)
         told = await export(world, books.lane.folder / "export")
         person = (await world.register.people("default"))[0]
         listed: Any = await in_doubt_list(world, person, {})
+        for action in books.actions.values():
+            if action.state == "done":
+                kept: Any = await world.vault.open(action.tenant, action.id, "result")
+                if kept["evidence"].get("find") == "found":
+                    books.said_found.add(action.id)
     finally:
         await world.close()
     if audited["verified"] is not True or audited["unsequenced"] != 0:

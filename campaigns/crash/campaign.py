@@ -13,12 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from bailiwick.execution import EgressDoor
+from bailiwick.execution.egress import EgressDoor
 from bailiwick.nouns import Release
 from bailiwick.ports import Bundle, Request
 from bailiwick.values import digest
 from bailiwick.wiring import RELEASED, compile_bundle
-from campaigns.crash.books import Books, Count, Finding, check_budgets, check_ledger, compare
+from campaigns.crash.books import Books, Count, Finding, check_budgets, compare, look_inside
 from campaigns.crash.client import found_lane
 from campaigns.crash.kinds import ASKED, KINDS, Kind
 from campaigns.crash.lanes import Lane, Life, Plan, begin, counted, empty, forked
@@ -186,12 +186,13 @@ class _Campaign:
         for provider in self._providers.values():
             for effect in provider.effects():
                 effects[effect.charge].append(effect)
+        kinds = {name: provider.kind for name, provider in self._providers.items()}
         total = Count()
         for lane in self._lanes:
-            books = Books(lane, self._providers)
+            books = Books(lane, kinds)
+            asyncio.run(look_inside(books))
             total = total.plus(compare(books, effects))
             check_budgets(books)
-            asyncio.run(check_ledger(books))
             self._findings += books.findings
         return total
 

@@ -25,7 +25,7 @@ from bailiwick.operations import found, perform
 from bailiwick.ports import Bundle, World
 from bailiwick.runtime import Bailiwick, Session
 from bailiwick.testing import write_project
-from bailiwick.testing.crashing import Calls, Moment, crashing
+from bailiwick.testing.crashing import Calls, Moment, crashing, deadly
 from bailiwick.wiring import open_world
 from campaigns.crash.project import AGENT, PASSWORD, PEOPLE, READ_SECRET, WRITE_SECRET
 
@@ -44,13 +44,17 @@ class Call(NamedTuple):
 
 
 class Log:
-    """The client's log. Each line is written and synced before the call returns."""
+    """The client's log. Each line is written and synced before the call returns.
 
-    def __init__(self, file: Path) -> None:
+    Its two calls are doors too: the moment after an acknowledgement is one to die at.
+    """
+
+    def __init__(self, file: Path, counted: Calls, moment: Moment | None) -> None:
         self._handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.send = deadly("client.send", self._write, counted, moment)
+        self.answer = deadly("client.answer", self._write, counted, moment)
 
-    def write(self, key: str, **said: object) -> None:
-        """Append one line and sync it."""
+    def _write(self, key: str, **said: object) -> None:
         os.write(self._handle, json.dumps({"key": key, **said}).encode() + b"\n")
         os.fsync(self._handle)
 
@@ -92,7 +96,7 @@ async def live(
 
     opened = open_world(load_settings(lane / "project"))
     world = crashing(replace(opened, bundle=compiled), counted, moment)
-    log = Log(lane / "client.log")
+    log = Log(lane / "client.log", counted, moment)
     bailiwick = Bailiwick(world)
     over = asyncio.Event()
     gate = asyncio.Semaphore(_AT_ONCE)
@@ -117,12 +121,13 @@ async def _carry(
     arguments = {"charge": call.charge, "amount_minor": call.amount_minor, "currency": "USD"}
     while True:
         async with gate:
-            log.write(call.key, say="send", at=time.time())
+            log.send(call.key, at=time.time())
             outcome = await session.act(f"{call.kind}.refund", arguments, key=call.key)
             if outcome.status == "parked":
                 await _vote(world, lane, outcome.action)
             elif outcome.status != "running" and outcome.code != "contended":
-                return log.write(call.key, say="answer", **_ended(outcome))
+                log.answer(call.key, **_ended(outcome))
+                return
         await asyncio.sleep(_ASK_AGAIN_S)
 
 

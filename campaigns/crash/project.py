@@ -87,6 +87,8 @@ tools:
     expect: >-
       after.data.exists(r, has(r.metadata.action_id) && r.metadata.action_id == action.id
       && r.amount_minor == args.amount_minor)
+"""
+FINDER = """\
     find: {tool: NAME.refunds, arguments: {charge: args.charge}}
     found: after.data.exists(r, has(r.metadata.action_id) && r.metadata.action_id == action.id)
 """
@@ -98,8 +100,9 @@ def project_files(ports: Iterable[tuple[Kind, int]]) -> Mapping[str, str]:
     allowed = []
     for kind, port in ports:
         retention = "none" if kind.key_retention_s is None else f"{kind.key_retention_s}"
+        text = TOOLS + FINDER if kind.finds else TOOLS
         text = (
-            TOOLS.replace("NAME", kind.name)
+            text.replace("NAME", kind.name)
             .replace("PORT", str(port))
             .replace("TIMEOUT", str(kind.timeout_s))
             .replace("SETTLES", str(kind.settles_within_s))

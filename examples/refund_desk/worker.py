@@ -26,7 +26,7 @@ from typing import Any
 import planner
 
 from bailiwick import Bailiwick, Grant, Outcome, Session
-from bailiwick.execution import EgressDoor
+from bailiwick.execution.egress import EgressDoor
 from bailiwick.nouns import Action
 from bailiwick.ports import Egress, Request, Response
 from bailiwick.values import JSON

@@ -77,7 +77,7 @@ async def _carry(world: World, asked: Proposal | Wake, watch: Watch) -> Outcome 
             return None
     if no is not None:
         entries = await ledger.refused(world, case, no)
-        return await cases.answer(world, await store.refuse(world, case, no, entries))
+        return await cases.answer(world, await store.refuse(world, case, no, entries), no)
     effect = await cases.execute(world, case)  # 9 execute
     watch.mark(9)
     if cases.can_be_looked_up(case, effect):
@@ -141,10 +141,8 @@ async def _conclude(world: World, case: Case, effect: EffectReport, watch: Watch
     """Steps 10 and 11: read the world back, then commit the outcome."""
     verified = await cases.verify(world, case, effect)  # 10 verify
     watch.mark(10)
-    marks = limits.breaker_mark(world.settings, case.tool, effect, verified)
+    marks = await cases.breaker_marks(world, case, effect, verified)
     entries = await ledger.concluded(world, case, effect, verified)
     done = await store.conclude(world, case, effect, verified, (*entries.ops, *marks))  # 11
     watch.mark(11)
-    return cases.concluded(done, effect) or await cases.look(
-        world, case.action.tenant, case.action.id
-    )
+    return await cases.concluded(world, case, done, effect)

@@ -33,8 +33,17 @@ from bailiwick.nouns import (
     Verification,
     Wake,
 )
-from bailiwick.ports import Blocked, Bundle, Case, Commit, ControlState, Question, World
-from bailiwick.values import JSON, canonical, parse, shown
+from bailiwick.ports import (
+    Blocked,
+    Bundle,
+    Case,
+    Commit,
+    ControlState,
+    MarkBreaker,
+    Question,
+    World,
+)
+from bailiwick.values import JSON, canonical, parse, plain, shown
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+*#-]{0,127}").fullmatch
 _MAX_TOLD = 16 * 1024
@@ -106,7 +115,8 @@ async def open_case(
         return refused(_unclassified(asked, caller, tool))
     id = f"act_{now_us:014x}{world.random(8).hex()}"
     run = caller.capability.run
-    mac = _mac(world, run, asked)
+    # A caller's own key is the same call in whichever run it comes again.
+    mac = _mac(world, "" if asked.key else run, asked)
     name = f"key:{asked.key}" if asked.key else f"args:{mac}" if tool.effect == "write" else id
     earlier = None
     if name != id:
@@ -180,7 +190,7 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
         case.price = Price(holds=tuple(_hold(each) for each in _listed(kept.get("holds"))))
     else:
         no = identity.standing(control, bundle.manifests, action.caller, action.tool)
-        case.no = _gone(action) if gone else no
+        case.no = _late(action, now_us) or (_gone(action) if gone else no)
     return case
 
 
@@ -255,6 +265,21 @@ async def reconcile(world: World, case: Case) -> EffectReport | None:
     )
 
 
+async def breaker_marks(
+    world: World, case: Case, effect: EffectReport, verified: Verification | None
+) -> tuple[MarkBreaker, ...]:
+    """What the outcome does to the breakers; a success says something only after a failure."""
+    marks = limits.breaker_mark(world.settings, case.tool, effect, verified)
+    tenant = case.action.tenant
+    return tuple(
+        [
+            mark
+            for mark in marks
+            if mark.failed or await world.shelf.breaker(tenant, mark.target) is not None
+        ]
+    )
+
+
 async def verify(world: World, case: Case, effect: EffectReport) -> Verification | None:
     """Step 10: look until the expectation holds, or the write must have settled."""
     tool, action = case.tool, case.action
@@ -322,14 +347,30 @@ async def started(world: World, case: Case) -> tuple[int, int] | None:
     return await world.shelf.run_started_us(case.caller.tenant, case.action.run)
 
 
-def concluded(written: Action | Blocked, effect: EffectReport) -> Outcome | None:
-    """The answer of an action that was just concluded; None if somebody else concluded it."""
-    return None if isinstance(written, Blocked) else _outcome(written, effect.result)
+async def concluded(
+    world: World, case: Case, written: Action | Blocked, effect: EffectReport
+) -> Outcome | None:
+    """The answer of an action that was just concluded, by somebody else perhaps.
+
+    None if it is a read that was not kept (its cap is used up, its key taken): judged anew.
+    """
+    if isinstance(written, Action):
+        return _outcome(written, effect.result)
+    if case.tool.effect == "read":
+        return None
+    return await look(world, case.action.tenant, case.action.id)
 
 
-async def answer(world: World, written: Action | Blocked) -> Outcome | None:
-    """The answer that a written action gives; None if nothing could be written."""
-    return None if isinstance(written, Blocked) else await _told(world, written)
+async def answer(
+    world: World, written: Action | Blocked, no: Refusal | None = None
+) -> Outcome | None:
+    """The answer that a written action gives, with all of a no; None if nothing was written."""
+    if isinstance(written, Blocked):
+        return None
+    told = await _told(world, written)
+    if no is None:
+        return told
+    return replace(told, help=no.help, retry_after_s=no.retry_after_s, details=no.details)
 
 
 def refused(no: Refusal) -> Outcome:
@@ -437,7 +478,7 @@ async def _attached(world: World, earlier: Action) -> Outcome:
 
 def _mac(world: World, run: str, asked: Proposal) -> str:
     """A tenant-keyed digest of run, tool and arguments: equal calls are found, none guessed."""
-    text = canonical([asked.tenant, run, asked.tool]) + asked.canonical
+    text = plain([asked.tenant, run, asked.tool]) + asked.canonical
     return hmac.digest(world.keys.secret_key("equality"), text, "sha256")[:16].hex()
 
 
@@ -516,6 +557,18 @@ def _conflict(earlier: Action) -> Refusal:
         message="the key was used before with another tool or other arguments",
         help="send the same arguments, or another key",
         details={"action": earlier.id},
+    )
+
+
+def _late(action: Action, now_us: int) -> Refusal | None:
+    """No answer in time is a denial, whatever today's rules would ask."""
+    if action.park_until_us is None or now_us < action.park_until_us:
+        return None
+    return Refusal(
+        step=7,
+        code="approval_expired",
+        message="nobody approved it in time, and no answer is a denial",
+        help="propose it again if it is still wanted",
     )
 
 

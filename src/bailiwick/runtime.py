@@ -16,7 +16,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bailiwick import cases, identity, ledger, operations
+from bailiwick import cases, identity, ledger
 from bailiwick.act import act
 from bailiwick.config import load_settings
 from bailiwick.errors import IdentityError
@@ -24,7 +24,7 @@ from bailiwick.housekeeping import tick
 from bailiwick.nouns import Credential, Grant, Outcome
 from bailiwick.ports import World
 from bailiwick.values import JSON, shown
-from bailiwick.wiring import agent_key_file, open_world
+from bailiwick.wiring import agent_key_file, on_demand, open_world
 
 # A token is exchanged for a fresh one when less than this is left of it.
 _RENEW_US = 60_000_000
@@ -141,7 +141,7 @@ class Bailiwick:
         world = open_world(load_settings(Path(project)), **doors)
         bailiwick = cls(world)
         path = world.settings.path(world.settings.store).with_suffix(".sock")
-        server = await operations.serve(path, bailiwick._perform)
+        server = await on_demand("operations").serve(path, bailiwick._perform)
         house = asyncio.create_task(bailiwick._keep_house())
         try:
             yield bailiwick
@@ -195,7 +195,7 @@ class Bailiwick:
         await tick(self.world)
 
     async def _perform(self, command: Mapping[str, JSON]) -> JSON:
-        answer = await operations.perform(self.world, command)
+        answer: JSON = await on_demand("operations").perform(self.world, command)
         self._nudge.set()
         return answer
 

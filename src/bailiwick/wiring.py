@@ -24,6 +24,8 @@ from bailiwick.values import digest
 
 # What `import bailiwick` leaves out until a project needs it.
 ON_DEMAND: Mapping[str, str] = {
+    "egress": "bailiwick.execution.egress:EgressDoor",
+    "operations": "bailiwick.operations",
     "cel": "bailiwick.verification.expressions:compile_cel",
     "migrate": "bailiwick.store.migrating:migrate",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
@@ -88,7 +90,7 @@ def open_world(
     if told is None:
         endpoint = settings.telemetry_endpoint
         told = on_demand("otlp")(endpoint) if endpoint else telemetry.Silent()
-    door = egress or execution.EgressDoor()
+    door: Egress = egress or on_demand("egress")()
 
     async def close() -> None:
         await door.close()

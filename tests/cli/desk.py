@@ -2,7 +2,7 @@
 
 The project is the one that `init` makes, with more tools and rules: a note `for everyone` asks two
 people, `faults.lose` breaks off, `faults.pretend` says that it did and did not, `faults.refuse`
-does not.
+does not, `faults.dawdle` takes three seconds.
 """
 
 import contextlib
@@ -42,6 +42,8 @@ max_tool_calls: 500
 FAULTS = '''\
 """Tools that do something wrong."""
 
+import asyncio
+
 from bailiwick import NotDone, tool
 
 READER = {"tool": "notes.read", "arguments": {"customer": "args.customer"}}
@@ -66,6 +68,13 @@ def pretend(customer: str) -> str:
 def refuse(customer: str) -> str:
     """Certainly does nothing."""
     raise NotDone("not today")
+
+
+@tool(name="faults.dawdle", **LAW)
+async def dawdle(customer: str) -> str:
+    """Takes its time, and does nothing."""
+    await asyncio.sleep(3)
+    return "done"
 '''
 RULES = """\
 @id("notes.two")
@@ -124,6 +133,16 @@ class Desk:
             env=self._environment(person),
         )
         return Answer(done.returncode, done.stdout, done.stderr)
+
+    def begin(self, person: str, *words: str) -> subprocess.Popen[bytes]:
+        """Give a command as a process of its own, and do not wait for it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "bailiwick.cli", *words],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.project,
+            env=self._environment(person),
+        )
 
     def here(self, person: str, *words: str, stdin: str = "") -> Answer:
         """Give a command in this process, which is quicker."""

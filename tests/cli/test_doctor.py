@@ -8,6 +8,11 @@ import pytest
 
 from tests.cli.desk import Desk, soon
 
+LATER = """
+update records set body = cast(replace(cast(body as text), '"at_us":1', '"at_us":3') as blob)
+where seq = (select max(seq) from records)
+"""
+
 
 def settings(project: Path, text: str) -> None:
     with (project / "bailiwick.yaml").open("a", encoding="utf-8") as file:
@@ -92,13 +97,7 @@ def test_a_full_disk(desk: Desk) -> None:
 @pytest.mark.claim("cli.doctor-finds")
 def test_a_clock_behind_the_records(desk: Desk) -> None:
     """A millennium or so, since the first of sixteen digits is another."""
-    with sqlite3.connect(desk.project / "state" / "bailiwick.sqlite") as connection:
-        newest = "(select max(seq) from records)"
-        connection.execute(
-            "update records set body = cast(replace(cast(body as text), '\"at_us\":1',"
-            f" '\"at_us\":3') as blob) where seq = {newest}"  # noqa: S608
-        )
-    connection.close()
+    database(desk.project, LATER)
     checks = {check["name"]: check for check in desk.data("nobody", "doctor")}
     assert checks["clock"]["level"] == "fail"
     assert "behind the newest record" in checks["clock"]["said"]

@@ -16,7 +16,8 @@ import msgspec
 
 from bailiwick.config import CredentialSource, Settings
 from bailiwick.errors import StoreUnavailable
-from bailiwick.execution import CredentialBroker, EgressDoor
+from bailiwick.execution import CredentialBroker
+from bailiwick.execution.egress import EgressDoor
 from bailiwick.nouns import (
     Action,
     Caller,

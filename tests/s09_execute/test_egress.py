@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bailiwick.errors import ExecutionError, NotDone
-from bailiwick.execution import EgressDoor
+from bailiwick.execution.egress import EgressDoor
 from bailiwick.ports import Lost, NotSent, Request, Response
 from tests.s09_execute.bench import free_port
 from tests.s09_execute.upstream import (

@@ -123,7 +123,7 @@ def _begun(folder: Path, admin: str, password: str) -> Iterator[str]:
 @click.argument("tool", required=False)
 @click.option("--subject", required=True, help="On whose behalf.")
 @click.option("--arguments", default="{}", help="JSON, `@FILE`, or `-` for standard input.")
-@click.option("--key", help="Your own idempotency key: the same key gets the same answer.")
+@click.option("--key", help="Your own idempotency key: in the same run it gets the same answer.")
 @click.option("--run", "run_id", help="The run it belongs to; by default one of its own.")
 @click.option("--reason", default="", help="Why, in the agent's words.")
 @click.option("--source", "sources", multiple=True, help="What the agent goes by.")

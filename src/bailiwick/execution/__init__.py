@@ -6,18 +6,17 @@ reconcile       after a crash: the same, or None when it is too early to say
 action_names    what an expression may read as `action`
 action_names_of the same before there is an action
 provider_key    the idempotency key of an action, the same for all its sends
-EgressDoor, CredentialBroker    the doors `Egress` and `Broker`
+CredentialBroker    the door `Broker`; `egress.EgressDoor` is the door `Egress`, opened on demand:
+                what it needs of HTTP is not loaded with the package
 """
 
 from bailiwick.execution.broker import CredentialBroker
-from bailiwick.execution.egress import EgressDoor
 from bailiwick.execution.executing import execute, read
 from bailiwick.execution.keys import action_names, provider_key
 from bailiwick.execution.reconciling import reconcile
 
 __all__ = [
     "CredentialBroker",
-    "EgressDoor",
     "action_names",
     "execute",
     "provider_key",

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bailiwick import identity, ledger
-from bailiwick.errors import ControlError, IdentityError, StoreUnavailable
+from bailiwick.errors import ControlError, IdentityError
 from bailiwick.identity.jose import encode
 from bailiwick.ledger import records
 from bailiwick.nouns import Person, Role
@@ -16,6 +16,7 @@ from bailiwick.operations.changes import (
     Consent,
     Parameters,
     change,
+    contended,
     pseudonyms,
     recorded,
     second_person,
@@ -69,11 +70,9 @@ async def people_list(world: World, person: Person, _: Parameters) -> JSON:
 
 async def people_add(world: World, person: Person, given: Parameters) -> JSON:
     """Make an account, with a password that is told once; one that is disabled is made anew."""
-    name, roles, queues = (
-        text_of(given, "name"),
-        texts_of(given, "roles"),
-        texts_of(given, "queues"),
-    )
+    name = text_of(given, "name")
+    roles, queues = texts_of(given, "roles"), texts_of(given, "queues")
+    epoch = await world.store.epoch(person.tenant)
     known = await _person(world, name)
     if known is not None and known.enabled:
         raise ControlError(
@@ -89,16 +88,17 @@ async def people_add(world: World, person: Person, given: Parameters) -> JSON:
         random=world.random,
     )
     body: dict[str, JSON] = {"name": name, "roles": list(new.roles), "queues": list(new.queues)}
-    consent = await second_person(world, person, "people add", body)
+    consent = await second_person(world, person, "people add", body, epoch)
     if isinstance(consent, dict):
         return consent
-    epoch = await put_person(world, consent, "added", new, secret)
+    epoch = await _put(world, consent, "added", new, secret)
     return {"epoch": epoch, **_account(new), "password": password}
 
 
 async def people_disable(world: World, person: Person, given: Parameters) -> JSON:
     """Disable an account. It waits for a second person: it could silence the only other one."""
     name = text_of(given, "name")
+    epoch = await world.store.epoch(person.tenant)
     known = await _person(world, name)
     if known is None or not known.enabled:
         raise ControlError(
@@ -113,12 +113,12 @@ async def people_disable(world: World, person: Person, given: Parameters) -> JSO
             code="last_admin",
             help="add another administrator first",
         )
-    consent = await second_person(world, person, "people disable", {"name": name})
+    consent = await second_person(world, person, "people disable", {"name": name}, epoch)
     if isinstance(consent, dict):
         return consent
     disabled = replace(known, enabled=False)
     secret = await world.register.secret(person.tenant, name)
-    epoch = await put_person(world, consent, "disabled", disabled, secret or {})
+    epoch = await _put(world, consent, "disabled", disabled, secret or {})
     return {"epoch": epoch, **_account(disabled)}
 
 
@@ -128,7 +128,7 @@ async def people_password(world: World, person: Person, given: Parameters) -> JS
     Votes cast with the old key no longer count. Raises `IdentityError`.
     """
     old, new = text_of(given, "password"), text_of(given, "new_password")
-    person, secret, _ = await _counted(world, person.tenant, person.name)
+    person, secret, read = await _counted(world, person.tenant, person.name)
     key = await asyncio.to_thread(identity.unlock, person, secret, old)
     if given.get("new_key") is True:
         person, fresh, _ = identity.create_person(
@@ -141,11 +141,12 @@ async def people_password(world: World, person: Person, given: Parameters) -> JS
         )
     else:
         fresh = identity.change_password(person, key, new, world.random)
-    epoch = await put_person(world, Consent((person.name,)), "password", person, fresh)
+    consent = Consent((person.name,), epoch=read)
+    epoch = await _put(world, consent, "password", person, fresh)
     return {"epoch": epoch, **_account(person), "new_key": given.get("new_key") is True}
 
 
-async def put_person(
+async def _put(
     world: World, consent: Consent, what: str, person: Person, secret: Mapping[str, JSON]
 ) -> int:
     """Write an account as a control change with its record; give the new epoch.
@@ -153,7 +154,6 @@ async def put_person(
     It raises the epoch because whoever was judged by the votes of this person is judged again.
     """
     tenant = person.tenant
-
     pseudonym = ledger.pseudonym(world, tenant, "person", person.name)
 
     def record(epoch: int, at_us: int) -> tuple[Append, ...]:
@@ -168,8 +168,7 @@ async def put_person(
         named = recorded(world, consent, f"people-{what}", epoch, at_us, target=pseudonym)
         return (ledger.append("person", None, fields), named)
 
-    ops = (PutPerson(person=person, secret=secret), *consent.ops)
-    return await change(world, tenant, what, ops, record)
+    return await change(world, consent, what, (PutPerson(person=person, secret=secret),), record)
 
 
 async def _counted(world: World, tenant: str, name: str) -> tuple[Person, Mapping[str, JSON], int]:
@@ -188,7 +187,7 @@ async def _counted(world: World, tenant: str, name: str) -> tuple[Person, Mappin
         ops = (EpochIs(epoch=epoch), PutPerson(person=person, secret=counted))
         if isinstance(await world.store.commit(Commit(tenant=tenant, ops=ops)), Committed):
             return person, counted, epoch
-    raise StoreUnavailable("control kept changing", code="contended", help="try again")
+    raise contended()
 
 
 async def _person(world: World, name: str) -> Person | None:

@@ -38,7 +38,8 @@ async def agents_register(world: World, person: Person, given: Parameters) -> JS
     name, jwk = text_of(given, "agent"), given.get("jwk")
     if not isinstance(jwk, Mapping):
         raise BadInput("`jwk` is not a public key", code="parameter_invalid")
-    known = (await world.store.control(person.tenant)).standings.get(name)
+    state = await world.store.control(person.tenant)
+    known = state.standings.get(name)
     standing = identity.register_agent(name, jwk, known)
     if known is not None and known.keys.keys() == standing.keys.keys():
         raise ControlError(
@@ -47,7 +48,8 @@ async def agents_register(world: World, person: Person, given: Parameters) -> JS
             help="nothing has to be done",
         )
     kid = next(iter(standing.keys.keys() - (known.keys.keys() if known else set())))
-    consent = await second_person(world, person, "agents register", {"agent": name, "key": kid})
+    body = {"agent": name, "key": kid}
+    consent = await second_person(world, person, "agents register", body, state.epoch)
     if isinstance(consent, dict):
         return consent
     ops = (PutStanding(standing=standing),)
@@ -67,7 +69,8 @@ async def agents_enable(world: World, person: Person, given: Parameters) -> JSON
 
 async def _set(world: World, person: Person, given: Parameters, enabled: bool) -> JSON:
     name = text_of(given, "agent")
-    standing = (await world.store.control(person.tenant)).standings.get(name)
+    state = await world.store.control(person.tenant)
+    standing = state.standings.get(name)
     if standing is None:
         raise ControlError(
             f"there is no agent `{shown(name)}`",
@@ -75,9 +78,9 @@ async def _set(world: World, person: Person, given: Parameters, enabled: bool) -
             help="list them with `bailiwick agents list`",
         )
     what = "agents enable" if enabled else "agents disable"
-    consent: Consent | dict[str, JSON] = Consent((person.name,))
+    consent: Consent | dict[str, JSON] = Consent((person.name,), epoch=state.epoch)
     if enabled:
-        consent = await second_person(world, person, what, {"agent": name})
+        consent = await second_person(world, person, what, {"agent": name}, state.epoch)
     if isinstance(consent, dict):
         return consent
     ops = (PutStanding(standing=replace(standing, enabled=enabled)),)

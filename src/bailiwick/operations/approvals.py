@@ -52,7 +52,7 @@ async def approvals_list(world: World, person: Person, given: Parameters) -> JSO
                 "subject": action.subject,
                 "tool": action.tool,
                 "resource": _resource(action),
-                "rules": _rules(asked, action, people),
+                "rules": counted(asked, action, people),
                 "mine": not {ask.queue for ask in asked.asks}.isdisjoint(person.queues),
                 "requested_at_us": asked.requested_at_us,
                 "expires_at_us": asked.expires_at_us,
@@ -68,6 +68,12 @@ async def approvals_show(world: World, person: Person, given: Parameters) -> JSO
     bundle = await world.bundle(action.tenant, action.release)
     kept = await _kept(world, action)
     document = _document(bundle, action, asked, kept)
+    if asked.state != "open" and approval.digest_of(document) != asked.request_digest:
+        raise ControlError(
+            f"the request on action `{action.id}` is {asked.state}, and what it was about is past",
+            code="approval_closed",
+            help=f"see `bailiwick actions show {action.id}`",
+        )
     sources = kept.get("sources")
     now_us = await world.store.now_us()
     lines = approval.lines(
@@ -89,7 +95,7 @@ async def approvals_show(world: World, person: Person, given: Parameters) -> JSO
         "state": asked.state,
         "digest": asked.request_digest,
         "document": document,
-        "rules": _rules(asked, action, people),
+        "rules": counted(asked, action, people),
         "now_us": now_us,
         "expires_at_us": asked.expires_at_us,
         "lines": lines,
@@ -147,7 +153,7 @@ async def _settled(world: World, action: Action) -> JSON:
     if close and asked.state == "open":
         await world.store.commit(Commit(tenant=action.tenant, ops=close))
         asked = await world.shelf.approval(action.tenant, action.id) or asked
-    return {"action": action.id, "state": asked.state, "rules": _rules(asked, action, people)}
+    return {"action": action.id, "state": asked.state, "rules": counted(asked, action, people)}
 
 
 def _closing(
@@ -242,7 +248,7 @@ def _document(
     return stated
 
 
-def _rules(asked: Approval, action: Action, people: Mapping[str, Person]) -> list[JSON]:
+def counted(asked: Approval, action: Action, people: Mapping[str, Person]) -> list[dict[str, JSON]]:
     """Each asking rule with who counts for it and how many are missing."""
     given = approval.tally(asked, asked.request_digest, people, action.caller)
     return [
@@ -250,6 +256,7 @@ def _rules(asked: Approval, action: Action, people: Mapping[str, Person]) -> lis
             "rule": ask.rule,
             "queue": ask.queue,
             "quorum": ask.quorum,
+            "text_hash": ask.text_hash,
             "approved_by": list(voters),
             "missing": max(0, ask.quorum - len(voters)),
         }

@@ -32,39 +32,49 @@ _TRIES = 50
 _NAME = re.compile(r"\w[\w.:/+*#-]{0,255}").fullmatch
 
 
+class Moved(Exception):
+    """Another change was first: the command has to look again at what it goes by."""
+
+
 class Consent(NamedTuple):
-    """Who makes a change, and what closes the proposal of the first of two."""
+    """Who makes a change, what closes the proposal of the first of two, and under which epoch.
+
+    Without an epoch nothing was read for the change, so that it fits whatever came before it.
+    """
 
     by: tuple[str, ...]
     ops: tuple[Op, ...] = ()
+    epoch: int | None = None
 
 
 async def change(
     world: World,
-    tenant: str,
+    consent: Consent,
     what: str,
     ops: tuple[Op, ...],
     record: Callable[[int, int], tuple[Append, ...]],
 ) -> int:
     """Commit a change under a new epoch, with the records that `record(epoch, at_us)` makes.
 
-    One of them names the epoch, so that no epoch is without its record.
-
-    Gives the new epoch. It is tried again when another change was first. Raises `ControlError`
-    when a guard does not hold, `StoreUnavailable` when control never stands still.
+    One of them names the epoch, so that no epoch is without its record. Gives the new epoch. Raises
+    `ControlError` when a guard does not hold, `Moved` when another change came after the epoch of
+    the consent, `StoreUnavailable` when control never stands still.
     """
+    tenant = world.settings.tenant
     raised = () if any(isinstance(op, RaiseEpoch) for op in ops) else (RaiseEpoch(),)
     for _ in range(_TRIES):
-        epoch = await world.store.epoch(tenant)
+        epoch = await world.store.epoch(tenant) if consent.epoch is None else consent.epoch
         begun = max(epoch, 1) + 1  # a tenant's first change begins its second epoch
         leaves = record(begun, await world.store.now_us())
-        guarded = (EpochIs(epoch=epoch), *raised, *ops, *leaves)
+        guarded = (EpochIs(epoch=epoch), *raised, *ops, *consent.ops, *leaves)
         done = await world.store.commit(Commit(tenant=tenant, ops=guarded))
         if isinstance(done, Committed):
             return begun
         if done.code != "epoch_moved":
             raise refused(what, done)
-    raise StoreUnavailable("control kept changing", code="contended", help="try again")
+        if consent.epoch is not None:
+            raise Moved
+    raise contended()
 
 
 async def control(
@@ -80,12 +90,11 @@ async def control(
 
     A target that is no plain name stands in the record as a pseudonym.
     """
-    tenant = world.settings.tenant
 
     def record(epoch: int, at_us: int) -> tuple[Append, ...]:
         return (recorded(world, consent, what, epoch, at_us, scope=scope, target=target),)
 
-    return await change(world, tenant, what, (*ops, *consent.ops), record)
+    return await change(world, consent, what, ops, record)
 
 
 def recorded(
@@ -116,26 +125,32 @@ def recorded(
 
 
 async def second_person(
-    world: World, person: Person, kind: str, body: Mapping[str, JSON]
+    world: World, person: Person, kind: str, body: Mapping[str, JSON], epoch: int
 ) -> Consent | dict[str, JSON]:
     """The consent to a change that loosens, or what it waits for.
 
     With two people who may, the first who asks proposes it, and another who asks for the same
-    makes it; `kind` is the command. Nothing but the proposal is written here.
+    makes it; `kind` is the command, `epoch` was read before anything that the change goes by.
+    Nothing but the proposal is written here.
     """
     tenant = person.tenant
     people = await world.register.people(tenant)
     able = [each for each in people if each.enabled and identity.allowed(each.roles, kind)]
     if not limits.needs_second(kind, len(able)):
-        return Consent((person.name,))
+        return Consent((person.name,), epoch=epoch)
+    same = [
+        each
+        for each in await world.register.changes(tenant)
+        if each.kind == kind and dict(each.body) == dict(body)
+    ]
+    others = [each for each in same if each.proposed_by != person.name]
+    if others:
+        # All of them are closed: one that was left would let one person make the change again.
+        ops = tuple(_closed(each, person) for each in same)
+        return Consent((others[0].proposed_by, person.name), ops, epoch)
+    if same:
+        return _waits(same[0])
     now_us = await world.store.now_us()
-    for waiting in await world.register.changes(tenant):
-        if waiting.kind != kind or dict(waiting.body) != dict(body):
-            continue
-        if waiting.proposed_by == person.name:
-            return _waits(waiting)
-        close = CloseChange(id=waiting.id, decided_by=person.name, state="made")
-        return Consent((waiting.proposed_by, person.name), (close,))
     proposed = PutChange(
         id=f"chg_{now_us:014x}{world.random(4).hex()}",
         kind=kind,
@@ -145,6 +160,11 @@ async def second_person(
     )
     await world.store.commit(Commit(tenant=tenant, ops=(proposed,)))
     return _waits(proposed)
+
+
+def _closed(change: PutChange, by: Person) -> CloseChange:
+    state = "withdrawn" if change.proposed_by == by.name else "made"
+    return CloseChange(id=change.id, decided_by=by.name, state=state)
 
 
 async def changes_list(world: World, person: Person, _: Parameters) -> JSON:
@@ -177,6 +197,11 @@ def refused(what: str, by: Blocked) -> ControlError:
     }
     message, help = known.get(by.code, (f"the {what} could not be made: {by.code}", "try again"))
     return ControlError(message, code=by.code, help=help)
+
+
+def contended() -> StoreUnavailable:
+    """The fault when control never stands still."""
+    return StoreUnavailable("control kept changing", code="contended", help="try again")
 
 
 def _waits(proposed: PutChange) -> dict[str, JSON]:

@@ -20,6 +20,8 @@ from bailiwick.operations.channel import text_of
 from bailiwick.ports import World
 from bailiwick.values import JSON, shown
 
+_TRIES = 20
+
 Command = Callable[[World, Person, Mapping[str, JSON]], Awaitable[JSON]]
 
 COMMANDS: Mapping[str, Command] = {
@@ -96,14 +98,20 @@ async def perform(world: World, command: Mapping[str, JSON]) -> JSON:
             code="command_unknown",
             help="see `bailiwick --help`",
         )
-    person = await _logged_in(world, text_of(command, "session"))
-    if not identity.allowed(person.roles, name):
-        raise IdentityError(
-            f"`{shown(person.name)}` may not `{name}` as {', '.join(person.roles)}",
-            code="not_allowed",
-            help="ask somebody whose role allows it; see `bailiwick people list`",
-        )
-    return await function(world, person, given)
+    statement = text_of(command, "session")
+    for _ in range(_TRIES):
+        person = await _logged_in(world, statement)
+        if not identity.allowed(person.roles, name):
+            raise IdentityError(
+                f"`{shown(person.name)}` may not `{name}` as {', '.join(person.roles)}",
+                code="not_allowed",
+                help="ask somebody whose role allows it; see `bailiwick people list`",
+            )
+        try:
+            return await function(world, person, given)
+        except changes.Moved:
+            continue  # what it went by has changed: it looks again
+    raise changes.contended()
 
 
 async def _logged_in(world: World, statement: str) -> Person:

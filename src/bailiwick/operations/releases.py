@@ -9,7 +9,7 @@ from bailiwick import ledger, policy
 from bailiwick.errors import BadInput, ControlError
 from bailiwick.ledger import records
 from bailiwick.nouns import Cap, Person, Release, Resource
-from bailiwick.operations.changes import Consent, Parameters, change, pseudonyms, second_person
+from bailiwick.operations.changes import Parameters, change, pseudonyms, second_person
 from bailiwick.operations.channel import text_of
 from bailiwick.ports import Activate, Append, Bundle, Commit, PutRelease, World
 from bailiwick.values import JSON, digest, shown
@@ -49,37 +49,32 @@ async def release_activate(world: World, person: Person, given: Parameters) -> J
     """
     release = await _given(world, person, given)
     bundle = await asyncio.to_thread(compile_bundle, release)
-    consent = await second_person(world, person, "release activate", {"digest": release.digest})
+    state = await world.store.control(person.tenant)
+    body = {"digest": release.digest}
+    consent = await second_person(world, person, "release activate", body, state.epoch)
     if isinstance(consent, dict):
         await world.store.commit(Commit(tenant=person.tenant, ops=(PutRelease(release=release),)))
         return {**consent, "digest": release.digest}
-    epoch = await activate(world, consent, release)
-    standings = (await world.store.control(person.tenant)).standings
-    return {
-        "epoch": epoch,
-        "digest": release.digest,
-        "without_account": sorted(set(bundle.manifests) - set(standings)),
-    }
-
-
-async def activate(world: World, consent: Consent, release: Release) -> int:
-    """Store a release and let it decide, with its record; give the new epoch."""
-    tenant = world.settings.tenant
-    previous = (await world.store.control(tenant)).release
+    by = pseudonyms(world, consent.by)
 
     def record(epoch: int, at_us: int) -> tuple[Append, ...]:
         fields = records.release(
-            tenant=tenant,
+            tenant=person.tenant,
             at_us=at_us,
             epoch=epoch,
             digest=release.digest,
-            previous=previous,
-            by=pseudonyms(world, consent.by),
+            previous=state.release,
+            by=by,
         )
         return (ledger.append("release", None, fields),)
 
-    ops = (PutRelease(release=release), Activate(digest=release.digest), *consent.ops)
-    return await change(world, tenant, "release activate", ops, record)
+    ops = (PutRelease(release=release), Activate(digest=release.digest))
+    epoch = await change(world, consent, "release activate", ops, record)
+    return {
+        "epoch": epoch,
+        "digest": release.digest,
+        "without_account": sorted(set(bundle.manifests) - set(state.standings)),
+    }
 
 
 async def release_diff(world: World, person: Person, given: Parameters) -> JSON:
@@ -107,27 +102,20 @@ async def release_diff(world: World, person: Person, given: Parameters) -> JSON:
 
 async def budget(world: World, person: Person, _: Parameters) -> JSON:
     """Every budget node's balance in its current period, and the caps of the active release."""
-    caps: dict[Place, int] = {}
+    limits: dict[Place, int | None] = {}
     active = (await world.store.control(person.tenant)).release
     if active is not None:
-        for cap in caps_of(await world.bundle(person.tenant, active)):
-            place = (cap.node, cap.unit, str(cap.period))
-            caps[place] = min(cap.limit, caps.get(place, cap.limit))
+        limits = _limits(await world.bundle(person.tenant, active))
     rows: list[JSON] = []
     used: set[Place] = set()
     for balance in await world.register.spending(person.tenant):
         period = _period(balance.bucket)
-        key = next(
-            (
-                (node, balance.unit, period)
-                for node in (balance.node, balance.node.rpartition(":")[0])
-                if (node, balance.unit, period) in caps
-            ),
-            (balance.node, balance.unit, period),
-        )
-        used.add(key)
-        rows.append(_row(balance.node, key, caps.get(key), balance.spent, balance.held))
-    rows += [_row(key[0], key, limit, 0, 0) for key, limit in caps.items() if key not in used]
+        own = (balance.node, balance.unit, period)
+        each = (_kind(balance.node), balance.unit, period)
+        place = each if own not in limits and each in limits else own
+        used.add(place)
+        rows.append(_row(own, limits.get(place), balance.spent, balance.held))
+    rows += [_row(place, limit, 0, 0) for place, limit in limits.items() if place not in used]
     return sorted(rows, key=str)
 
 
@@ -277,16 +265,38 @@ def _bounds(old: Bundle, new: Bundle) -> Iterator[tuple[str, Sequence[Cap], Sequ
             yield whose, (*was.caps, *was.rates), (*now.caps, *now.rates)
 
 
+def _limits(bundle: Bundle) -> dict[Place, int | None]:
+    """The lowest limit at each place; None where agents differ and a node does not say whose."""
+    found: dict[Place, set[int]] = {}
+    for cap in caps_of(bundle):
+        found.setdefault((cap.node, cap.unit, cap.period), set()).add(cap.limit)
+    return {
+        place: min(limits) if len(limits) == 1 or _is_one(place[0]) else None
+        for place, limits in found.items()
+    }
+
+
+def _is_one(node: str) -> bool:
+    """Whether it is one node, rather than one for each run (agent, tool, customer) by itself."""
+    return _kind(node) != node or node.removeprefix("rate:") == "tenant"
+
+
+def _kind(node: str) -> str:
+    """What a node is one of: `run` of `run:r_1`, `rate:agent` of `rate:agent:desk`."""
+    rate = "rate:" if node.startswith("rate:") else ""
+    return rate + node.removeprefix(rate).partition(":")[0]
+
+
 def _period(bucket: str) -> str:
     """The period whose bucket has this name: `all`, a day, an hour or a minute."""
     return bucket if bucket == "all" else {10: "day", 13: "hour", 16: "minute"}[len(bucket)]
 
 
-def _row(node: str, key: Place, limit: int | None, spent: int, held: int) -> dict[str, JSON]:
+def _row(place: Place, limit: int | None, spent: int, held: int) -> dict[str, JSON]:
     return {
-        "node": node,
-        "unit": key[1],
-        "period": key[2],
+        "node": place[0],
+        "unit": place[1],
+        "period": place[2],
         "spent": spent,
         "held": held,
         "limit": limit,

@@ -52,10 +52,11 @@ async def resume(world: World, person: Person, given: Parameters) -> JSON:
     target = _target(world, scope, given)
     body: dict[str, JSON] = {"scope": scope, "target": target}
     ops = limits.lift_ops(scope, target)
+    epoch = await world.store.epoch(person.tenant)
     pulled = (await world.store.control(person.tenant)).stops
     if (scope, target) not in {(stop.scope, stop.target) for stop in pulled}:
         raise refused("resume", Blocked(code="not_stopped"))
-    consent = await second_person(world, person, "resume", body)
+    consent = await second_person(world, person, "resume", body, epoch)
     if isinstance(consent, dict):
         return consent
     epoch = await control(world, consent, "resume", ops, scope=scope, target=target)

@@ -6,11 +6,12 @@ Payloads are told only to those who may see them; everybody else sees their comm
 from collections.abc import Mapping, Sequence
 from typing import cast, get_args
 
-from bailiwick import approval, identity, policy
+from bailiwick import identity, policy
 from bailiwick.errors import BadInput, BailiwickError, ControlError, LedgerError
 from bailiwick.ledger import records
 from bailiwick.ledger.tree import leaf_hash
 from bailiwick.nouns import STEPS, Action, Approval, Person, Record, State
+from bailiwick.operations.approvals import counted
 from bailiwick.operations.changes import Parameters
 from bailiwick.operations.channel import text_of, texts_of
 from bailiwick.operations.releases import book_of
@@ -155,7 +156,6 @@ def _worded(rule: policy.Rule | None) -> dict[str, JSON]:
 
 async def _approval(world: World, action: Action, asked: Approval) -> dict[str, JSON]:
     people = {each.name: each for each in await world.register.people(action.tenant)}
-    given = approval.tally(asked, asked.request_digest, people, action.caller)
     rules = await _rules(world, action)
     return {
         "state": asked.state,
@@ -163,16 +163,8 @@ async def _approval(world: World, action: Action, asked: Approval) -> dict[str, 
         "requested_at_us": asked.requested_at_us,
         "expires_at_us": asked.expires_at_us,
         "rules": [
-            {
-                "rule": ask.rule,
-                **_worded(rules.get(ask.rule)),
-                "text_hash": ask.text_hash,
-                "queue": ask.queue,
-                "quorum": ask.quorum,
-                "approved_by": list(voters),
-                "missing": max(0, ask.quorum - len(voters)),
-            }
-            for ask, voters in given
+            {**_worded(rules.get(str(each["rule"]))), **each}
+            for each in counted(asked, action, people)
         ],
         "votes": [
             {
@@ -224,7 +216,7 @@ def _steps(
         5: _priced(newest, kept),
         6: _decided(action),
         7: _asked_of(asked),
-        8: f"record {action.intent_hash}" if action.intent_hash else "",
+        8: _intended(action),
         9: _executed(action, kept),
         10: _verified(action, newest),
         11: f"concluded as {action.state}" if _concluded(action) else "",
@@ -290,6 +282,12 @@ def _asked_of(asked: Approval | None) -> str:
 
 def _concluded(action: Action) -> bool:
     return action.state in ("done", "failed", "unknown")
+
+
+def _intended(action: Action) -> str:
+    if action.intent_hash is not None:
+        return f"record {action.intent_hash}"
+    return "a read commits once, at the end" if _concluded(action) else ""
 
 
 def _executed(action: Action, kept: Mapping[str, JSON]) -> str:

@@ -10,6 +10,7 @@ value of its type.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice, product
 from math import prod
 from typing import Literal
@@ -65,6 +66,16 @@ class Answer(Struct, frozen=True, kw_only=True):
     reason: str = ""
 
 
+class Inquiry(Struct, frozen=True, kw_only=True):
+    """What is asked of one agent and one tool: what is fixed, and what the rules look at."""
+
+    agent: str
+    shape: Shape
+    fixed: Values
+    variables: Sequence[Variable]
+    automatic: bool
+
+
 def who_can(
     book: RuleBook,
     action: str,
@@ -103,43 +114,37 @@ def _can(
     on: Mapping[str, JSON] | Resource | None,
     automatic: bool,
 ) -> Answer:
+    no = partial(Answer, agent=agent, can="no", tool=tool)
+    unclear = partial(Answer, agent=agent, can="cannot tell", tool=tool)
     shape, matching = book.shapes[tool], book.matching(agent, tool)
     rules = [rule for rule, _ in matching]
     if not any(rule.effect == "permit" for rule in rules):
-        return Answer(agent=agent, can="no", tool=tool, reason="no rule permits it")
+        return no(reason="no rule permits it")
     for rule, condition in matching:
         if rule.effect == "forbid" and condition is always:
-            return Answer(agent=agent, can="no", tool=tool, reason=f"`{rule.id}` always forbids it")
+            return no(reason=f"`{rule.id}` always forbids it")
     fixed, unknown, impossible = _fixed(on, shape)
     if impossible:
-        return Answer(agent=agent, can="no", tool=tool, reason=impossible)
+        return no(reason=impossible)
     looks = looks_of(rules, shape)
     try:
         variables = _variables(looks, fixed, shape)
     except TooMany:
-        return Answer(
-            agent=agent,
-            can="cannot tell",
-            tool=tool,
-            reason="a set is compared with too many texts",
-        )
-    best, unsure = _search(book, agent, shape, fixed, variables, automatic)
-    if best is not None and not unknown:
-        return best
+        return unclear(reason="a set is compared with too many texts")
+    inquiry = Inquiry(
+        agent=agent, shape=shape, fixed=fixed, variables=variables, automatic=automatic
+    )
+    best, unsure = _search(book, inquiry)
+    if best is not None:
+        return unclear(reason=unknown) if unknown else best
     if prod(len(variable.values) for variable in variables) > _CASES:
-        reason = f"there are more than {_CASES} cases"
-        return Answer(agent=agent, can="cannot tell", tool=tool, reason=reason)
-    if best is None and looks.opaque:
-        generous = _generous(book, agent, rules, looks)
-        best, unsure = _search(generous, agent, shape, fixed, variables, automatic)
+        return unclear(reason=f"there are more than {_CASES} cases")
+    if looks.opaque:
+        best, unsure = _search(_generous(book, agent, rules, looks), inquiry)
         if best is not None or unsure:
-            names = "; ".join(f"`{id}`: {why}" for id, why in sorted(looks.opaque.items()))
-            return Answer(agent=agent, can="cannot tell", tool=tool, reason=names)
-    if best is None and not unsure:
-        reason = "every case is refused"
-        return Answer(agent=agent, can="no", tool=tool, reason=reason)
-    reason = unknown or unsure
-    return Answer(agent=agent, can="cannot tell", tool=tool, reason=reason)
+            names = (f"`{id}`: {why}" for id, why in sorted(looks.opaque.items()))
+            return unclear(reason="; ".join(names))
+    return unclear(reason=unknown or unsure) if unsure else no(reason="every case is refused")
 
 
 def _fixed(
@@ -209,36 +214,29 @@ def _variables(looks: Looks, fixed: Values, shape: Shape) -> list[Variable]:
     ]
 
 
-def _search(
-    book: RuleBook,
-    agent: str,
-    shape: Shape,
-    fixed: Values,
-    variables: Sequence[Variable],
-    automatic: bool,
-) -> tuple[Answer | None, str]:
+def _search(book: RuleBook, inquiry: Inquiry) -> tuple[Answer | None, str]:
     """Decide every case: the best yes among those that can surely occur, and why one is unsure."""
+    shape, variables = inquiry.shape, inquiry.variables
     best: Answer | None = None
     unsure = ""
-    else_ = _something(shape)
-    cases = product(*(variable.values for variable in variables))
-    for values in islice(cases, _CASES):
-        case = {**dict(zip((v.path for v in variables), values, strict=True)), **fixed}
-        question = _question(agent, shape, case, else_)
+    something = _something(shape)
+    for values in islice(product(*(variable.values for variable in variables)), _CASES):
+        case = {variable.path: value for variable, value in zip(variables, values, strict=True)}
+        question = _question(inquiry.agent, shape, {**case, **inquiry.fixed}, something)
         if question is None:
             continue
         decision = book.decide(question)
         if decision.errors:
             unsure = unsure or f"a case fails: {decision.errors[0]}"
-        if decision.effect == "deny" or (automatic and decision.effect == "ask"):
+        if decision.effect == "deny" or (inquiry.automatic and decision.effect == "ask"):
             continue
         doubtful = [
-            v.path for v, value in zip(variables, values, strict=True) if value not in v.sure
+            variable.path for variable in variables if case[variable.path] not in variable.sure
         ]
         if doubtful:
             unsure = f"it is not known which values `{'.'.join(doubtful[0])}` can have"
             continue
-        found = _yes(agent, shape, question, decision)
+        found = _yes(inquiry.agent, shape, question, decision)
         if decision.effect == "allow":
             return found, ""
         best = best or found
@@ -295,9 +293,9 @@ def _default(field: Field, shape: Shape, path: Path) -> JSON:
     return _plain(values[0]) if values else None
 
 
-def _question(agent: str, shape: Shape, case: Values, else_: Values) -> Question | None:
+def _question(agent: str, shape: Shape, case: Values, something: Values) -> Question | None:
     """The request of a case; None if there is none, because a fact's argument is absent."""
-    values = {**else_, **case}
+    values = {**something, **case}
     facts: dict[str, object] = {}
     for name in shape.facts:
         source = alias_of(("facts", name), shape)

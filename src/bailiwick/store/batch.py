@@ -8,6 +8,7 @@ neither in the savepoint nor in the balances.
 import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -23,13 +24,22 @@ _decode_holds = msgspec.json.Decoder(list[tuple[str, str, str, int]]).decode
 decode_action = msgspec.json.Decoder(Action).decode
 
 
+_PERIODS: Mapping[Period, tuple[int, str]] = {
+    "day": (86_400_000_000, "%Y-%m-%d"),
+    "hour": (3_600_000_000, "%Y-%m-%dT%H"),
+    "minute": (60_000_000, "%Y-%m-%dT%H:%M"),
+}
+
+
 def bucket(period: Period, now_us: int) -> str:
     """Name the bucket a moment falls in: `all`, or the UTC day, hour or minute."""
-    if period == "all":
-        return "all"
-    moment = datetime.fromtimestamp(now_us / 1_000_000, UTC)
-    formats = {"day": "%Y-%m-%d", "hour": "%Y-%m-%dT%H", "minute": "%Y-%m-%dT%H:%M"}
-    return moment.strftime(formats[period])
+    return "all" if period == "all" else _named(period, now_us // _PERIODS[period][0])
+
+
+@lru_cache(maxsize=64)
+def _named(period: Period, number: int) -> str:
+    length_us, form = _PERIODS[period]
+    return datetime.fromtimestamp(number * length_us / 1_000_000, UTC).strftime(form)
 
 
 class Batch:

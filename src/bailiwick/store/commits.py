@@ -147,7 +147,8 @@ async def conclude(
     )
     ops: list[Op] = [*writes]
     if case.tool.effect == "read":
-        ops.insert(0, Take(action=action.id, holds=case.price.holds))
+        lift = tuple(cap.node for cap in case.price.over)
+        ops.insert(0, Take(action=action.id, holds=case.price.holds, lift=lift))
         action = replace(action, resource=None)
         if case.stored:
             consumed = CloseApproval(action=action.id, expect=("open", "granted"), state="consumed")

@@ -12,6 +12,7 @@ from typing import TypeVar
 from bailiwick.config import Settings
 from bailiwick.errors import StoreFenced
 from bailiwick.nouns import Breaker
+from bailiwick.ports import MarkBreaker
 from bailiwick.store import statements as sql
 from bailiwick.store.batch import BalanceKey, Batch
 from bailiwick.store.bell import Bell
@@ -63,9 +64,13 @@ class Database:
     def one(self, name: str, values: Mapping[str, object]) -> sql.Row | None:
         """Read the first row of a statement, as committed now."""
         try:
-            return sql.one(self._reader, name, values)
+            return sql.one(self._idle() or self._reader, name, values)
         except sqlite3.Error as error:
             raise fault_of(error) from error
+
+    def _idle(self) -> sqlite3.Connection | None:
+        """The writing connection between two transactions: it knows the newest pages already."""
+        return None if self._writer is None else self._writer.idle
 
     def every(self, name: str, values: Mapping[str, object]) -> list[sql.Row]:
         """Read all rows of a statement, as committed now."""
@@ -106,6 +111,11 @@ class Database:
                 Breaker(target=target, failures=row[0], open_until_us=row[1]) if row else None
             )
         return self.breakers[tenant, target]
+
+    def forget_breaker(self, tenant: str, mark: MarkBreaker) -> None:
+        """Read the target's failures again next time, unless a success found none to forget."""
+        if mark.failed or self.breakers.get((tenant, mark.target)) is not None:
+            self.breakers.pop((tenant, mark.target), None)
 
     def tell(self, action: str) -> None:
         """Wake those who wait for the action."""

@@ -96,7 +96,7 @@ class SqliteStore:
                 elif isinstance(op, (ports.MoveAction, ports.InsertAction)):
                     self._database.tell(op.action.id)
                 elif isinstance(op, ports.MarkBreaker):
-                    self._database.breakers.pop((commit.tenant, op.target), None)
+                    self._database.forget_breaker(commit.tenant, op)
         return result
 
     async def changed(self, action: str, timeout_s: float) -> None:
@@ -327,7 +327,12 @@ class SqliteDue:
         return await self._claim(tenant, owner, expired)
 
     def _parked(self, tenant: str, owner: str) -> list[tuple[Any, ...]]:
-        values = {"tenant": tenant, "owner": owner, "now_us": self._database.now_us()}
+        values = {
+            "tenant": tenant,
+            "owner": owner,
+            "now_us": self._database.now_us(),
+            "alone": self._database.alone,
+        }
         return self._database.every("parked_actions", values)
 
     async def _claim(self, tenant: str, owner: str, found: Sequence[Action]) -> list[str]:

@@ -39,7 +39,7 @@ def crashing(world: World, calls: Calls, moment: Moment | None = None) -> World:
         door = getattr(world, name)
         if name not in _NOT_DOORS:
             doors[name] = (
-                _deadly(name, door, calls, moment)
+                deadly(name, door, calls, moment)
                 if inspect.isroutine(door)
                 else _Door(name, door, calls, moment)
             )
@@ -59,12 +59,14 @@ class _Door:
         member = getattr(self._door, name)
         if not inspect.isroutine(member):
             return member
-        return _deadly(f"{self._name}.{name}", member, self._calls, self._moment)
+        return deadly(f"{self._name}.{name}", member, self._calls, self._moment)
 
 
-def _deadly(
+def deadly(
     name: str, function: Callable[..., Any], calls: Calls, moment: Moment | None
 ) -> Callable[..., Any]:
+    """Give a function, async or not, whose calls are counted under a name like those of a door."""
+
     def enter() -> bool:
         calls[name] += 1
         if moment is None or (moment.door, moment.turn) != (name, calls[name]):

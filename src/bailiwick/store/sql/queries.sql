@@ -154,7 +154,8 @@ left join approvals p on p.tenant = a.tenant and p.action = a.id
 where a.tenant = :tenant and a.state = 'parked'
   and a.state in ('parked', 'intended', 'unknown')
   and (a.park_until_us <= :now_us or p.state in ('granted', 'denied'))
-  and (a.lease_until_us is null or a.lease_until_us <= :now_us or a.lease_owner <> :owner)
+  and (a.lease_until_us is null or a.lease_until_us <= :now_us
+    or (:alone and a.lease_owner <> :owner))
 order by a.id limit 256;
 
 -- name: touched_since

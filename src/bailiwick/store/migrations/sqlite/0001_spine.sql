@@ -90,8 +90,7 @@ create table actions (
 
 create unique index actions_by_id on actions (tenant, id);
 create unique index actions_by_name on actions (tenant, agent, subject, name, attempt);
-create index actions_by_resource on actions (tenant, resource, updated_at_us)
-    where resource is not null;
+create index actions_by_resource on actions (tenant, resource) where resource is not null;
 create index actions_open on actions (tenant, state, id)
     where state in ('parked', 'intended', 'unknown');
 

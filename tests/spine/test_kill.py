@@ -1,0 +1,158 @@
+"""The kill switch under load, by the provider's clock: what is begun is listed, nothing follows."""
+
+import asyncio
+import json
+import os
+import sqlite3
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from bailiwick.operations import found
+from bailiwick.testing import write_project
+from campaigns.crash.kinds import Kind
+from campaigns.crash.project import AGENT, READ_SECRET, WRITE_SECRET, project_files
+from tests.examples.outside_system import OutsideSystem, running
+from tests.spine.house import PEOPLE, House, opened
+
+ROOT = Path(__file__).resolve().parents[2]
+WRITERS = 24
+TOKENS = ("--token-read", READ_SECRET, "--token-write", WRITE_SECRET)
+
+# What `kill` does when the owner of the database does not answer: the file itself.
+FROM_OUTSIDE = """
+import asyncio, json, sys, time
+from pathlib import Path
+from bailiwick.config import load_settings
+from bailiwick.operations.stops import kill
+from bailiwick.wiring import open_world
+
+async def main():
+    world = open_world(load_settings(Path(sys.argv[1])), alone=False)
+    person = (await world.register.people("default"))[0]
+    began = time.monotonic()
+    told = await kill(world, person, {"scope": "everything", "reason": "test"})
+    told["took_s"] = time.monotonic() - began
+    told["returned_us"] = time.time_ns() // 1000
+    print(json.dumps(told), flush=True)
+    await world.close()
+
+asyncio.run(main())
+"""
+
+
+class Killed(NamedTuple):
+    """What a kill told, when it returned, and how long it took."""
+
+    in_flight: set[str]
+    returned_us: int
+    took_s: float
+
+
+@pytest.fixture(scope="module")
+def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideSystem]:
+    folder = tmp_path_factory.mktemp("payments")
+    with running("payments.py", folder, "--seed", "--admin", *TOKENS) as system:
+        yield system
+
+
+@pytest.fixture
+async def till(payments: OutsideSystem, tmp_path: Path) -> AsyncIterator[House]:
+    """A project whose one provider is that process; it answers each refund after a while."""
+    fault = {"name": "slow", "delay_s": 0.02}
+    assert payments.call("POST", "/admin/faults", fault, token=None).status == 201
+    folder = write_project(tmp_path / "project", project_files([(Kind("sound"), payments.port)]))
+    (folder / "secrets").mkdir()
+    for name, secret in (("read", READ_SECRET), ("write", WRITE_SECRET)):
+        (folder / "secrets" / name).touch(mode=0o600)
+        (folder / "secrets" / name).write_text(secret)
+    await found(folder, PEOPLE)
+    async with opened(folder) as house:
+        yield house
+
+
+async def by_the_owner(house: House) -> Killed:
+    await house.command("ada", "whoami")  # logs in, which is not what is measured
+    began = time.monotonic()
+    told = await house.command("ada", "kill", scope="everything", reason="test")
+    took_s, returned_us = time.monotonic() - began, time.time_ns() // 1000
+    assert told["quiet"] is True
+    return Killed({each["action"] for each in told["in_flight"]}, returned_us, took_s)
+
+
+async def from_outside(house: House) -> Killed:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", FROM_OUTSIDE, house.world.settings.project),
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0
+    told: dict[str, Any] = json.loads(output)
+    flying = {each["action"] for each in told["in_flight"]}
+    return Killed(flying, told["returned_us"], told["took_s"])
+
+
+@pytest.mark.claim("limits.kill-fences")
+@pytest.mark.parametrize("kill", [by_the_owner, from_outside])
+async def test_after_a_kill_nothing_new_begins(
+    till: House, payments: OutsideSystem, kill: Any
+) -> None:
+    numbers = count()
+
+    async def write(number: int) -> str:
+        session = await till.bailiwick.session(AGENT, subject="sue", run=f"run-{number}")
+        while True:
+            charge = f"{till.world.owner}-{next(numbers)}"
+            await asyncio.to_thread(add_charge, payments, charge)
+            asked = {"charge": charge, "amount_minor": 1, "currency": "USD"}
+            outcome = await session.act("sound.refund", asked)
+            if outcome.status != "done":
+                return f"{outcome.status} {outcome.code}"
+
+    async with asyncio.TaskGroup() as group:
+        writers = [group.create_task(write(number)) for number in range(WRITERS)]
+        await asyncio.sleep(0.5)  # all are at it
+        killed = await kill(till)
+    assert killed.took_s < 1.0
+    # Those whose send the stop kept back have failed, certainly not done; the others never began.
+    ends = {writer.result() for writer in writers}
+    assert ends <= {"refused stopped", "failed stopped"}
+    assert "refused stopped" in ends
+    assert intents_after_the_kill(till) == 0
+
+    await asyncio.sleep(0.3)
+    arrivals = payments.call("GET", "/admin/arrivals", token=None).json["data"]
+    late = {each["action_id"] for each in arrivals if each["at_us"] > killed.returned_us}
+    assert late <= killed.in_flight
+    assert len(arrivals) >= WRITERS
+
+
+def add_charge(payments: OutsideSystem, charge: str) -> None:
+    body = {
+        "id": charge,
+        "customer": "cus_01",
+        "invoice": "INV-1",
+        "amount_minor": 1000,
+        "currency": "USD",
+        "payee": "acct_01",
+    }
+    assert payments.call("POST", "/admin/charges", body, token=None).status == 201
+
+
+def intents_after_the_kill(house: House) -> int:
+    """How many intents were committed after it: records stand in the order of their commits."""
+    file = Path(house.world.settings.project) / house.world.settings.store
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
+        (killed,) = database.execute("select max(seq) from records where kind = 'control'").fetchone()
+        (last,) = database.execute(
+            "select count(*) from records where kind = 'intended' and seq > ?", (killed,)
+        ).fetchone()
+    assert killed is not None
+    return int(last)
