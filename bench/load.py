@@ -3,11 +3,16 @@
 The project has one agent whose budgets (tenant, agent, run) all callers share. Its till lives in
 the process, so that what is measured is the runtime and no provider; each refund is read back
 through the tool's reader. The till remembers only its newest refunds, or it would be the till's
-memory that is measured. All 40 rules of the refund's scope are evaluated: 10 permits that hold and
-30 forbids that do not; the other 60 are about another tool.
+memory that is measured.
+
+40 rules match a refund in their scope, so that their conditions must be looked at for each: 10
+permits for bands of amounts, of which one holds, and 30 forbids that do not hold. The other 60 are
+about another tool. What a refund is about differs from one to the next.
 """
 
 from collections.abc import Mapping
+
+from bench.timing import amount_minor
 
 AGENT_NAME, TOOL_NAME = "bench", "till.refund"
 PERMITS, FORBIDS, OTHERS = 10, 30, 60
@@ -110,7 +115,10 @@ budgets:
 
 def arguments(number: str) -> bytes:
     """One refund's arguments, each of another charge."""
-    return b'{"charge":"ch_%s","amount_minor":4200,"currency":"USD"}' % number.encode()
+    return b'{"charge":"ch_%s","amount_minor":%d,"currency":"USD"}' % (
+        number.encode(),
+        amount_minor(number),
+    )
 
 
 def cedar_rules(*, matching: bool) -> list[str]:

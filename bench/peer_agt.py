@@ -1,8 +1,9 @@
 """A governed write of agent-governance-toolkit: `python -m bench.peer_agt SECONDS`.
 
 `agentmesh.governance.govern` around the refund, as its documentation shows it, with the same 100
-rules in its own language (40 name the action, of them 10 allow and hold, 30 deny and do not hold)
-and its audit log. The load is a keyword call; 64 callers are threads, because it is synchronous.
+rules in its own language (40 name the action: 10 allow bands of amounts, of which one holds, and 30
+deny and do not hold) and its audit log. The load is a keyword call; 64 callers are threads, because
+it is synchronous.
 
 What it does not do, and a governed write here does: nothing is written to a disk, so nothing
 survives the process (the audit log is a list in memory); the audit entry is made before the tool
@@ -12,7 +13,7 @@ reading back.
 
 from agentmesh.governance import govern  # type: ignore[import-not-found]
 
-from bench.timing import phase_seconds, tell, timed_in_threads
+from bench.timing import amount_minor, phase_seconds, tell, timed_in_threads
 
 MADE: list[str] = []
 
@@ -26,9 +27,13 @@ def refund(action: str, charge: str, amount_minor: int, currency: str) -> dict[s
 def policy() -> str:
     """The 100 rules, as a policy file of the toolkit."""
     mine = "action.type == 'till.refund'"
-    permits = [
-        (f"permit-{i}", f"{mine} and currency.value == 'USD' and amount_minor.value < {5000 + i}")
+    bands = [
+        f"amount_minor.value >= {500 * i} and amount_minor.value < {500 * (i + 1)}"
         for i in range(10)
+    ]
+    permits = [
+        (f"permit-{i}", f"{mine} and currency.value == 'USD' and {band}")
+        for i, band in enumerate(bands)
     ]
     forbids = [(f"forbid-{i}", f"{mine} and amount_minor.value > {100_000 + i}") for i in range(30)]
     others = [
@@ -47,7 +52,12 @@ def main() -> None:
     governed = govern(refund, policy=policy(), agent_id="bench")
 
     def call(number: str) -> None:
-        governed(action="till.refund", charge=f"ch_{number}", amount_minor=4200, currency="USD")
+        governed(
+            action="till.refund",
+            charge=f"ch_{number}",
+            amount_minor=amount_minor(number),
+            currency="USD",
+        )
 
     found = timed_in_threads(call, phase_seconds())
     assert len(MADE) == found["calls"]

@@ -1,9 +1,9 @@
 """A governed write of ctrlrun: `python -m bench.peer_ctrlrun SECONDS`.
 
 `Control` on its `SQLiteStateStore` as it comes, around the refund, with the same 100 rules in its
-own language: 40 under the refund (30 that deny and do not hold, then 10 that allow; the first rule
-that holds decides) and 60 under another action. Each refund has an effect key. 64 callers are
-threads, because it is synchronous; each thread has a connection of its own.
+own language: 40 under the refund (30 that deny and do not hold, then 10 that allow bands of
+amounts; the first rule that holds decides) and 60 under another action. Each refund has an effect
+key. 64 callers are threads, because it is synchronous; each thread has a connection of its own.
 
 What it does not do, and a governed write here does: its commits are not synced (SQLite WAL with
 `synchronous = NORMAL`), so a power cut loses the newest; no schema of arguments, credentials or
@@ -21,7 +21,7 @@ from ctrlrun import (  # type: ignore[import-not-found]
     protect,
 )
 
-from bench.timing import phase_seconds, tell, timed_in_threads
+from bench.timing import amount_minor, phase_seconds, tell, timed_in_threads
 
 OUT = Path("bench/out")
 MADE: list[str] = []
@@ -30,7 +30,13 @@ MADE: list[str] = []
 def policy() -> str:
     """The 100 rules, as a policy file of ctrlrun."""
     rules = [(f"amount_minor_gt: {100_000 + i}", "deny") for i in range(30)]
-    rules += [(f"currency_eq: USD, amount_minor_lt: {5000 + i}", "allow") for i in range(10)]
+    rules += [
+        (
+            f"currency_eq: USD, amount_minor_gte: {500 * i}, amount_minor_lt: {500 * (i + 1)}",
+            "allow",
+        )
+        for i in range(10)
+    ]
     others = [(f"charge_eq: blocked-{i}", "deny") for i in range(60)]
     lines = ["schema: ctrlrun.policy/v2", "actions:"]
     for name, listed in (("till.refund", rules), ("till.charge", others)):
@@ -56,7 +62,7 @@ def main() -> None:
 
         def call(number: str) -> None:
             with context(agent="bench"):
-                refund(charge=f"ch_{number}", amount_minor=4200, currency="USD")
+                refund(charge=f"ch_{number}", amount_minor=amount_minor(number), currency="USD")
 
         found = timed_in_threads(call, phase_seconds())
         store.close()

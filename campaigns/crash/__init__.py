@@ -2,7 +2,7 @@
 
     python -m campaigns.crash --kills 2000 --seed 1
 
-Several *lanes*, each a project with a database and a client of its own, share thirteen payments
+Several *lanes*, each a project with a database and a client of its own, share the payments
 providers, one for each kind of fault (`kinds.py`). A *life* is one process: it opens its lane's
 project as after any crash, keeps house, and makes a few refunds at once through `Session.act`, with
 its client's own keys. SIGKILL ends it before or after a chosen call of a door (`store.commit`,
@@ -22,8 +22,9 @@ unrecorded_effects           refunds under one of our action ids that the databa
                              no such action, no record of an intent, or an outcome that denies it
 lost_acknowledgements        answers that a client was given and that the database, or the provider,
                              does not stand by
-false_found                  actions that we call done although the provider has made nothing of
-                             ours, not counting those that we say ourselves are contradicted
+false_found                  actions that we call done, or found after a crash, although the
+                             provider has made nothing of ours; what we call contradicted is a
+                             provider's yes that we do not believe, and counts only if it was found
 unresolved                   actions that end as unknown: people have to find out
 unresolved_where_key_settles those of them in kinds whose provider honours the key
 

@@ -30,7 +30,7 @@ def main() -> int:
         lanes=given.lanes,
     )
     for finding in result.findings[:20]:
-        print(f"{finding.count or 'fault'}: {finding.text}", file=sys.stderr)
+        print(f"{finding.number or 'fault'}: {finding.text}", file=sys.stderr)
     keyed = sum(result.kills[kind.name] for kind in ALL_KINDS if kind.key_settles)
     print(f"unresolved where the key settles: {result.share:.2%} of {keyed}", file=sys.stderr)
     print(json.dumps(result.line))

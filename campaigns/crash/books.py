@@ -1,5 +1,6 @@
 """The books compared: the client's log, the provider's database, and the program's own."""
 
+import asyncio
 import json
 import sqlite3
 import subprocess
@@ -7,19 +8,20 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bailiwick import ledger
 from bailiwick.config import load_settings
-from bailiwick.ledger import records
 from bailiwick.nouns import Action
 from bailiwick.operations import audit, export
 from bailiwick.operations.doubts import in_doubt_list
 from bailiwick.store.batch import decode_action
 from bailiwick.wiring import open_world
+from campaigns.crash.client import Call
 from campaigns.crash.kinds import Kind
-from campaigns.crash.lanes import Lane
+from campaigns.crash.lanes import Answer, Lane
 from campaigns.crash.providers import Effect
 
 _VERIFIER = Path(__file__).resolve().parents[2] / "src" / "bailiwick_verify.py"
@@ -41,38 +43,51 @@ class Count(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """What is wrong, for people; `count` says which of the numbers it is in, if in one."""
+    """What is wrong, for people; `number` says in which of the line's numbers it is, if in one."""
 
-    count: str
+    number: str
     text: str
 
 
+@dataclass
 class Books:
-    """One lane's database after the last life: what it says of the client's calls."""
+    """One lane's database after the last life: what it says of the client's calls.
 
-    def __init__(self, lane: Lane, kinds: Mapping[str, Kind]) -> None:
-        self.lane = lane
-        self.kinds = kinds
-        self.findings: list[Finding] = []
-        # Actions that were looked up after a crash and said to be found.
-        self.said_found: set[str] = set()
-        file = load_settings(lane.folder / "project").path("state/bailiwick.sqlite")
-        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
-            bodies = database.execute("select body from actions")
-            self.actions: dict[str, Action] = {
-                action.id: action for action in (decode_action(body) for (body,) in bodies)
-            }
-            self.budgets: dict[tuple[str, str], tuple[int, int]] = {
-                (node, unit): (spent, held)
-                for node, unit, spent, held in database.execute(
-                    "select node, unit, sum(spent), sum(held) from budgets group by node, unit"
-                )
-            }
-            said = database.execute("select action from records where kind = 'intended'")
-            self.intents = Counter(action for (action,) in said)
-        self.by_name: defaultdict[str, list[Action]] = defaultdict(list)
-        for action in self.actions.values():
-            self.by_name[action.name].append(action)
+    `budgets` is (spent, held) by node and unit, `intents` how many intent records an action has,
+    `said_found` the actions that were looked up after a crash and said to be found.
+    """
+
+    calls: Mapping[str, Call]
+    answers: Mapping[str, Sequence[Answer]]
+    kinds: Mapping[str, Kind]
+    actions: Mapping[str, Action]
+    intents: Counter[str]
+    budgets: Mapping[tuple[str, str], tuple[int, int]]
+    said_found: set[str] = field(default_factory=set)
+    findings: list[Finding] = field(default_factory=list)
+
+    def of(self, key: str) -> list[Action]:
+        """The actions under a client's key."""
+        return [action for action in self.actions.values() if action.name == f"key:{key}"]
+
+
+def read_books(lane: Lane, kinds: Mapping[str, Kind]) -> Books:
+    """Read a lane's database, past the program that wrote it."""
+    file = load_settings(lane.folder / "project").path("state/bailiwick.sqlite")
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
+        actions = [decode_action(body) for (body,) in database.execute("select body from actions")]
+        budgets = database.execute(
+            "select node, unit, sum(spent), sum(held) from budgets group by node, unit"
+        ).fetchall()
+        intents = database.execute("select action from records where kind = 'intended'").fetchall()
+    return Books(
+        calls=lane.calls,
+        answers=lane.answers,
+        kinds=kinds,
+        actions={action.id: action for action in actions},
+        intents=Counter(action for (action,) in intents),
+        budgets={(node, unit): (spent, held) for node, unit, spent, held in budgets},
+    )
 
 
 def compare(books: Books, effects: Mapping[str, Sequence[Effect]]) -> Count:
@@ -90,14 +105,12 @@ def compare(books: Books, effects: Mapping[str, Sequence[Effect]]) -> Count:
         counts[name] = len(found)
     unresolved = unsettled(books)
     keyed = [action for action in unresolved if books.kinds[_kind(action)].key_settles]
-    return Count(
-        **counts, unresolved=len(unresolved), unresolved_where_key_settles=len(keyed)
-    )
+    return Count(**counts, unresolved=len(unresolved), unresolved_where_key_settles=len(keyed))
 
 
 def _duplicates(books: Books, effects: Mapping[str, Sequence[Effect]]) -> list[str]:
     found = []
-    for call in books.lane.calls.values():
+    for call in books.calls.values():
         ours = [effect for effect in effects.get(call.charge, ()) if effect.source == "api"]
         found += [f"{call.charge} was refunded again: {effect}" for effect in ours[1:]]
     return found
@@ -105,7 +118,7 @@ def _duplicates(books: Books, effects: Mapping[str, Sequence[Effect]]) -> list[s
 
 def _unrecorded(books: Books, effects: Mapping[str, Sequence[Effect]]) -> list[str]:
     found = []
-    for call in books.lane.calls.values():
+    for call in books.calls.values():
         for effect in effects.get(call.charge, ()):
             if effect.source == "person":
                 continue
@@ -118,31 +131,34 @@ def _unrecorded(books: Books, effects: Mapping[str, Sequence[Effect]]) -> list[s
 
 def _lost(books: Books, effects: Mapping[str, Sequence[Effect]]) -> list[str]:
     found = []
-    for key, answers in books.lane.answers.items():
-        call = books.lane.calls[key]
-        stored = {action.id: action for action in books.by_name[f"key:{key}"]}
+    for key, answers in books.answers.items():
+        call = books.calls[key]
+        stored = {action.id: action for action in books.of(key)}
         made = {e.action for e in effects.get(call.charge, ()) if e.source == "api"}
         for answer in answers:
             action = stored.get(answer.action)
             if action is None or (action.state, action.verdict) != (answer.status, answer.verdict):
                 found.append(f"{key} was answered {answer}, and the store says {action}")
-            elif answer.status == "done" and answer.verdict != "contradicted":
-                if action.id not in made:
-                    found.append(f"{key} was answered {answer}, and the provider has no effect")
+            elif _claims(answer) and action.id not in made:
+                found.append(f"{key} was answered {answer}, and the provider has no effect")
         if len({answer.action for answer in answers}) != 1 or len(stored) != 1:
             found.append(f"{key} has {len(stored)} actions and the answers {answers}")
-    for call in books.lane.open_calls:
-        found.append(f"{call.key} was never answered")
-    return found
+    unanswered = books.calls.keys() - books.answers.keys()
+    return [*found, *(f"{key} was never answered" for key in sorted(unanswered))]
+
+
+def _claims(said: Answer | Action) -> bool:
+    """Whether it is said that the effect is there."""
+    status = said.status if isinstance(said, Answer) else said.state
+    return status == "done" and said.verdict != "contradicted"
 
 
 def _false_found(books: Books, effects: Mapping[str, Sequence[Effect]]) -> list[str]:
     found = []
-    for call in books.lane.calls.values():
+    for call in books.calls.values():
         made = {e.action for e in effects.get(call.charge, ()) if e.source != "person"}
-        for action in books.by_name[f"key:{call.key}"]:
-            claimed = action.state == "done" and action.verdict != "contradicted"
-            if (claimed or action.id in books.said_found) and action.id not in made:
+        for action in books.of(call.key):
+            if (_claims(action) or action.id in books.said_found) and action.id not in made:
                 found.append(f"{action.id} on {call.charge} is called {action.verdict}")
     return found
 
@@ -155,12 +171,13 @@ def unsettled(books: Books) -> list[Action]:
 
 def check_budgets(books: Books) -> None:
     """Compare what the budgets hold and have spent with what the actions say."""
-    amounts = {call.charge: call.amount_minor for call in books.lane.calls.values()}
+    amounts = {call.charge: call.amount_minor for call in books.calls.values()}
     expected: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
     for action in books.actions.values():
-        assert action.resource is not None
+        if action.resource is None:
+            continue  # refused before it was known what it is about: it never held anything
         value = amounts[action.resource.id]
-        sure = action.state == "done" and action.verdict != "contradicted"
+        sure = _claims(action)
         held = not sure and action.state in ("done", "unknown", "intended")
         for node, unit, amount in (
             ("tenant", "value:USD", value),
@@ -177,17 +194,38 @@ def check_budgets(books: Books) -> None:
             books.findings.append(Finding("", f"budget {key} says {says}, actions {should}"))
 
 
-async def look_inside(books: Books) -> None:
+def look_inside(books: Books, lane: Path) -> None:
     """Ask the program itself: sequence, audit and export its ledger, and open its doubts.
 
     The export must verify by the verifier that shares no code with the program, and everything
     unsettled must stand in the in-doubt queue.
     """
-    world = open_world(load_settings(books.lane.folder / "project"))
+    told = asyncio.run(_told(books, lane))
+    if told.audited["verified"] is not True or told.audited["unsequenced"] != 0:
+        books.findings.append(Finding("", f"the audit found {json.dumps(told.audited)}"))
+    command = [sys.executable, str(_VERIFIER), "verify", str(lane / "export"), "--key", told.vkey]
+    verified = subprocess.run(command, capture_output=True, text=True, check=False)
+    if verified.returncode != 0:
+        books.findings.append(Finding("", f"the verifier says {verified.stdout[-2000:]}"))
+    books.findings += [
+        Finding("", f"{action.id} is {action.state} and not in the in-doubt queue")
+        for action in unsettled(books)
+        if action.id not in told.in_doubt
+    ]
+
+
+class _Told(NamedTuple):
+    audited: Mapping[str, Any]
+    vkey: str
+    in_doubt: set[str]
+
+
+async def _told(books: Books, lane: Path) -> _Told:
+    world = open_world(load_settings(lane / "project"))
     try:
         await ledger.sequence(world.ledger, world.keys)
         audited = await audit(world)
-        told = await export(world, books.lane.folder / "export")
+        exported = await export(world, lane / "export")
         person = (await world.register.people("default"))[0]
         listed: Any = await in_doubt_list(world, person, {})
         for action in books.actions.values():
@@ -197,20 +235,7 @@ async def look_inside(books: Books) -> None:
                     books.said_found.add(action.id)
     finally:
         await world.close()
-    if audited["verified"] is not True or audited["unsequenced"] != 0:
-        books.findings.append(Finding("", f"the audit found {json.dumps(audited)}"))
-    command = [sys.executable, str(_VERIFIER), "verify", str(told["folder"])]
-    verified = subprocess.run(
-        [*command, "--key", str(told["vkey"])], capture_output=True, text=True, check=False
-    )
-    if verified.returncode != 0:
-        books.findings.append(Finding("", f"the verifier says {verified.stdout[-2000:]}"))
-    queue = {each["action"] for each in listed}
-    books.findings += [
-        Finding("", f"{action.id} is {action.state} and not in the in-doubt queue")
-        for action in unsettled(books)
-        if action.id not in queue
-    ]
+    return _Told(audited, str(exported["vkey"]), {each["action"] for each in listed})
 
 
 def _kind(action: Action) -> str:

@@ -18,7 +18,7 @@ from bailiwick.nouns import Release
 from bailiwick.ports import Bundle, Request
 from bailiwick.values import digest
 from bailiwick.wiring import RELEASED, compile_bundle
-from campaigns.crash.books import Books, Count, Finding, check_budgets, compare, look_inside
+from campaigns.crash.books import Count, Finding, check_budgets, compare, look_inside, read_books
 from campaigns.crash.client import found_lane
 from campaigns.crash.kinds import ASKED, KINDS, Kind
 from campaigns.crash.lanes import Lane, Life, Plan, begin, counted, empty, forked
@@ -39,19 +39,19 @@ class Result(NamedTuple):
     """What the campaign counted and found."""
 
     kills: Counter[str]
-    count: Count
+    counts: Count
     findings: tuple[Finding, ...]
 
     @property
     def line(self) -> Mapping[str, int]:
         """The line to print."""
-        return {"kills": self.kills.total(), **self.count._asdict()}
+        return {"kills": self.kills.total(), **self.counts._asdict()}
 
     @property
     def share(self) -> float:
         """Unresolved actions a kill, in the kinds whose key settles."""
         kills = sum(self.kills[kind.name] for kind in ALL_KINDS if kind.key_settles)
-        return self.count.unresolved_where_key_settles / kills if kills else 0.0
+        return self.counts.unresolved_where_key_settles / kills if kills else 0.0
 
     def holds(self, kills: int) -> bool:
         """Whether the campaign shows what it is to show, after at least so many kills."""
@@ -99,14 +99,14 @@ class _Campaign:
             time.sleep(_LOOK_S)
         _say(f"{self._kills.total()} kills; letting what is left settle")
         self._settle()
-        count = self._compare()
+        counts = self._compare()
         if kills >= len(ALL_KINDS) * 100:
             missed = self._plan.missed()
             self._findings += [Finding("", f"nobody was killed {each}") for each in missed]
         _say(f"{len(self._plan.done)} moments of {len(self._kills)} kinds, {self._survived} lived")
-        return Result(self._kills, count, tuple(self._findings))
+        return Result(self._kills, counts, tuple(self._findings))
 
-    def _kinds(self) -> "list[Kind]":
+    def _kinds(self) -> list[Kind]:
         kinds = list(ALL_KINDS)
         self._chance.shuffle(kinds)
         return kinds
@@ -125,7 +125,7 @@ class _Campaign:
             if os.waitpid(pid, 0)[1] != 0:
                 self._fault(lane)
 
-    def _begin_lives(self, kinds: "list[Kind]") -> None:
+    def _begin_lives(self, kinds: list[Kind]) -> None:
         busy = {lane.number for lane, _ in self._lives.values()}
         for lane in self._lanes:
             if lane.number in busy:
@@ -189,8 +189,8 @@ class _Campaign:
         kinds = {name: provider.kind for name, provider in self._providers.items()}
         total = Count()
         for lane in self._lanes:
-            books = Books(lane, kinds)
-            asyncio.run(look_inside(books))
+            books = read_books(lane, kinds)
+            look_inside(books, lane.folder)
             total = total.plus(compare(books, effects))
             check_budgets(books)
             self._findings += books.findings
@@ -209,7 +209,9 @@ class _Campaign:
 
 def _compiled(files: Mapping[str, str]) -> Bundle:
     """Compile the release that every lane activates: once here, instead of once a life."""
-    released = {path: text for path, text in files.items() if any(fnmatch(path, p) for p in RELEASED)}
+    released = {
+        path: text for path, text in files.items() if any(fnmatch(path, p) for p in RELEASED)
+    }
     return compile_bundle(
         Release(digest=digest(released), files=released, created_at_us=0, created_by="campaign")
     )

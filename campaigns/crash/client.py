@@ -30,7 +30,6 @@ from bailiwick.wiring import open_world
 from campaigns.crash.project import AGENT, PASSWORD, PEOPLE, READ_SECRET, WRITE_SECRET
 
 _ASK_AGAIN_S = 0.1
-_AT_ONCE = 16
 
 
 class Call(NamedTuple):
@@ -99,35 +98,39 @@ async def live(
     log = Log(lane / "client.log", counted, moment)
     bailiwick = Bailiwick(world)
     over = asyncio.Event()
-    gate = asyncio.Semaphore(_AT_ONCE)
     async with asyncio.TaskGroup() as group:  # a fault of the housekeeper ends the calls too
         group.create_task(_keep_house(world, over))
         sessions: dict[str, Session] = {}
         for call in calls:
             if call.run not in sessions:
-                opened = await bailiwick.session(AGENT, subject="campaign", run=call.run)
-                sessions[call.run] = opened
-        wanted = [_carry(world, lane, log, sessions[call.run], call, gate) for call in calls]
+                session = await bailiwick.session(AGENT, subject="campaign", run=call.run)
+                sessions[call.run] = session
+        wanted = [_carry(world, lane, log, sessions[call.run], call) for call in calls]
         await asyncio.gather(*wanted)
-        while settle and await world.register.actions("default", ("intended", "parked"), 1):
-            await asyncio.sleep(_ASK_AGAIN_S)
+        if settle:
+            await _settled(world)
         over.set()
     await world.close()
 
 
-async def _carry(
-    world: World, lane: Path, log: Log, session: Session, call: Call, gate: asyncio.Semaphore
-) -> None:  # noqa: PLR0917
+async def _carry(world: World, lane: Path, log: Log, session: Session, call: Call) -> None:
     arguments = {"charge": call.charge, "amount_minor": call.amount_minor, "currency": "USD"}
     while True:
-        async with gate:
-            log.send(call.key, at=time.time())
-            outcome = await session.act(f"{call.kind}.refund", arguments, key=call.key)
-            if outcome.status == "parked":
-                await _vote(world, lane, outcome.action)
-            elif outcome.status != "running" and outcome.code != "contended":
-                log.answer(call.key, **_ended(outcome))
-                return
+        log.send(call.key, at=time.time())
+        outcome = await session.act(f"{call.kind}.refund", arguments, key=call.key)
+        if outcome.status == "parked":
+            await _vote(world, lane, outcome.action)
+        elif outcome.status != "running" and outcome.code != "contended":
+            log.answer(call.key, **_ended(outcome))
+            return
+        await asyncio.sleep(_ASK_AGAIN_S)
+
+
+async def _settled(world: World) -> None:
+    """Nothing is in flight or waits for people any more."""
+    while True:
+        if not await world.register.actions("default", ("intended", "parked"), 1):
+            return
         await asyncio.sleep(_ASK_AGAIN_S)
 
 
@@ -141,7 +144,8 @@ async def _vote(world: World, lane: Path, action: str) -> None:
     session: dict[str, str] = json.loads((lane / "bo.json").read_text())
 
     async def command(name: str, **parameters: Any) -> Any:
-        asked = {"command": name, "session": session["statement"], "parameters": parameters}
+        statement = session["statement"]
+        asked: Any = {"command": name, "session": statement, "parameters": parameters}
         return await perform(world, asked)
 
     try:

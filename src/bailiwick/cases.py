@@ -434,7 +434,8 @@ async def _told(world: World, action: Action, *, earlier: bool = False) -> Outco
     if action.state in ("done", "failed", "unknown"):
         kept = await world.vault.open(action.tenant, action.id, "result")
     outcome = _outcome(action, kept.get("result") if kept else None)
-    message = outcome.message or outcome.status
+    said = kept.get("message") if kept else None
+    message = said if isinstance(said, str) and said else outcome.message or outcome.status
     if kept is None:
         message = f"{message} (the result has been erased)"
     if earlier:

@@ -142,7 +142,7 @@ class Bailiwick:
         bailiwick = cls(world)
         path = world.settings.path(world.settings.store).with_suffix(".sock")
         server = await on_demand("operations").serve(path, bailiwick._perform)
-        house = asyncio.create_task(bailiwick._keep_house())
+        house = asyncio.gather(bailiwick._keep_house(), bailiwick._keep_log())
         try:
             yield bailiwick
         finally:
@@ -198,6 +198,12 @@ class Bailiwick:
         answer: JSON = await on_demand("operations").perform(self.world, command)
         self._nudge.set()
         return answer
+
+    async def _keep_log(self) -> None:
+        """Sequence for ever, whatever the house is waiting for."""
+        while True:
+            await ledger.sequence(self.world.ledger, self.world.keys)
+            await asyncio.sleep(self.world.settings.tick_seconds)
 
     async def _keep_house(self) -> None:
         """Tick for ever: at the next nudge, or when a second is over."""

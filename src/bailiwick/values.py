@@ -48,7 +48,7 @@ def parse(
     Source: RFC 8259, RFC 7493 (I-JSON).
     """
     value = _loads(raw, max_bytes) if isinstance(raw, (bytes, str)) else raw
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         raise BadInput(
             "the arguments are not a JSON object",
             code="arguments_not_object",
@@ -151,12 +151,7 @@ def _loads(raw: bytes | str, max_bytes: int) -> object:
         text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
         if text.startswith("\ufeff"):
             raise BadInput("the JSON begins with a byte order mark", code="json_bom")
-        return json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_int=_integer,
-            parse_constant=_constant,
-        )
+        return _decode(text)
     except UnicodeDecodeError as error:
         raise BadInput("the JSON is not UTF-8", code="json_not_utf8") from error
     except RecursionError:
@@ -192,8 +187,16 @@ def _constant(text: str) -> NoReturn:
     raise BadInput(f"`{text}` is not a JSON number", code="json_not_finite")
 
 
+# Made once: to hand the hooks to `json.loads` makes a decoder for every text.
+_decode = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_constant=_constant
+).decode
+
+
 def _checked(value: object, where: str, depth: int) -> JSON:
     """Check and copy a value. `where` is a JSON Pointer for the message."""
+    if type(value) is str and value.isascii() and "\x00" not in value:
+        return value  # most values are, and nothing is wrong with them
     if isinstance(value, str):
         return _text(value, where)
     if value is None or isinstance(value, bool):
@@ -206,13 +209,8 @@ def _checked(value: object, where: str, depth: int) -> JSON:
         return _number(value, where)
     if depth == 0:
         _too_deep(where)
-    if isinstance(value, Mapping):
-        result: dict[str, JSON] = {}
-        for key, member in value.items():
-            if not isinstance(key, str):
-                raise BadInput(f"a key at `{where or '/'}` is not text", code="json_key_not_text")
-            result[_text(key, where)] = _checked(member, f"{where}/{key}", depth - 1)
-        return result
+    if type(value) is dict or isinstance(value, Mapping):
+        return _checked_members(value, where, depth)
     if isinstance(value, (list, tuple)):
         return [_checked(item, f"{where}/{i}", depth - 1) for i, item in enumerate(value)]
     raise BadInput(
@@ -220,6 +218,20 @@ def _checked(value: object, where: str, depth: int) -> JSON:
         code="value_not_json",
         help="send only objects, arrays, text, numbers, booleans and null",
     )
+
+
+def _checked_members(value: Mapping[object, object], where: str, depth: int) -> dict[str, JSON]:
+    result: dict[str, JSON] = {}
+    for key, member in value.items():
+        if not isinstance(key, str):
+            raise BadInput(f"a key at `{where or '/'}` is not text", code="json_key_not_text")
+        name = _text(key, where)
+        kind = type(member)
+        if kind is str and member.isascii() and "\x00" not in member:  # type: ignore[attr-defined,operator]
+            result[name] = member  # type: ignore[assignment]
+        else:
+            result[name] = _checked(member, f"{where}/{key}", depth - 1)
+    return result
 
 
 def _text(value: str, where: str) -> str:
@@ -255,8 +267,8 @@ def _is_plain(value: object) -> bool:
         for key, member in value.items():  # type: ignore[attr-defined]
             if type(key) is not str or not key.isascii():
                 return False
-            # Most members are text: they are passed here, without another call.
-            if type(member) is not str and not _is_plain(member):
+            # Most members are text or nothing: they are passed here, without another call.
+            if type(member) is not str and member is not None and not _is_plain(member):
                 return False
         return True
     if kind is str or value is None or kind is bool:

@@ -164,7 +164,7 @@ async def compare(folder: Path, rounds: list[tuple[list[Take1 | Settle1], int]])
 
 
 @pytest.mark.claim("store.member-all-or-nothing")
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(rounds=ROUNDS)
 def test_whatever_is_blocked_balances_are_those_of_what_was_committed(
     rounds: list[tuple[list[Take1 | Settle1], int]],

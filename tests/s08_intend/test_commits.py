@@ -115,8 +115,7 @@ async def test_what_is_answered_is_there_for_another_process(tmp_path: Path) -> 
 
         async def member(number: int) -> int:
             await store.commit(insert(f"{number}"))
-            (found,) = store.rows(f"select count(*) from actions where id = 'act-{number}'")
-            return int(found[0])
+            return store.rows("select id from actions").count((f"act-{number}",))
 
         assert await asyncio.gather(*map(member, range(40))) == [1] * 40
 

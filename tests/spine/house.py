@@ -210,7 +210,9 @@ class House:
     def world(self) -> World:
         return self.bailiwick.world
 
-    async def clerk(self, run: str = "run-1", subject: str = "sue", agent: str = "clerk") -> Session:
+    async def clerk(
+        self, run: str = "run-1", subject: str = "sue", agent: str = "clerk"
+    ) -> Session:
         return await self.bailiwick.session(agent, subject=subject, run=run)
 
     async def action(self, outcome: Outcome) -> Action:

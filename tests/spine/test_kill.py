@@ -67,7 +67,9 @@ async def till(payments: OutsideSystem, tmp_path: Path) -> AsyncIterator[House]:
     """A project whose one provider is that process; it answers each refund after a while."""
     fault = {"name": "slow", "delay_s": 0.02}
     assert payments.call("POST", "/admin/faults", fault, token=None).status == 201
-    folder = write_project(tmp_path / "project", project_files([(Kind("sound"), payments.port)]))
+    folder = write_project(
+        tmp_path / "project", project_files([(Kind("sound", timeout_s=5.0), payments.port)])
+    )
     (folder / "secrets").mkdir()
     for name, secret in (("read", READ_SECRET), ("write", WRITE_SECRET)):
         (folder / "secrets" / name).touch(mode=0o600)
@@ -106,15 +108,17 @@ async def test_after_a_kill_nothing_new_begins(
 ) -> None:
     numbers = count()
 
-    async def write(number: int) -> str:
+    async def write(number: int) -> set[str]:
         session = await till.bailiwick.session(AGENT, subject="sue", run=f"run-{number}")
-        while True:
+        ends: list[str] = []
+        while len(ends) < 5:  # it goes on asking for a while
             charge = f"{till.world.owner}-{next(numbers)}"
             await asyncio.to_thread(add_charge, payments, charge)
             asked = {"charge": charge, "amount_minor": 1, "currency": "USD"}
             outcome = await session.act("sound.refund", asked)
             if outcome.status != "done":
-                return f"{outcome.status} {outcome.code}"
+                ends.append(f"{outcome.status} {outcome.code}")
+        return set(ends)
 
     async with asyncio.TaskGroup() as group:
         writers = [group.create_task(write(number)) for number in range(WRITERS)]
@@ -122,7 +126,7 @@ async def test_after_a_kill_nothing_new_begins(
         killed = await kill(till)
     assert killed.took_s < 1.0
     # Those whose send the stop kept back have failed, certainly not done; the others never began.
-    ends = {writer.result() for writer in writers}
+    ends = {end for writer in writers for end in writer.result()}
     assert ends <= {"refused stopped", "failed stopped"}
     assert "refused stopped" in ends
     assert intents_after_the_kill(till) == 0
@@ -132,6 +136,43 @@ async def test_after_a_kill_nothing_new_begins(
     late = {each["action_id"] for each in arrivals if each["at_us"] > killed.returned_us}
     assert late <= killed.in_flight
     assert len(arrivals) >= WRITERS
+
+    await till.command("ada", "resume", scope="everything")
+    charge = f"{till.world.owner}-after"
+    await asyncio.to_thread(add_charge, payments, charge)
+    session = await till.bailiwick.session(AGENT, subject="sue", run="after")
+    asked = {"charge": charge, "amount_minor": 1, "currency": "USD"}
+    assert (await session.act("sound.refund", asked)).status == "done"
+
+
+@pytest.mark.claim("limits.kill-fences")
+async def test_after_a_kill_nothing_is_sent_again(till: House, payments: OutsideSystem) -> None:
+    await till.command("ada", "whoami")
+    charge = f"{till.world.owner}-busy"
+    await asyncio.to_thread(add_charge, payments, charge)
+    fault = {"name": "status_429", "charge": charge, "retry_after_s": 0.4, "times": 1}
+    assert payments.call("POST", "/admin/faults", fault, token=None).status == 201
+    session = await till.bailiwick.session(AGENT, subject="sue", run="run-busy")
+    asked = {"charge": charge, "amount_minor": 1, "currency": "USD"}
+    calling = asyncio.create_task(session.act("sound.refund", asked))
+    sends: list[int] = []
+    async with asyncio.timeout(10):
+        while not sends and not calling.done():  # turned away once, it waits to send again
+            await asyncio.sleep(0.02)
+            flying = await till.world.register.actions("default", ("intended",), 1)
+            sends = await asyncio.to_thread(sent_for, payments, {each.id for each in flying})
+    assert len(sends) == 1, calling
+    killed = await by_the_owner(till)
+    outcome = await calling
+    assert (outcome.status, outcome.code) == ("failed", "stopped")
+    assert killed.in_flight == {outcome.action}
+    assert await asyncio.to_thread(sent_for, payments, {outcome.action}) == sends
+
+
+def sent_for(payments: OutsideSystem, actions: set[str]) -> list[int]:
+    """When sends of these actions arrived, by the provider's clock."""
+    arrivals = payments.call("GET", "/admin/arrivals", token=None).json["data"]
+    return [each["at_us"] for each in arrivals if each["action_id"] in actions]
 
 
 def add_charge(payments: OutsideSystem, charge: str) -> None:
@@ -150,7 +191,8 @@ def intents_after_the_kill(house: House) -> int:
     """How many intents were committed after it: records stand in the order of their commits."""
     file = Path(house.world.settings.project) / house.world.settings.store
     with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
-        (killed,) = database.execute("select max(seq) from records where kind = 'control'").fetchone()
+        control = "select max(seq) from records where kind = 'control'"
+        (killed,) = database.execute(control).fetchone()
         (last,) = database.execute(
             "select count(*) from records where kind = 'intended' and seq > ?", (killed,)
         ).fetchone()

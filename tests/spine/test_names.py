@@ -149,7 +149,7 @@ async def test_a_read_without_a_key_is_made_anew_each_time(house: House) -> None
 async def test_without_a_good_credential_a_known_key_shows_nothing(house: House) -> None:
     clerk = await house.clerk()
     mine = await clerk.act("desk.note", NOTE, key="mine")
-    forged = Credential(token="a.b.c", proof="a.b.c")  # noqa: S106 - nobody's
+    forged = Credential(token="a.b.c", proof="a.b.c")
     asked = propose("desk.note", NOTE, forged, key="mine")
     told = await act(house.world, asked)
     assert (told.status, told.step, told.action, told.result) == ("refused", 2, "", None)

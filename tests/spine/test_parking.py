@@ -48,8 +48,10 @@ async def test_a_parked_action_outlives_its_process_and_wakes_when_people_say_ye
 
 @pytest.mark.claim("spine.parked-survives-restart")
 async def test_votes_that_were_cast_just_before_a_restart_count(folder: Path) -> None:
-    never = (folder / "bailiwick.yaml").read_text().replace("tick_seconds: 0.05", "tick_seconds: 900")
-    (folder / "bailiwick.yaml").write_text(never)
+    settings = (folder / "bailiwick.yaml").read_text()
+    (folder / "bailiwick.yaml").write_text(
+        settings.replace("tick_seconds: 0.05", "tick_seconds: 900")
+    )
     async with opened(folder) as house:
         await asyncio.sleep(0.1)  # the first tick is over, and no other comes
         outcome = await parked(house)
@@ -175,6 +177,18 @@ async def test_a_person_s_no_is_the_answer_to_the_same_call_ever_after(house: Ho
     # The charge is not held by it: another amount is another request.
     other = await (await house.clerk()).act("desk.refund", ASKED | {"amount_minor": 100})
     assert other.status == "done"
+
+
+@pytest.mark.claim("spine.effect-key-across-runs")
+async def test_while_people_think_nobody_else_does_it(house: House) -> None:
+    outcome = await parked(house)
+    other = await (await house.clerk("run-2")).act("desk.refund", ASKED | {"amount_minor": 100})
+    assert (other.status, other.code, effects("ch-1")) == ("refused", "effect_key_held", 0)
+    assert other.details["holder"] == outcome.action
+    await house.vote("bo", outcome.action, "deny")
+    await house.until(outcome)
+    again = await (await house.clerk("run-2")).act("desk.refund", ASKED | {"amount_minor": 100})
+    assert (again.status, effects("ch-1")) == ("done", 1)
 
 
 @pytest.mark.claim("spine.wake-by-todays-rules")

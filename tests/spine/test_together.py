@@ -25,7 +25,8 @@ async def test_callers_share_a_budget_and_use_it_up_but_not_more(tmp_path: Path)
                 answers.append(await sessions[number].act("desk.refund", asked))
             return answers
 
-        answers = [each for many in await asyncio.gather(*map(call, range(CALLERS))) for each in many]
+        told = await asyncio.gather(*map(call, range(CALLERS)))
+        answers = [each for many in told for each in many]
         done = [each for each in answers if each.status == "done"]
         spent = 130 * len(books())
         assert 0.95 * LIMIT <= spent <= LIMIT
@@ -38,7 +39,7 @@ async def test_callers_share_a_budget_and_use_it_up_but_not_more(tmp_path: Path)
 @pytest.mark.parametrize("tool", ["desk.note", "desk.refund"])
 async def test_one_key_at_the_same_time_is_one_effect(house: House, tool: str) -> None:
     clerk = await house.clerk()
-    asked = {"on": "ch-1", "how": "slow:0.1"}
+    asked: dict[str, object] = {"on": "ch-1", "how": "slow:0.1"}
     if tool == "desk.refund":
         asked |= {"amount_minor": 100}
     answers = await asyncio.gather(*(clerk.act(tool, asked, key="k") for _ in range(CALLERS)))

@@ -60,11 +60,18 @@ def with_json(function: Callable[..., object], hints: Mapping[str, Any]) -> Call
     Arguments that a hint's own checks refuse raise `NotDone`: the function has not begun.
     """
 
+    # The others are what they are in JSON, and the schema has been met.
+    changed = {name: hint for name, hint in hints.items() if hint not in (str, int, bool)}
+
     def converted(arguments: Mapping[str, Any]) -> dict[str, Any]:
         try:
             return {
-                name: msgspec.convert(value, hints[name]) if name in hints else value
-                for name, value in arguments.items()
+                **arguments,
+                **{
+                    name: msgspec.convert(arguments[name], hint)
+                    for name, hint in changed.items()
+                    if name in arguments
+                },
             }
         except msgspec.ValidationError as error:
             raise NotDone(f"the arguments do not fit the function: {error}") from error

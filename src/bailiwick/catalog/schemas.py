@@ -64,11 +64,15 @@ Schema = Mapping[str, Any]
 
 
 class ArgumentSchema(Struct, frozen=True):
-    """A compiled schema: `schema` as closed and checked, and what judges arguments by it."""
+    """A compiled schema: `schema` as closed and checked, and what judges arguments by it.
+
+    `defaults` are those of the arguments themselves; `deep` says that there are others within.
+    """
 
     schema: Schema
     validator: jsonschema_rs.Draft202012Validator
-    has_defaults: bool
+    defaults: tuple[tuple[str, Any], ...]
+    deep: bool
 
 
 def compile_schema(schema: object, where: str) -> ArgumentSchema:
@@ -102,7 +106,12 @@ def compile_schema(schema: object, where: str) -> ArgumentSchema:
             raise problem("schema_too_large", where, "the schema's alternatives multiply")
     validator = _compiled(closed, where)
     _check_defaults(closed, where)
-    return ArgumentSchema(closed, validator, any(True for _ in _defaults(closed)))
+    own = tuple(
+        (name, member["default"])
+        for name, member in closed.get("properties", {}).items()
+        if isinstance(member, Mapping) and "default" in member
+    )
+    return ArgumentSchema(closed, validator, own, deep=len(list(_defaults(closed))) > len(own))
 
 
 def parameters(schema: Schema) -> tuple[frozenset[str], frozenset[str]]:
@@ -119,10 +128,11 @@ def certain_arguments(schema: Schema) -> frozenset[str]:
 
 def filled(schema: ArgumentSchema, arguments: Mapping[str, JSON]) -> Mapping[str, JSON]:
     """Give the arguments with absent members filled by their defaults, at every depth."""
-    if not schema.has_defaults:
-        return arguments
-    result: Mapping[str, JSON] = _filled(arguments, schema.schema, schema.schema)
-    return result
+    if schema.deep:
+        result: Mapping[str, JSON] = _filled(arguments, schema.schema, schema.schema)
+        return result
+    absent = {name: value for name, value in schema.defaults if name not in arguments}
+    return {**arguments, **absent} if absent else arguments
 
 
 def judge(schema: ArgumentSchema, arguments: Mapping[str, JSON]) -> Refusal | None:

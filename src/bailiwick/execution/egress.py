@@ -23,6 +23,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from typing import NoReturn
 
+# Named here so that they are loaded with the door, not at the first send, which has a deadline.
+import anyio  # noqa: F401
+import h11  # noqa: F401
+import httpcore2  # noqa: F401
 import httpx2
 
 from bailiwick.errors import ExecutionError, NotDone
@@ -151,7 +155,7 @@ class EgressDoor:
             await passage.through()
             task = asyncio.create_task(_begin(passage, function, arguments))
             try:
-                await asyncio.wait((task,), timeout=timeout_s)
+                await _ended(task, timeout_s)
             finally:
                 if not task.done():
                     _abandon(task)
@@ -188,7 +192,7 @@ class EgressDoor:
             running = loop.run_in_executor(self._workers, begin)
             running.add_done_callback(lambda _: self._free.release())
             _abandon(running)
-            await asyncio.wait((running,), timeout=timeout_s)
+            await _ended(running, timeout_s)
         finally:
             if running is None:
                 self._free.release()
@@ -286,6 +290,24 @@ async def _begin(
     passage.settle()
     result: object = await function(**arguments)  # type: ignore[misc]
     return result
+
+
+async def _ended(running: asyncio.Future[object], timeout_s: float) -> None:
+    """Wait until it has ended, at most so long: `asyncio.wait` for one, at half its cost."""
+    loop = asyncio.get_running_loop()
+    waiting: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object) -> None:
+        if not waiting.done():
+            waiting.set_result(None)
+
+    running.add_done_callback(wake)
+    timer = loop.call_later(timeout_s, wake, None)
+    try:
+        await waiting
+    finally:
+        timer.cancel()
+        running.remove_done_callback(wake)
 
 
 def _abandon(running: asyncio.Future[object]) -> None:

@@ -73,6 +73,7 @@ async def concluded(
     now_us = await world.store.now_us()
     result: dict[str, JSON] = {
         "result": report.result,
+        "message": report.message,
         "evidence": report.evidence,
         "sends": report.sends,
     }

@@ -1,7 +1,8 @@
 """Step 5: what an action draws on, and whether that fits. A fact for the policy, not a verdict."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from msgspec.structs import replace
 
@@ -58,18 +59,21 @@ def _draw(
     bundle: Bundle, caller: Caller, tool: Tool, situation: Situation, grants: Sequence[Grant]
 ) -> tuple[tuple[Hold, ...], tuple[Cap, ...]]:
     """Give the holds, and the caps on which the action cannot be counted."""
-    lowest: dict[tuple[str, str, str], Cap] = {}
-    for template in _caps(bundle, caller, grants):
-        cap = _placed(template, caller, tool, situation.facts)
-        if cap is not None:
-            key = (cap.node, cap.unit, cap.period)
-            if key not in lowest or cap.limit < lowest[key].limit:
-                lowest[key] = cap
+    customer = situation.facts.get("customer")
+    # What is no text (nor absent) is refused by whoever would have to count for it.
+    placed = _all_placed if isinstance(customer, str | None) else _all_placed.__wrapped__
+    caps = placed(
+        _caps(bundle, caller, grants),
+        caller.tenant,
+        caller.agent,
+        (caller.capability.run, tool.name),
+        customer,
+    )
     own = f"value:{situation.facts.get('currency')}"
-    bounded = {(node, period) for node, unit, period in lowest if unit == own}
+    bounded = {(cap.node, cap.period) for cap in caps if cap.unit == own}
     holds: list[Hold] = []
     unbounded: list[Cap] = []
-    for cap in sorted(lowest.values(), key=_order):
+    for cap in caps:
         amount = _amount(cap.unit, tool, situation.facts)
         foreign = cap.unit.startswith("value:") and cap.unit != own
         if amount:
@@ -79,17 +83,33 @@ def _draw(
     return tuple(holds), tuple(unbounded)
 
 
-def _caps(bundle: Bundle, caller: Caller, grants: Sequence[Grant]) -> Iterator[Cap]:
-    yield from bundle.caps
-    yield from bundle.rates
+def _caps(bundle: Bundle, caller: Caller, grants: Sequence[Grant]) -> tuple[Cap, ...]:
     manifest = bundle.manifests[caller.agent]
-    yield from manifest.caps
-    yield from manifest.rates
-    for grant in grants:
-        yield from grant.caps
+    granted = (cap for grant in grants for cap in grant.caps)
+    return (*bundle.caps, *bundle.rates, *manifest.caps, *manifest.rates, *granted)
 
 
-def _placed(cap: Cap, caller: Caller, tool: Tool, facts: Mapping[str, JSON]) -> Cap | None:
+@lru_cache(maxsize=1024)
+def _all_placed(
+    caps: tuple[Cap, ...], tenant: str, agent: str, run_and_tool: tuple[str, str], customer: JSON
+) -> tuple[Cap, ...]:
+    """Give the caps at the nodes of an action: of several on the same the lowest, hottest last.
+
+    Most actions of a run draw on the same nodes, so what was placed once is remembered.
+    """
+    run, tool = run_and_tool
+    own = {"tenant": tenant, "agent": agent, "run": run, "tool": tool, "customer": customer}
+    lowest: dict[tuple[str, str, str], Cap] = {}
+    for template in caps:
+        cap = _placed(template, own)
+        if cap is not None:
+            key = (cap.node, cap.unit, cap.period)
+            if key not in lowest or cap.limit < lowest[key].limit:
+                lowest[key] = cap
+    return tuple(sorted(lowest.values(), key=_order))
+
+
+def _placed(cap: Cap, own: Mapping[str, JSON]) -> Cap | None:
     """Give the cap at the node of this action, or None if it is about another one.
 
     A node is `capability:<id>`, `tenant`, or one of agent, run, tool and customer: with a name it
@@ -99,13 +119,6 @@ def _placed(cap: Cap, caller: Caller, tool: Tool, facts: Mapping[str, JSON]) -> 
     kind, _, name = cap.node.removeprefix(rate).partition(":")
     if kind == "capability" and name and not rate:
         return cap
-    own = {
-        "tenant": caller.tenant,
-        "agent": caller.agent,
-        "run": caller.capability.run,
-        "tool": tool.name,
-        "customer": facts.get("customer"),
-    }
     mine = own.get(kind)
     if kind not in own or not isinstance(mine, str | None):
         raise ConfigError(

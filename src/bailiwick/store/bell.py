@@ -3,7 +3,8 @@
 Eight bytes in a file beside it, mapped into memory. Whoever commits a control change rings before
 the commit returns: the bytes become other random ones. Who sees the bytes he last saw knows that
 no control change has returned since, which is all that a fence has to know; who sees others reads
-the epoch. The bell is a hint for reading only: every commit compares the epoch itself.
+the epoch, and so does everybody after a tenth of a second, in case the one who should have rung
+died first. The bell is a hint for reading only: every commit compares the epoch itself.
 """
 
 import mmap

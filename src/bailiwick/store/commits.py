@@ -139,7 +139,8 @@ async def conclude(
         state=report.status,
         step=11,
         code=report.code,
-        message=report.message or (verification.reason if verification else ""),
+        # What a provider said is a payload: it is in the vault, with the result.
+        message=verification.reason if verification else "",
         verdict=verdict,
         cost_micro_usd=case.tool.cost_micro_usd if report.status != "failed" else 0,
         lease_until_us=None,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bailiwick.config import Settings
-from bailiwick.errors import StoreFenced
+from bailiwick.errors import StoreFenced, StoreUnavailable
 from bailiwick.nouns import Breaker
 from bailiwick.ports import MarkBreaker
 from bailiwick.store import statements as sql
@@ -37,23 +37,19 @@ class Database:
     ) -> None:
         self.now_us = now_us
         self.alone = alone
-        self._lock = own(file) if alone else None
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         # What only the owner changes, the owner need not read again.
         self._balances: OrderedDict[BalanceKey, tuple[int, int]] = OrderedDict()
         self.breakers: dict[tuple[str, str], Breaker | None] = {}
-        version = schema_version(file)
-        if version != SCHEMA_VERSION:
-            raise StoreFenced(
-                f"`{file}` has schema version {version}, this program wants {SCHEMA_VERSION}",
-                code="schema_version",
-                help="start the newer program, or migrate a copy of the file",
-            )
-        self.bell = Bell(file)
-        self._reader = connect(file, read_only=True)
         self._file = file
         self._settings = settings
         self._writer: Writer | None = None
+        self._lock = own(file) if alone else None
+        try:
+            self.bell, self._reader = _opened(file)
+        except BaseException:
+            self._give_back_lock()
+            raise
 
     async def write(self, work: Callable[[Batch], T]) -> T:
         """Have `work` done in the next batch; it is durable when this returns."""
@@ -142,13 +138,46 @@ class Database:
             await self._writer.close()
         self._reader.close()
         self.bell.close()
+        self._give_back_lock()
+
+    def _give_back_lock(self) -> None:
         if self._lock is not None:
             os.close(self._lock)
 
 
+def _opened(file: Path) -> tuple[Bell, sqlite3.Connection]:
+    version = schema_version(file)
+    if version != SCHEMA_VERSION:
+        raise StoreFenced(
+            f"`{file}` has schema version {version}, this program wants {SCHEMA_VERSION}",
+            code="schema_version",
+            help="start the newer program, or migrate a copy of the file",
+        )
+    try:
+        bell = Bell(file)
+    except OSError as error:
+        raise _not_writable(error) from error
+    try:
+        return bell, connect(file, read_only=True)
+    except BaseException:
+        bell.close()
+        raise
+
+
+def _not_writable(error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"`{error.filename}` cannot be written: {error.strerror}",
+        code="store_read_only",
+        help="check the permissions of the file and of its folder",
+    )
+
+
 def own(file: Path) -> int:
     """Take the owner's lock beside the file. Raises `StoreFenced` if another process has it."""
-    handle = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(f"{file}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise _not_writable(error) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

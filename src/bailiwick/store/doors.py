@@ -1,5 +1,6 @@
 """The doors of the store on one SQLite file. Reading is done in place; writing by the batch."""
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ _decode_release = msgspec.json.Decoder(Release).decode
 _decode_json = msgspec.json.Decoder().decode
 
 _LAST = "\U0010ffff"
+_BELL_TRUST_S = 0.1
 
 
 class SqliteStore:
@@ -43,18 +45,19 @@ class SqliteStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._controls: dict[str, ports.ControlState] = {}
-        self._epochs: dict[str, tuple[bytes, int]] = {}
+        self._epochs: dict[str, tuple[bytes, int, float]] = {}
 
     async def now_us(self) -> int:
         return self._database.now_us()
 
     async def epoch(self, tenant: str) -> int:
-        # Heard before it is read: a change in between is read now and heard next time.
-        heard = self._database.bell.heard()
+        # Heard before it is read: a change in between is read now and heard next time. A process
+        # that died between its commit and its ring is heard of when the trust runs out.
+        heard, now = self._database.bell.heard(), time.monotonic()
         known = self._epochs.get(tenant)
-        if known is None or known[0] != heard:
+        if known is None or known[0] != heard or now - known[2] > _BELL_TRUST_S:
             row = self._database.one("control_row", {"tenant": tenant})
-            known = self._epochs[tenant] = (heard, row[0] if row else 0)
+            known = self._epochs[tenant] = (heard, row[0] if row else 0, now)
         return known[1]
 
     async def control(self, tenant: str) -> ports.ControlState:
@@ -97,6 +100,8 @@ class SqliteStore:
                     self._database.tell(op.action.id)
                 elif isinstance(op, ports.MarkBreaker):
                     self._database.forget_breaker(commit.tenant, op)
+        elif result.code == "epoch_moved":
+            self._epochs.pop(commit.tenant, None)
         return result
 
     async def changed(self, action: str, timeout_s: float) -> None:

@@ -32,6 +32,8 @@ def migrate(file: Path) -> bool:
     try:
         if file.exists() and file.stat().st_size:
             shutil.copy2(file, file.with_suffix(f".before-v{SCHEMA_VERSION}"))
+        # Made here, so that nobody else can read it: SQLite gives its other files the same mode.
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         backend = yoyo.get_backend(f"sqlite:///{file}")
         with backend.lock():
             backend.apply_migrations(backend.to_apply(yoyo.read_migrations(str(_FOLDER))))

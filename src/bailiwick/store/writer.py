@@ -124,11 +124,7 @@ class Writer:
 
     async def _transact(self, members: list[Member[Any]]) -> None:
         if self._broken:
-            raise StoreFenced(
-                "a commit's fate is not known to this process",
-                code="store_broken",
-                help="restart the process; recovery looks up what was under way",
-            )
+            raise _broken()
         await self._begin()
         try:
             batch = Batch(self._connection, self._now_us(), self._is_disk_low())
@@ -145,7 +141,7 @@ class Writer:
             # After a failed sync nobody can say what the disk holds: only a full disk and a busy
             # file are known to have written nothing.
             self._broken = error.sqlite_errorname not in {"SQLITE_FULL", "SQLITE_BUSY"}
-            raise
+            raise (_broken() if self._broken else error) from error
         self._keep(batch.written())
 
     async def _begin(self) -> None:
@@ -192,6 +188,14 @@ class Writer:
         return self._disk_is_low
 
 
+def _broken() -> StoreFenced:
+    return StoreFenced(
+        "a commit's fate is not known to this process",
+        code="store_broken",
+        help="restart the process; recovery looks up what was under way",
+    )
+
+
 def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open a connection in autocommit, with full durability. Raises `StoreUnavailable`."""
     try:
@@ -203,6 +207,9 @@ def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
             timeout=5.0,
             cached_statements=256,
         )
+    except sqlite3.Error as error:
+        raise fault_of(error) from error
+    try:
         if not read_only:
             connection.execute("pragma journal_mode = wal")
         connection.execute("pragma synchronous = full")
@@ -210,6 +217,7 @@ def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
         connection.execute("pragma wal_autocheckpoint = 4000")
         connection.execute("pragma mmap_size = 268435456")
     except sqlite3.Error as error:
+        connection.close()
         raise fault_of(error) from error
     return connection
 
