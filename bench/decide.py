@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 from bailiwick.nouns import Caller, Capability, Release, Resource, Situation
 from bailiwick.ports import Bundle, Question
-from bailiwick.values import JSON, canonical
+from bailiwick.values import JSON, canonical, digest
 from bailiwick.wiring import compile_bundle
 from bench.timing import phase_seconds, tell
 
@@ -97,7 +97,8 @@ def bundle() -> Bundle:
         "policies/rules.cedar": "\n".join(rules()),
         **{f"agents/agent-{n}.yaml": AGENT.format(n=n) for n in range(AGENTS)},
     }
-    return compile_bundle(Release(digest="", files=files, created_at_us=0, created_by="bench"))
+    made = Release(digest=digest(files), files=files, created_at_us=0, created_by="bench")
+    return compile_bundle(made)
 
 
 def questions(seed: int) -> Iterator[Question]:

@@ -277,7 +277,7 @@ _SCHEMAS: dict[str, _Schema] = {
     "vote": _schema("action voter choice request signature_hash", "", "rules", "reason_commitment"),
     "control": _schema("change", "epoch", "by", "scope target reason_commitment"),
     "release": _schema("digest", "epoch", "by", "previous"),
-    "person": _schema("person change", "", "roles by"),
+    "person": _schema("person change account_hash", "", "roles by"),
     "run": _schema("run change", "", "by", "agent"),
     "checkpoint_key": _schema("vkey change", "", "by"),
 }

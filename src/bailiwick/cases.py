@@ -12,7 +12,7 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from bailiwick import execution, identity, limits, verification
+from bailiwick import approval, execution, identity, limits, verification
 from bailiwick.errors import BadInput, LedgerError
 from bailiwick.nouns import (
     Action,
@@ -121,11 +121,11 @@ async def open_case(
     earlier = None
     if name != id:
         earlier = await world.store.find(caller.tenant, caller.agent, caller.subject, name)
-    if earlier is not None:
+    if earlier is not None and _attaches(world, asked, earlier, now_us):
         if earlier.arguments_mac != mac:
             return refused(_conflict(earlier))
-        if _attaches(world, asked, earlier, now_us):
-            return await _attached(world, earlier)
+        no = _uncovered(bundle, tool, asked, caller, earlier)
+        return refused(no) if no else await _attached(world, earlier)
     action = Action(
         id=id,
         tenant=caller.tenant,
@@ -168,7 +168,7 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
     gone = action.tool not in bundle.catalogue.tools or action.agent not in bundle.manifests
     if gone:
         bundle = await world.bundle(action.tenant, action.release)
-    if kept is None:
+    if kept is None and action.state == "intended":
         raise LedgerError(
             f"the arguments of action `{action.id}` are gone from the vault",
             code="payload_missing",
@@ -178,7 +178,7 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
         control=control,
         bundle=bundle,
         now_us=now_us,
-        proposal=_proposal(action, kept),
+        proposal=_proposal(action, kept or {}),
         caller=action.caller,
         manifest=bundle.manifests[action.agent],
         tool=bundle.catalogue.tools[action.tool],
@@ -186,11 +186,13 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
         stored=True,
     )
     if action.state == "intended":
-        case.situation = _situation(action, kept)
-        case.price = Price(holds=tuple(_hold(each) for each in _listed(kept.get("holds"))))
+        case.situation = _situation(action, kept or {})
+        holds = _listed(kept.get("holds")) if kept else ()
+        case.price = Price(holds=tuple(_hold(each) for each in holds))
     else:
         no = identity.standing(control, bundle.manifests, action.caller, action.tool)
-        case.no = _late(action, now_us) or (_gone(action) if gone else no)
+        no = await approval.closed(world, action, now_us) or no
+        case.no = _gone(action) if gone else _lost(action) if kept is None else no
     return case
 
 
@@ -341,10 +343,11 @@ async def look(world: World, tenant: str, id: str) -> Outcome:
 
 
 async def started(world: World, case: Case) -> tuple[int, int] | None:
-    """When the run began and how long it was parked, if its agent has only so long."""
+    """When the run began and how long it was parked, until now too, if it has only so long."""
     if case.manifest.max_runtime_seconds is None:
         return None
-    return await world.shelf.run_started_us(case.caller.tenant, case.action.run)
+    since_us = case.action.created_at_us if case.action.state == "parked" else None
+    return await world.shelf.run_started_us(case.caller.tenant, case.action.run, since_us)
 
 
 async def concluded(
@@ -357,16 +360,20 @@ async def concluded(
     if isinstance(written, Action):
         return _outcome(written, effect.result)
     if case.tool.effect == "read":
-        return None
+        no = blocked(written)
+        return None if no is None else refused(no)
     return await look(world, case.action.tenant, case.action.id)
 
 
 async def answer(
     world: World, written: Action | Blocked, no: Refusal | None = None
 ) -> Outcome | None:
-    """The answer that a written action gives, with all of a no; None if nothing was written."""
+    """The answer that a written action gives, with all of a no; None if nothing was written.
+
+    When the disk is nearly full a no is given and not written: the room is for outcomes.
+    """
     if isinstance(written, Blocked):
-        return None
+        return refused(no) if no and written.code == "disk_low" else None
     told = await _told(world, written)
     if no is None:
         return told
@@ -464,6 +471,22 @@ def _attaches(world: World, asked: Proposal, earlier: Action, now_us: int) -> bo
     return earlier.state in _ATTACHING and (young or earlier.state in ("parked", "intended"))
 
 
+def _uncovered(
+    bundle: Bundle, tool: Tool, asked: Proposal, caller: Caller, earlier: Action
+) -> Refusal | None:
+    """Why an earlier answer is not this token's to see: it may be a narrower one."""
+    resource: Resource | Refusal | None = earlier.resource
+    if resource is None:
+        arguments = bundle.catalogue.arguments(tool, asked.arguments)
+        if isinstance(arguments, Refusal):
+            return arguments
+        resource = bundle.catalogue.resource(tool, arguments)
+    if isinstance(resource, Refusal):
+        return resource
+    covered = identity.covers(caller, tool.name, resource)
+    return None if covered else identity.not_granted(tool.name, resource)
+
+
 async def _attached(world: World, earlier: Action) -> Outcome:
     """Wait for an action in flight to end, and give its answer as the earlier one's."""
     until_us = (earlier.lease_until_us or 0) if earlier.state == "intended" else 0
@@ -484,7 +507,7 @@ def _mac(world: World, run: str, asked: Proposal) -> str:
 
 
 def _proposal(action: Action, kept: Mapping[str, JSON]) -> Proposal:
-    arguments = _object(kept["asked"])
+    arguments = _object(kept.get("asked"))
     key = kept.get("key")
     return Proposal(
         tenant=action.tenant,
@@ -501,7 +524,7 @@ def _proposal(action: Action, kept: Mapping[str, JSON]) -> Proposal:
 
 
 def _situation(action: Action, kept: Mapping[str, JSON]) -> Situation:
-    arguments = _object(kept["arguments"])
+    arguments = _object(kept.get("arguments"))
     return Situation(
         arguments=arguments,
         canonical=canonical(arguments),
@@ -561,15 +584,12 @@ def _conflict(earlier: Action) -> Refusal:
     )
 
 
-def _late(action: Action, now_us: int) -> Refusal | None:
-    """No answer in time is a denial, whatever today's rules would ask."""
-    if action.park_until_us is None or now_us < action.park_until_us:
-        return None
+def _lost(action: Action) -> Refusal:
     return Refusal(
-        step=7,
-        code="approval_expired",
-        message="nobody approved it in time, and no answer is a denial",
-        help="propose it again if it is still wanted",
+        step=4,
+        code="payload_missing",
+        message=f"the arguments of action `{action.id}` are gone from the vault",
+        help="propose the action again",
     )
 
 

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 from bailiwick import ledger
 from bailiwick.act import act
-from bailiwick.errors import BailiwickError
 from bailiwick.nouns import Wake
 from bailiwick.ports import World
 
@@ -18,32 +17,36 @@ _AT_ONCE = 16
 
 
 class Tick(NamedTuple):
-    """What one tick did: actions carried on, records sequenced, and the faults it met."""
+    """What one tick did: actions carried on, records sequenced, and the faults of actions."""
 
     woken: int
     sequenced: int
-    faults: tuple[BailiwickError, ...]
+    faults: tuple[BaseException, ...]
 
 
-async def tick(world: World) -> Tick:
-    """Carry on whatever is due now. A fault of one action does not keep the others waiting."""
-    woken, faults = 0, []
+async def tick(world: World, busy: set[str] | None = None) -> Tick:
+    """Carry on whatever is due now. A fault of one action does not keep the others waiting.
+
+    `busy` are the actions that other ticks of this process are still carrying on: a slow one may
+    outlive its lease, and is not begun again. Raises what the store and the log raise.
+    """
+    busy = set() if busy is None else busy
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def wake(asked: Wake) -> BailiwickError | None:
-        async with gate:
-            try:
+    async def wake(asked: Wake) -> None:
+        try:
+            async with gate:
                 await act(world, asked)
-            except BailiwickError as fault:
-                return fault
-            return None
+        finally:
+            busy.discard(asked.action)
 
+    due: list[Wake] = []
     for tenant in await world.due.tenants():
-        due: list[str] = []
         for claim in (world.due.stale_intents, world.due.decided_parks, world.due.expired_parks):
-            due += await claim(tenant, world.owner)
-        results = await asyncio.gather(*(wake(Wake(tenant=tenant, action=id)) for id in due))
-        woken += len(due)
-        faults += [fault for fault in results if fault is not None]
+            claimed = await claim(tenant, world.owner, busy)
+            busy.update(claimed)
+            due += (Wake(tenant=tenant, action=id) for id in claimed)
+    results = await asyncio.gather(*map(wake, due), return_exceptions=True)
     sequenced = await ledger.sequence(world.ledger, world.keys)
-    return Tick(woken, sequenced, tuple(faults))
+    faults = tuple(result for result in results if result is not None)
+    return Tick(len(due), sequenced, faults)

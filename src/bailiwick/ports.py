@@ -4,7 +4,7 @@
 writes, carried out in order and all or none. Adapters share no base class.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -64,14 +64,14 @@ class MoveAction(Struct, frozen=True, kw_only=True):
 class Take(Struct, frozen=True, kw_only=True):
     """Guard and write: hold the amounts, if `spent + held + amount <= limit` at every node.
 
-    Nodes are locked in one order, hottest last; buckets come from the store's clock. `lift` names
-    nodes whose cap a person has lifted for this action. The action's row must be written in the
+    Nodes are locked in one order, hottest last; buckets come from the store's clock. `lift` are
+    the caps that people have lifted for this action. The action's row must be written in the
     same commit.
     """
 
     action: str
     holds: tuple[Hold, ...]
-    lift: tuple[str, ...] = ()
+    lift: tuple[Cap, ...] = ()
 
 
 class Settle(Struct, frozen=True, kw_only=True):
@@ -373,8 +373,13 @@ class Shelf(Protocol):
     async def run_key(self, tenant: str, run: str) -> bytes | None:
         """The run's wrapped vault key."""
 
-    async def run_started_us(self, tenant: str, run: str) -> tuple[int, int] | None:
-        """When the run's first action was committed, and how long it has been parked since."""
+    async def run_started_us(
+        self, tenant: str, run: str, waits_since_us: int | None = None
+    ) -> tuple[int, int] | None:
+        """When the run's first action was committed, and how long it has been parked since.
+
+        A wait that began at `waits_since_us` and ends now counts as well.
+        """
 
     async def balances(self, tenant: str, caps: Sequence[Cap]) -> Sequence[Balance]:
         """What the caps' nodes have spent and hold in their current bucket, in the same order."""
@@ -414,18 +419,27 @@ class Register(Protocol):
 
 
 class Due(Protocol):
-    """What the housekeeper's tick claims. A claim has a lease; two ticks never get one row."""
+    """What the housekeeper's tick claims. A claim has a lease; two ticks never get one row.
+
+    Nobody gets what is `busy`: this process is carrying it on.
+    """
 
     async def tenants(self) -> Sequence[str]:
         """Every tenant with a control row."""
 
-    async def stale_intents(self, tenant: str, owner: str) -> Sequence[str]:
+    async def stale_intents(
+        self, tenant: str, owner: str, busy: Collection[str] = ()
+    ) -> Sequence[str]:
         """Actions in flight whose lease has run out: claimed for `owner`, with a new lease."""
 
-    async def decided_parks(self, tenant: str, owner: str) -> Sequence[str]:
+    async def decided_parks(
+        self, tenant: str, owner: str, busy: Collection[str] = ()
+    ) -> Sequence[str]:
         """Parked actions whose approval is granted or denied."""
 
-    async def expired_parks(self, tenant: str, owner: str) -> Sequence[str]:
+    async def expired_parks(
+        self, tenant: str, owner: str, busy: Collection[str] = ()
+    ) -> Sequence[str]:
         """Parked actions past their time."""
 
 

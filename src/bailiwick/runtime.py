@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bailiwick import cases, identity, ledger
 from bailiwick.act import act
 from bailiwick.config import load_settings
-from bailiwick.errors import IdentityError
-from bailiwick.housekeeping import tick
+from bailiwick.errors import BailiwickError, IdentityError
+from bailiwick.housekeeping import Tick, tick
 from bailiwick.nouns import Credential, Grant, Outcome
 from bailiwick.ports import World
 from bailiwick.values import JSON, shown
@@ -130,6 +130,7 @@ class Bailiwick:
         self.world = world
         self._seen = identity.SeenAssertions()
         self._nudge = asyncio.Event()
+        self._busy: set[str] = set()
 
     @classmethod
     @asynccontextmanager
@@ -141,16 +142,20 @@ class Bailiwick:
         world = open_world(load_settings(Path(project)), **doors)
         bailiwick = cls(world)
         path = world.settings.path(world.settings.store).with_suffix(".sock")
-        server = await on_demand("operations").serve(path, bailiwick._perform)
-        house = asyncio.gather(bailiwick._keep_house(), bailiwick._keep_log())
         try:
-            yield bailiwick
+            server = await on_demand("operations").serve(path, bailiwick._perform)
+            house = asyncio.create_task(bailiwick._keep_house())
+            try:
+                yield bailiwick
+            finally:
+                server.close()
+                house.cancel()
+                await asyncio.gather(house, return_exceptions=True)
         finally:
-            server.close()
-            house.cancel()
-            await asyncio.gather(house, return_exceptions=True)
-            await ledger.sequence(world.ledger, world.keys)
-            await world.close()
+            try:
+                await ledger.sequence(world.ledger, world.keys)
+            finally:
+                await world.close()
 
     async def session(
         self,
@@ -182,7 +187,7 @@ class Bailiwick:
             key,
             subject=subject,
             run=run or f"run_{self.world.now_us():014x}{self.world.random(6).hex()}",
-            grants=grants or (Grant(tools=manifest.tools),),
+            grants=(Grant(tools=manifest.tools),) if grants is None else grants,
             seen=self._seen,
         )
 
@@ -192,27 +197,40 @@ class Bailiwick:
 
     async def settle(self) -> None:
         """Have house kept once now, and wait for it."""
-        await tick(self.world)
+        await tick(self.world, self._busy)
 
     async def _perform(self, command: Mapping[str, JSON]) -> JSON:
         answer: JSON = await on_demand("operations").perform(self.world, command)
         self._nudge.set()
         return answer
 
-    async def _keep_log(self) -> None:
-        """Sequence for ever, whatever the house is waiting for."""
-        while True:
-            await ledger.sequence(self.world.ledger, self.world.keys)
-            await asyncio.sleep(self.world.settings.tick_seconds)
-
     async def _keep_house(self) -> None:
-        """Tick for ever: at the next nudge, or when a second is over."""
-        world = self.world
-        while True:
-            await tick(world)
-            self._nudge.clear()
-            try:
-                async with asyncio.timeout(world.settings.tick_seconds):
-                    await self._nudge.wait()
-            except TimeoutError:
-                continue
+        """Tick for ever: at the next nudge, or when a second is over.
+
+        A slow tick keeps no other waiting, and one that fails is followed by the next.
+        """
+        ticks: set[asyncio.Task[Tick]] = set()
+        try:
+            while True:
+                self._nudge.clear()
+                ticks.add(asyncio.create_task(tick(self.world, self._busy)))
+                nudged = asyncio.create_task(self._nudge.wait())
+                await asyncio.wait((nudged,), timeout=self.world.settings.tick_seconds)
+                nudged.cancel()
+                ended = {each for each in ticks if each.done()}
+                ticks -= ended
+                for each in ended:
+                    error = each.exception()
+                    for fault in (error,) if error else each.result().faults:
+                        _tell(fault)
+        finally:
+            for each in ticks:
+                each.cancel()
+            await asyncio.gather(*ticks, return_exceptions=True)
+
+
+def _tell(fault: BaseException) -> None:
+    """Say by kind and code, which hold no payload, that house could not be kept."""
+    code = fault.code if isinstance(fault, BailiwickError) else "unexpected"
+    message = f"bailiwick: house could not be kept: {type(fault).__name__} [{code}]"
+    asyncio.get_running_loop().call_exception_handler({"message": message})

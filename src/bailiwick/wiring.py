@@ -173,9 +173,16 @@ def read_release(project: Path, *, created_at_us: int, created_by: str, note: st
 def compile_bundle(release: Release) -> Bundle:
     """Compile a release: catalogue, manifests, limits and policies, checked against each other.
 
-    Raises `CatalogError`, `PolicyError` or `ConfigError` with every finding.
+    Raises `CatalogError`, `PolicyError` or `ConfigError` with every finding, and `ControlError`
+    for files that are not those of the digest: a database is not trusted to keep them.
     """
     files = release.files
+    if digest(files) != release.digest:
+        raise ControlError(
+            f"the files of release `{release.digest}` were changed in the database",
+            code="release_damaged",
+            help="stop, keep a copy of the database, and restore the newest backup",
+        )
     modules = {path: _module(path, text) for path, text in files.items() if path.endswith(".py")}
     catalogue = catalog.load_catalogue(files, modules, compile_expression)
     manifests = catalog.load_manifests(files, catalogue)

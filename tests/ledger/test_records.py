@@ -78,6 +78,7 @@ def samples() -> dict[str, Fields]:
             at_us=START_US,
             person=by[0],
             change="roles",
+            account_hash=digest("key and queues"),
             roles=["approver"],
             by=by,
         ),

@@ -1,6 +1,6 @@
 """Step 7, approve: what people are asked, their signed votes, and what the votes prove.
 
-Pure but for `weigh`, which reads the votes. Who calls what:
+Pure but for `closed` and `weigh`, which read the votes. Who calls what:
 
     request              opens the request that a decision to ask calls for
     request_document     what is asked; `digest_of` it is what votes sign
@@ -8,6 +8,7 @@ Pure but for `weigh`, which reads the votes. Who calls what:
     evidence, denied     the rules that valid votes satisfy; the vote that denies
     tally, conflicts     who counts for which rule; what ties a person to an action
     lines                the request as text for a person
+    closed               the no that a parked action has had already
     weigh                the step itself: today's request, and the evidence there is for it
 """
 
@@ -22,10 +23,11 @@ from bailiwick.approval.votes import (
     tally,
     vote_statement,
 )
-from bailiwick.approval.weighing import weigh
+from bailiwick.approval.weighing import closed, weigh
 
 __all__ = [
     "check_vote",
+    "closed",
     "conflicts",
     "denied",
     "digest_of",

@@ -1,10 +1,10 @@
 """What people are asked, and the digest that their votes sign."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from bailiwick.errors import ApprovalError
-from bailiwick.nouns import Action, Approval, Ask, Decision, Situation, Tool
+from bailiwick.nouns import Action, Approval, Ask, Cap, Decision, Situation, Tool
 from bailiwick.values import JSON, digest
 
 DOCUMENT_TYPE = "bailiwick.approval-request.v1"
@@ -12,6 +12,9 @@ DOCUMENT_TYPE = "bailiwick.approval-request.v1"
 
 class RequestDocument(TypedDict):
     """All that a vote is about, as JSON. `value` is in minor units of `currency`.
+
+    `over_budget` are the caps that the action does not fit, which a yes lifts for it; not what
+    stands against them by now, which moves by itself.
 
     The release is not in it: a new release voids votes only where it changes the tool or the text
     of a rule that asks.
@@ -33,11 +36,16 @@ class RequestDocument(TypedDict):
     before: Mapping[str, JSON]
     credential: str | None
     destination: str | None
+    over_budget: list[JSON]
     rules: list[JSON]
 
 
 def request_document(
-    action: Action, situation: Situation, decision: Decision, tool: Tool
+    action: Action,
+    situation: Situation,
+    decision: Decision,
+    tool: Tool,
+    over: Sequence[Cap] = (),
 ) -> RequestDocument:
     """State what is asked: who, what, on what, with what, after what, and for which rules.
 
@@ -61,6 +69,10 @@ def request_document(
         before=situation.before,
         credential=tool.credential,
         destination=situation.destination,
+        over_budget=[
+            {"node": cap.node, "unit": cap.unit, "period": cap.period, "limit": cap.limit}
+            for cap in over
+        ],
         rules=asked_rules(decision.asks),
     )
 
@@ -86,6 +98,7 @@ def request(
     *,
     now_us: int,
     park_until_us: int,
+    over: Sequence[Cap] = (),
 ) -> Approval:
     """Open the request to people that a decision to ask calls for; it ends at `park_until_us`.
 
@@ -102,7 +115,7 @@ def request(
     return Approval(
         action=action.id,
         tenant=action.tenant,
-        request_digest=digest_of(request_document(action, situation, decision, tool)),
+        request_digest=digest_of(request_document(action, situation, decision, tool, over)),
         asks=decision.asks,
         state="open",
         requested_at_us=now_us,

@@ -109,10 +109,17 @@ def _what(asked: RequestDocument, texts: list[Block], whole: bool) -> Iterator[s
     if value is not None:
         unit = f"minor units of {_short(currency)}" if currency is not None else ""
         yield from field("value", [f"{_short(value)} {unit}".rstrip()])
+    over = [_over(cap) for cap in asked["over_budget"] if isinstance(cap, Mapping)]
+    yield from field("over budget", over or ["no"])
     for name, text in (("destination", asked["destination"]), ("credential", asked["credential"])):
         yield from field(name, ["none" if text is None else quoted(text, None)])
     for name, values in (("before", asked["before"]), ("arguments", asked["arguments"])):
         yield from field(name, list(_values(name, values, texts, whole)))
+
+
+def _over(cap: Mapping[str, JSON]) -> str:
+    limit = f"{_short(cap['limit'])} {_short(cap['unit'])}"
+    return f"a yes lifts {limit} of {_short(cap['node'])} ({_short(cap['period'])})"
 
 
 def _short(value: JSON) -> str:

@@ -1,10 +1,27 @@
 """Weighing: the request as it stands today, and what the votes cast so far say of it."""
 
+from msgspec.structs import replace
+
 from bailiwick.approval.request import request
-from bailiwick.approval.votes import denied, evidence, tally
-from bailiwick.nouns import Refusal
+from bailiwick.approval.votes import People, denied, evidence, tally
+from bailiwick.nouns import Action, Approval, Caller, Refusal
 from bailiwick.ports import Case, World
 from bailiwick.values import shown
+
+
+async def closed(world: World, action: Action, now_us: int) -> Refusal | None:
+    """The no that a parked action has had already: by people, or because its time is over.
+
+    It stands whatever the rules, the budgets and the pre-state say by now. Otherwise a rule that
+    no longer asks would carry out what nobody approved, and a pre-state that moved would take a
+    denial back.
+    """
+    kept = await world.shelf.approval(action.tenant, action.id)
+    if kept is not None:
+        people = {person.name: person for person in await world.register.people(action.tenant)}
+        if (no := _denied(kept, people, action.caller)) is not None:
+            return no
+    return _expired(action.park_until_us, now_us)
 
 
 async def weigh(world: World, case: Case) -> Refusal | None:
@@ -25,31 +42,44 @@ async def weigh(world: World, case: Case) -> Refusal | None:
         case.tool,
         now_us=case.now_us,
         park_until_us=park_until_us,
+        over=case.price.over,
     )
-    if case.now_us >= park_until_us:
-        return Refusal(
-            step=7,
-            code="approval_expired",
-            message="nobody approved it in time, and no answer is a denial",
-            help="propose it again if it is still wanted",
-        )
+    if (no := _expired(park_until_us, case.now_us)) is not None:
+        return no
     kept = await world.shelf.approval(action.tenant, action.id) if case.stored else None
     if kept is None or kept.request_digest != case.approval.request_digest:
         return None
-    case.approval = kept
+    # Asked again it is open: of what was granted, the evidence may be gone.
+    case.approval = replace(kept, state="open")
     people = {person.name: person for person in await world.register.people(action.tenant)}
+    if (no := _denied(kept, people, case.caller)) is not None:
+        return no
     digest = kept.request_digest
-    no = denied(kept, digest, people, case.caller)
-    # A denial that has closed the request stands, even if its voter has lost the account since.
-    if no is not None or kept.state == "denied":
-        said = f"`{shown(no.person)}` denied it: {shown(no.reason)}" if no else "it was denied"
-        return Refusal(
-            step=7,
-            code="denied_by_people",
-            message=said,
-            help="the same call gets the same answer; change the request, or ask the person",
-        )
     given = evidence(kept, digest, people, case.caller, case.now_us)
     counted = tally(kept, digest, people, case.caller)
     case.evidence = {ask.rule: names for ask, names in counted if ask.rule in given}
     return None
+
+
+def _denied(kept: Approval, people: People, caller: Caller) -> Refusal | None:
+    """The no of people; what closed the request stands, whatever became of its voter."""
+    no = denied(kept, kept.request_digest, people, caller)
+    if no is None and kept.state != "denied":
+        return None
+    return Refusal(
+        step=7,
+        code="denied_by_people",
+        message=f"`{shown(no.person)}` denied it: {shown(no.reason)}" if no else "it was denied",
+        help="the same call gets the same answer; change the request, or ask the person",
+    )
+
+
+def _expired(park_until_us: int | None, now_us: int) -> Refusal | None:
+    if park_until_us is None or now_us < park_until_us:
+        return None
+    return Refusal(
+        step=7,
+        code="approval_expired",
+        message="nobody approved it in time, and no answer is a denial",
+        help="propose it again if it is still wanted",
+    )

@@ -237,7 +237,7 @@ def release_list(frame: Frame) -> int:
 @click.option("--note", default="", help="What it is for.")
 @pass_frame
 def release_propose(frame: Frame, note: str) -> int:
-    """Check the project's files and store them as a release that does not decide yet."""
+    """Store the project's files as a release that does not decide yet, checked if it can be."""
     answer = cast("Object", ask(frame, "release propose", **_files(frame, None), note=note))
     frame.tell(
         answer,

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
 
-from bailiwick import identity, ledger, operations
+from bailiwick import identity, ledger, operations, store
 from bailiwick.cli.frame import Frame
 from bailiwick.cli.telling import line
 from bailiwick.config import Settings, session_file
@@ -131,4 +131,6 @@ async def _killed(settings: Settings, command: Mapping[str, JSON]) -> JSON:
     """Pull the switch in the file itself. The owner sees it at its next commit or send."""
     async with beside(settings) as world:
         answer = cast("Mapping[str, JSON]", await operations.perform(world, command))
+        # An owner that could not be rung looks for itself by then.
+        await asyncio.sleep(store.BELL_TRUST_S)
     return {**answer, "quiet": False, "owner": "silent"}

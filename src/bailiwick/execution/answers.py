@@ -174,9 +174,9 @@ def _retry_after_s(headers: Mapping[str, str], now_us: int) -> float | None:
         return min(float(text), _MAX_RETRY_AFTER_S)
     try:
         at = parsedate_to_datetime(text)
-    except ValueError:
+        wait_s = at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now_us / 1_000_000
+    except (ValueError, OverflowError):
         return None
-    wait_s = at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now_us / 1_000_000
     return min(max(wait_s, 0.0), _MAX_RETRY_AFTER_S)
 
 

@@ -123,6 +123,9 @@ async def read(
     report = await carry_out(world, shot, bounds, None)
     if report.status == "done":
         return report.result
+    if step == 4:
+        # It is told to an agent whom the rules may yet deny: not what the provider said.
+        return _unread(step, "read_failed", f"`{reader.tool}` shows nothing [{report.code}]")
     return _unread(step, "read_failed", f"{report.message} [{report.code}]")
 
 

@@ -9,6 +9,7 @@ the caps with their budget nodes: the grant's own and all its ancestors'. Times 
 whole seconds; a token lives `token_seconds` of the settings, at most ten minutes.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -32,7 +33,10 @@ from bailiwick.identity.jose import (
 )
 from bailiwick.nouns import Caller, Cap, Capability, Grant, Manifest
 from bailiwick.ports import ControlState, Keys, World
-from bailiwick.values import JSON, identifier
+from bailiwick.values import JSON, identifier, shown
+
+# As a proposal may name it, and as a record may hold it.
+_RUN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+*#-]{0,127}").fullmatch
 
 MAX_TOKEN_SECONDS = 600
 MAX_PARENTS = 8
@@ -121,7 +125,7 @@ def issue(
             help="name the run: without one the limits would begin anew with each token",
         )
     token_id = new_token_id(world)
-    run = _name(run, "the run") if run is not None else token_id
+    run = _run(run) if run is not None else token_id
     owner: JSON = [control.tenant, manifest.name, _name(subject, "the subject"), run]
     now_s = now_us // SECOND
     issuer = audience(control.tenant)
@@ -141,8 +145,8 @@ def issue(
 
 
 def new_token_id(world: World) -> str:
-    """A `jti`: 128 random bits."""
-    return encode(world.random(16))
+    """A `jti`: 128 random bits. It may stand for a run, so it begins as a name does."""
+    return f"t{encode(world.random(16))}"
 
 
 def details(grants: Sequence[Grant]) -> tuple[Detail, ...]:
@@ -243,6 +247,16 @@ def _caller(tenant: str, kid: str, claims: TokenClaims) -> Caller:
             parents=claims.parents,
         ),
     )
+
+
+def _run(text: str) -> str:
+    if not _RUN(text):
+        raise IdentityError(
+            f"the run `{shown(text)}` is not a name",
+            code="name_invalid",
+            help="use at most 128 letters, digits and `_ . : / + * # -`; records hold it in clear",
+        )
+    return text
 
 
 def _name(text: str, what: str) -> str:

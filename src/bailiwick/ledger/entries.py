@@ -11,7 +11,10 @@ from bailiwick.values import JSON
 
 async def refused(world: World, case: Case, no: Refusal) -> Entries:
     """A no before the commit point, with what was known by then."""
-    proposal, commitment = await world.vault.seal(case.action, "proposal", _proposal(case))
+    proposal: tuple[Op, ...] = ()
+    commitment = ""
+    if case.situation is not None or not case.stored:
+        proposal, commitment = await world.vault.seal(case.action, "proposal", _proposal(case))
     decision = case.decision
     fields = records.refused(
         **_asked(world, case, commitment),
@@ -22,6 +25,9 @@ async def refused(world: World, case: Case, no: Refusal) -> Entries:
         step=no.step,
         reason=no.code,
     )
+    if not proposal:
+        # Nothing was looked at anew: what was sealed when the action was parked says more.
+        fields["args_commitment"] = None
     return _entries("refused", case.action, fields, proposal)
 
 
@@ -57,7 +63,7 @@ async def intended(world: World, case: Case) -> Entries:
             }
             for rule, names in case.evidence.items()
         ],
-        holds=[_hold(hold) for hold in case.price.holds],
+        holds=[_hold(world, tenant, hold) for hold in case.price.holds],
         effect_key=_secret(world, tenant, "effect_key", situation.effect_key),
         provider_key_hash=None,
         deadline_at_us=action.deadline_at_us,
@@ -85,7 +91,7 @@ async def concluded(
         "verdict": verification.verdict if verification else None,
         "reason": report.code or None,
         "result_commitment": commitment,
-        "settled": [_hold(hold) for hold in case.price.holds],
+        "settled": [_hold(world, action.tenant, hold) for hold in case.price.holds],
         "latency_us": max(0, now_us - action.created_at_us),
     }
     if case.tool.effect == "read":
@@ -142,6 +148,7 @@ def _proposal(case: Case) -> dict[str, JSON]:
             "facts": situation.facts,
             "before": situation.before,
             "destination": situation.destination,
+            "over": [[cap.node, cap.unit, cap.period, cap.limit] for cap in case.price.over],
             "holds": [
                 [hold.cap.node, hold.cap.unit, hold.cap.period, hold.amount]
                 for hold in case.price.holds
@@ -192,8 +199,10 @@ def _rules(case: Case) -> list[str]:
     return [rule.id for rule in case.decision.rules] if case.decision else []
 
 
-def _hold(hold: Hold) -> records.HoldEntry:
-    return {"node": hold.cap.node, "unit": hold.cap.unit}
+def _hold(world: World, tenant: str, hold: Hold) -> records.HoldEntry:
+    kind, _, name = hold.cap.node.partition(":")
+    node = f"{kind}:{pseudonym(world, tenant, kind, name)}" if kind == "customer" else hold.cap.node
+    return {"node": node, "unit": hold.cap.unit}
 
 
 def _secret(world: World, tenant: str, kind: str, text: str | None) -> str | None:

@@ -210,10 +210,14 @@ class ReleaseMembers(Envelope):
 
 
 class PersonMembers(Envelope):
-    """A change of a human account: what changed, and the roles held after it."""
+    """A change of a human account: what changed, and the roles held after it.
+
+    `account_hash` is the SHA-256 of the account's vote key and queues (see `account_hash`), in hex.
+    """
 
     person: str
     change: str
+    account_hash: str
     roles: Sequence[str]
     by: Sequence[str]
 
@@ -340,6 +344,11 @@ def commitment(salt: bytes, payload: bytes) -> str:
     if len(salt) != SALT_BYTES:
         raise LedgerError("a salt has 32 bytes", code="salt_length")
     return sha256(salt + payload).hexdigest()
+
+
+def account_hash(public_key: str, queues: Sequence[str]) -> str:
+    """What a record keeps of an account beside its roles: whose votes count, and where."""
+    return sha256(plain([public_key, list(queues)])).hexdigest()
 
 
 def pseudonym(key: bytes, tenant: str, kind: str, text: str) -> str:
@@ -499,7 +508,13 @@ _KINDS: dict[str, _Schema] = {
         "reason_commitment": _or_null(_hash),
     },
     "release": {"epoch": _count, "digest": _name, "previous": _or_null(_name), "by": _tokens},
-    "person": {"person": _token, "change": _name, "roles": _list_of(_name), "by": _tokens},
+    "person": {
+        "person": _token,
+        "change": _name,
+        "account_hash": _hash,
+        "roles": _list_of(_name),
+        "by": _tokens,
+    },
     "run": {"run": _name, "agent": _or_null(_name), "change": _name, "by": _tokens},
     "checkpoint_key": {"vkey": _text, "change": _one_of("added", "retired"), "by": _tokens},
 }

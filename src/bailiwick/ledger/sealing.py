@@ -103,10 +103,13 @@ def place(*parts: str) -> bytes:
 
     Each part is preceded by its length, so no two lists of parts give the same bytes.
     """
-    encoded = [part.encode() for part in parts]
-    return b"bailiwick/vault/v1\x00" + b"".join(
-        len(part).to_bytes(4, "big") + part for part in encoded
-    )
+    return b"bailiwick/vault/v1\x00" + b"".join(map(framed, parts))
+
+
+def framed(part: str) -> bytes:
+    """A part of a place: a place with one more part is the place, then this."""
+    encoded = part.encode()
+    return len(encoded).to_bytes(4, "big") + encoded
 
 
 def _wrapping(tenant: str, run: str) -> bytes:

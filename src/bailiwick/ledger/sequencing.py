@@ -14,22 +14,56 @@ _BATCH = 1000
 async def sequence(ledger: Ledger, keys: Keys) -> int:
     """Sequence and sign what has been committed; give how many records got a leaf.
 
-    Raises `LedgerError` when the tree's nodes are not there to go on from.
+    Raises `LedgerError` when the tree is not whole, or does not extend the head signed last.
     """
     placed = 0
+    # In this order: who is overtaken in between then swaps nothing.
+    head = await ledger.checkpoint()
+    size = await ledger.tree_size()
+    edge = await frontier(ledger, size)
+    if await _extends(ledger, keys, head, edge):
+        # Whoever grew the tree did not come to sign it.
+        await sign(ledger, keys, edge)
     while records := await ledger.unsequenced(_BATCH):
-        size = await ledger.tree_size()
         leaves = [tree.leaf_hash(record.body) for record in records]
-        grown, inner = tree.append(await frontier(ledger, size), leaves)
+        grown, inner = tree.append(edge, leaves)
         outer = [(0, size + i, leaf) for i, leaf in enumerate(leaves)]
         seqs = [record.seq for record in records]
         if not await ledger.extend(size, seqs, [*outer, *inner]):
             break
         placed += len(records)
+        size, edge = grown.size, grown
         await sign(ledger, keys, grown)
         if len(records) < _BATCH:
             break
     return placed
+
+
+async def _extends(
+    ledger: Ledger, keys: Keys, kept: tuple[int, str] | None, edge: tree.Frontier
+) -> bool:
+    """Whether the stored tree goes beyond the head signed last, which it must extend.
+
+    The nodes lie in the database: without this check whoever can write it could change what was
+    signed, and have it signed again. Raises `LedgerError`.
+    """
+    if kept is None:
+        return edge.size > 0
+    origin, public = keys.log_key()
+    key = note.NoteKey(origin, note.ED25519, public)
+    head = note.verify_checkpoint(kept[1].encode(), [key])
+    if head.size == 0:
+        return edge.size > 0
+    plan = tree.consistency_plan(head.size, edge.size)
+    nodes = await ledger.nodes([place for step in plan for place in step])
+    try:
+        proof = tree.consistency_proof(head.size, edge.size, lambda *place: nodes[place])
+    except KeyError:
+        raise _incomplete(edge.size) from None
+    tree.verify_consistency(
+        old=head.size, new=edge.size, old_root=head.root, new_root=tree.root(edge), proof=proof
+    )
+    return edge.size > head.size
 
 
 async def sign(ledger: Ledger, keys: Keys, frontier: tree.Frontier) -> None:
@@ -47,11 +81,7 @@ async def frontier(ledger: Ledger, size: int) -> tree.Frontier:
     places = tree.frontier_positions(size)
     nodes = await ledger.nodes(places)
     if len(nodes) != len(places):
-        raise LedgerError(
-            f"the tree of {size} records lacks nodes",
-            code="tree_incomplete",
-            help="stop, keep a copy, and run `bailiwick ledger verify`",
-        )
+        raise _incomplete(size)
     return tree.Frontier(size, tuple(nodes[place] for place in places))
 
 
@@ -73,4 +103,12 @@ async def prove(ledger: Ledger, leaf_index: int) -> bytes:
     proof = tree.inclusion_proof(leaf_index, size, lambda level, index: nodes[level, index])
     return receipt.encode_receipt(
         receipt.Receipt(index=leaf_index, proof=proof, checkpoint=checkpoint.encode())
+    )
+
+
+def _incomplete(size: int) -> LedgerError:
+    return LedgerError(
+        f"the tree of {size} records lacks nodes",
+        code="tree_incomplete",
+        help="stop, keep a copy, and run `bailiwick ledger verify`",
     )

@@ -12,7 +12,7 @@ import msgspec
 
 from bailiwick.errors import LedgerError
 from bailiwick.ledger.records import SALT_BYTES
-from bailiwick.ledger.sealing import KEY_BYTES, NONCE_BYTES, RunKey, place
+from bailiwick.ledger.sealing import KEY_BYTES, NONCE_BYTES, RunKey, framed, place
 from bailiwick.nouns import Action
 from bailiwick.ports import Keys, Op, PutPayload, PutRun, Shelf
 from bailiwick.values import JSON, canonical
@@ -25,6 +25,7 @@ _decode = msgspec.json.Decoder(dict[str, JSON]).decode
 class _Ready(NamedTuple):
     key: RunKey
     wrapped: bytes
+    place: bytes
     stored: bool
 
 
@@ -44,7 +45,7 @@ class RunVault:
         ready = await self._key(action.tenant, action.run)
         noise = self._random(SALT_BYTES + NONCE_BYTES)
         sealed = ready.key.seal(
-            aad=place(action.tenant, action.run, action.id, kind),
+            aad=ready.place + framed(action.id) + framed(kind),
             salt=noise[:SALT_BYTES],
             nonce=noise[SALT_BYTES:],
             payload=canonical(value),
@@ -68,7 +69,7 @@ class RunVault:
             return None
         run, ciphertext = kept
         ready = await self._key(tenant, run)
-        opened = ready.key.open(ciphertext, aad=place(tenant, run, action, kind))
+        opened = ready.key.open(ciphertext, aad=ready.place + framed(action) + framed(kind))
         try:
             return _decode(opened.payload)
         except msgspec.MsgspecError as error:
@@ -86,12 +87,12 @@ class RunVault:
         kek = self._keys.vault_key()[1]
         if wrapped is not None:
             key = RunKey.unwrap(kek, wrapped, tenant=tenant, run=run)
-            ready = _Ready(key, wrapped, stored=True)
+            ready = _Ready(key, wrapped, place(tenant, run), stored=True)
         elif ready is None:
             key = RunKey(self._random(KEY_BYTES))
             nonce = self._random(NONCE_BYTES)
             wrapped = key.wrap(kek, tenant=tenant, run=run, nonce=nonce)
-            ready = _Ready(key, wrapped, stored=False)
+            ready = _Ready(key, wrapped, place(tenant, run), stored=False)
         self._ready[tenant, run] = ready
         if len(self._ready) > _READY_RUNS:
             self._ready.popitem(last=False)

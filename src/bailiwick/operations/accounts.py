@@ -162,6 +162,7 @@ async def _put(
             at_us=at_us,
             person=pseudonym,
             change=what,
+            account_hash=records.account_hash(person.public_key, person.queues),
             roles=list(person.roles) if person.enabled else [],
             by=pseudonyms(world, consent.by),
         )

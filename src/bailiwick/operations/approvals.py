@@ -10,7 +10,7 @@ from bailiwick import approval, ledger
 from bailiwick.errors import ApprovalError, BadInput, ControlError, LedgerError
 from bailiwick.identity.jose import decode
 from bailiwick.ledger import records
-from bailiwick.nouns import Action, Approval, Person, Resource, Situation, Vote
+from bailiwick.nouns import Action, Approval, Cap, Period, Person, Resource, Situation, Vote
 from bailiwick.operations.changes import Parameters
 from bailiwick.operations.channel import text_of, texts_of
 from bailiwick.ports import (
@@ -243,7 +243,9 @@ def _document(
         destination=destination if isinstance(destination, str) else None,
     )
     decision = replace(action.decision, asks=asked.asks)
-    document = approval.request_document(action, situation, decision, tool)
+    over = msgspec.convert(kept.get("over", ()), tuple[tuple[str, str, Period, int], ...])
+    caps = [Cap(node=node, unit=unit, period=each, limit=limit) for node, unit, each, limit in over]
+    document = approval.request_document(action, situation, decision, tool, caps)
     stated: Mapping[str, JSON] = msgspec.to_builtins(document)
     return stated
 

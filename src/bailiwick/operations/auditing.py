@@ -18,6 +18,7 @@ from bailiwick.errors import BadInput, LedgerError
 from bailiwick.ledger import note, records, tree
 from bailiwick.nouns import Action, Record, Vote
 from bailiwick.operations.approvals import STATES, signature_hash
+from bailiwick.operations.changes import named
 from bailiwick.ports import ControlState, World
 from bailiwick.values import JSON, shown
 
@@ -107,7 +108,8 @@ async def _audited(world: World, controls: Mapping[str, ControlState]) -> Audit:
     await _actions(world, found, tuple(controls), by_action)
     for tenant, state in controls.items():
         await _votes(world, found, tenant, by_action)
-        _control(world, found, state)
+        _control(found, state)
+        _switches(world, found, state)
         await _people(world, found, tenant)
     return found
 
@@ -333,7 +335,7 @@ def _signed(vote: Vote) -> str:
         return ""
 
 
-def _control(world: World, found: Audit, state: ControlState) -> None:
+def _control(found: Audit, state: ControlState) -> None:
     """Each epoch was begun by one recorded change; the active release is the recorded one."""
     mine = [said for said in found.said if said.fields.get("tenant") == state.tenant]
     begun = [said for said in mine if said.kind in ("control", "release")]
@@ -352,19 +354,48 @@ def _control(world: World, found: Audit, state: ControlState) -> None:
         found.find(what, f"release {state.release} decides, but {recorded} is on record")
 
 
+def _switches(world: World, found: Audit, state: ControlState) -> None:
+    """What is stopped, revoked and disabled is what the recorded changes left."""
+    stops: set[tuple[JSON, JSON]] = set()
+    revoked: set[JSON] = set()
+    enabled: dict[JSON, bool] = {}
+    for said in sorted(found.said, key=lambda each: each.seq):
+        fields = said.fields
+        if said.kind != "control" or fields["tenant"] != state.tenant:
+            continue
+        place = (fields["scope"], fields["target"] or "")
+        match fields["change"]:
+            case "kill":
+                stops.add(place)
+            case "resume":
+                stops.discard(place)
+            case "revoke":
+                revoked.add(fields["target"])
+            case "agents-disable" | "agents-enable":
+                enabled[fields["target"]] = fields["change"] == "agents-enable"
+    now = {(stop.scope, named(world, stop.target)) for stop in state.stops}
+    for scope, target in stops ^ now:
+        reason = "is on record and not in force" if (scope, target) in stops else "is on no record"
+        found.find(f"stop on {scope} {target}".rstrip(), f"it {reason}")
+    if revoked != {named(world, id) for id in state.revoked}:
+        found.find("revocations", "they are not the ones on record")
+    for agent, standing in state.standings.items():
+        if enabled.get(named(world, agent), True) != standing.enabled:
+            found.find(f"agent {shown(agent)}", "that it is enabled is not what is on record")
+
+
 async def _people(world: World, found: Audit, tenant: str) -> None:
-    """Every account has the roles that were last recorded for it."""
-    roles: dict[JSON, tuple[int, JSON]] = {}
-    for said in found.said:
+    """Every account has the roles, the vote key and the queues that were last recorded for it."""
+    last: dict[JSON, Said] = {}
+    for said in sorted(found.said, key=lambda each: each.seq):
         if said.kind == "person" and said.fields["tenant"] == tenant:
-            roles[said.fields["person"]] = max(
-                (said.seq, said.fields["roles"]),
-                roles.get(said.fields["person"], (0, None)),
-                key=lambda each: each[0],
-            )
+            last[said.fields["person"]] = said
     for person in await world.register.people(tenant):
-        pseudonym = ledger.pseudonym(world, tenant, "person", person.name)
-        recorded = roles.get(pseudonym, (0, None))[1]
-        if recorded != (list(person.roles) if person.enabled else []):
-            what = f"account {shown(person.name)}"
+        recorded = last.get(ledger.pseudonym(world, tenant, "person", person.name))
+        fields = recorded.fields if recorded else {}
+        what = f"account {shown(person.name)}"
+        if fields.get("roles") != (list(person.roles) if person.enabled else []):
             found.find(what, "its roles, or that it is enabled, are not what is on record")
+        hash = records.account_hash(person.public_key, person.queues)
+        if fields.get("account_hash") != hash:
+            found.find(what, "its vote key, or its queues, are not what is on record")

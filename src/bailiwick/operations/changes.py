@@ -108,20 +108,24 @@ def recorded(
     target: str | None = None,
 ) -> Append:
     """The record of a control change that begins an epoch."""
-    tenant = world.settings.tenant
-    if target and not _NAME(target):
-        target = ledger.pseudonym(world, tenant, "target", target)
     fields = records.control(
-        tenant=tenant,
+        tenant=world.settings.tenant,
         at_us=at_us,
         epoch=epoch,
         change=what.replace(" ", "-"),
         scope=cast("Scope | None", scope),
-        target=target or None,
+        target=named(world, target) or None,
         by=pseudonyms(world, consent.by),
         reason_commitment=None,
     )
     return ledger.append("control", None, fields)
+
+
+def named(world: World, target: str | None) -> str:
+    """How a target stands in the records: in clear if it is a plain name."""
+    if not target or _NAME(target):
+        return target or ""
+    return ledger.pseudonym(world, world.settings.tenant, "target", target)
 
 
 async def second_person(
@@ -143,13 +147,16 @@ async def second_person(
         for each in await world.register.changes(tenant)
         if each.kind == kind and dict(each.body) == dict(body)
     ]
-    others = [each for each in same if each.proposed_by != person.name]
-    if others:
+    # Whoever may not do it any more has not consented to it.
+    others = {each.name for each in able if each.name != person.name}
+    consenting = [each.proposed_by for each in same if each.proposed_by in others]
+    if consenting:
         # All of them are closed: one that was left would let one person make the change again.
         ops = tuple(_closed(each, person) for each in same)
-        return Consent((others[0].proposed_by, person.name), ops, epoch)
-    if same:
-        return _waits(same[0])
+        return Consent((consenting[0], person.name), ops, epoch)
+    for waiting in same:
+        if waiting.proposed_by == person.name:
+            return _waits(waiting)
     now_us = await world.store.now_us()
     proposed = PutChange(
         id=f"chg_{now_us:014x}{world.random(4).hex()}",

@@ -17,6 +17,8 @@ from bailiwick.values import JSON
 _PAGE = 500
 _MAX_EVIDENCE = 4000
 _TRIES = 3
+# Recovery asks a provider for ten minutes at most.
+_PATIENCE_US = 900_000_000
 
 
 async def in_doubt_list(world: World, person: Person, _: Parameters) -> JSON:
@@ -56,7 +58,8 @@ async def in_doubt_resolve(world: World, person: Person, given: Parameters) -> J
 async def _resolved(
     world: World, person: Person, action: Action, status: str, evidence: str
 ) -> Action | Blocked:
-    if action.intent_hash is None or not _is_open(action):
+    stuck = _is_stuck(action, await world.store.now_us())
+    if action.intent_hash is None or not (stuck or _is_open(action)):
         raise ControlError(
             f"action `{action.id}` is {action.state}, and not in doubt",
             code="not_in_doubt",
@@ -113,9 +116,16 @@ def doubt_of(action: Action, now_us: int) -> str:
         return "nobody knows whether it was done"
     if action.state == "done" and action.verdict == "contradicted":
         return "it was answered as done, and the world does not show it"
+    if _is_stuck(action, now_us):
+        return "it has not been looked up in time; resolve it if you know"
     if action.state == "intended" and (action.lease_until_us or 0) <= now_us:
         return "its process is gone; it is being looked up"
     return ""
+
+
+def _is_stuck(action: Action, now_us: int) -> bool:
+    """Whether recovery should have ended: perhaps it cannot, its payload or release being gone."""
+    return action.state == "intended" and (action.deadline_at_us or 0) + _PATIENCE_US <= now_us
 
 
 def _is_open(action: Action) -> bool:

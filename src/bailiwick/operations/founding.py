@@ -5,7 +5,7 @@ release are one transaction, with their records.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,7 +26,10 @@ from bailiwick.ports import (
     RaiseEpoch,
     World,
 )
+from bailiwick.values import JSON
 from bailiwick.wiring import agent_key_file, compile_bundle, keys_folder, open_world, read_release
+
+Account = tuple[Person, Mapping[str, JSON], str]  # with its secret and its password
 
 FIRST_ROLES: tuple[Role, ...] = ("admin", "approver", "auditor", "operator", "viewer")
 
@@ -51,7 +54,8 @@ async def found(project: Path, people: Sequence[Newcomer]) -> Founded:
     """Found the project whose files lie in a folder.
 
     Raises `ControlError` (`project_founded`) when it has keys or a database already, and
-    `CatalogError`, `PolicyError` or `ConfigError` for its files, before anything is made.
+    `CatalogError`, `PolicyError`, `ConfigError` or `IdentityError` for its files and people, before
+    anything is made.
     """
     settings = load_settings(project)
     for path in (keys_folder(settings), settings.path(settings.store)):
@@ -62,20 +66,31 @@ async def found(project: Path, people: Sequence[Newcomer]) -> Founded:
                 help="use another folder, or remove it if nothing in it is needed",
             )
     compile_bundle(read_release(project, created_at_us=0, created_by="init"))
+    accounts = [
+        identity.create_person(
+            settings.tenant,
+            each.name,
+            roles=each.roles,
+            queues=each.queues,
+            password=each.password,
+            random=os.urandom,
+        )
+        for each in people
+    ]
     identity.create_keyring(keys_folder(settings), os.urandom)
     world = open_world(settings)
     try:
-        founded = await _found(world, project, people)
+        founded = await _found(world, project, accounts)
         await ledger.sequence(world.ledger, world.keys)
     finally:
         await world.close()
     return founded
 
 
-async def _found(world: World, project: Path, people: Sequence[Newcomer]) -> Founded:
+async def _found(world: World, project: Path, accounts: Sequence[Account]) -> Founded:
     settings, tenant = world.settings, world.settings.tenant
     now_us = await world.store.now_us()
-    first = people[0].name if people else "init"
+    first = accounts[0][0].name if accounts else "init"
     release = read_release(project, created_at_us=now_us, created_by=first, note="first release")
     by = [ledger.pseudonym(world, tenant, "person", first)]
     ops: list[Op] = [RaiseEpoch(), PutRelease(release=release), Activate(digest=release.digest)]
@@ -83,15 +98,8 @@ async def _found(world: World, project: Path, people: Sequence[Newcomer]) -> Fou
         jwk = identity.create_agent_key(agent_key_file(settings, name), world.random)
         ops.append(PutStanding(standing=identity.register_agent(name, jwk)))
     passwords: dict[str, str] = {}
-    for each in people:
-        person, secret, passwords[each.name] = identity.create_person(
-            tenant,
-            each.name,
-            roles=each.roles,
-            queues=each.queues,
-            password=each.password,
-            random=world.random,
-        )
+    for person, secret, password in accounts:
+        passwords[person.name] = password
         ops += (PutPerson(person=person, secret=secret), _added(world, person, now_us, by))
     fields = records.release(
         tenant=tenant, at_us=now_us, epoch=2, digest=release.digest, previous=None, by=by
@@ -109,6 +117,7 @@ def _added(world: World, person: Person, now_us: int, by: list[str]) -> Append:
         at_us=now_us,
         person=ledger.pseudonym(world, person.tenant, "person", person.name),
         change="added",
+        account_hash=records.account_hash(person.public_key, person.queues),
         roles=list(person.roles),
         by=by,
     )

@@ -8,6 +8,7 @@ transactions, `resolve` that of a person.
 from bailiwick.store.commits import conclude, intend, park, prepare, refuse, resolve
 from bailiwick.store.database import SCHEMA_VERSION, Database, schema_version
 from bailiwick.store.doors import (
+    BELL_TRUST_S,
     SqliteDue,
     SqliteLedger,
     SqliteRegister,
@@ -16,6 +17,7 @@ from bailiwick.store.doors import (
 )
 
 __all__ = [
+    "BELL_TRUST_S",
     "SCHEMA_VERSION",
     "Database",
     "SqliteDue",

@@ -54,6 +54,7 @@ class Batch:
         self.pending: dict[BalanceKey, tuple[int, int]] = {}
         self.changed: set[BalanceKey] = set()
         self.buckets: dict[Period, str] = {}
+        self.controlled = False
         # What a member's operations leave to the action's own row, which is written last.
         self.holds: bytes | None = None
         self.settled = False
@@ -179,7 +180,7 @@ def _take(batch: Batch, tenant: str, op: ports.Take) -> ports.Blocked | None:
         cap = hold.cap
         key = (tenant, cap.node, cap.unit, batch.bucket(cap))
         spent, held = batch.balance(key)
-        if spent + held + hold.amount > cap.limit and cap.node not in op.lift:
+        if spent + held + hold.amount > cap.limit and cap not in op.lift:
             return ports.Blocked(
                 code="over_budget",
                 details={
@@ -312,6 +313,7 @@ def _raise_epoch(batch: Batch, tenant: str, _: ports.RaiseEpoch) -> None:
     sql.run(batch.connection, "put_control", {"tenant": tenant})
     sql.run(batch.connection, "raise_epoch", {"tenant": tenant})
     batch.epochs.pop(tenant, None)
+    batch.controlled = True
 
 
 def _put_stop(batch: Batch, tenant: str, op: ports.PutStop) -> None:

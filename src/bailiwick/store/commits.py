@@ -32,7 +32,7 @@ from bailiwick.ports import (
     World,
 )
 
-# Between the deadline of the last send and the end of the lease there is room to read back.
+# Between the end of settling and the end of the lease there is room to read back, twice at worst.
 _LEASE_MARGIN_US = 2_000_000
 
 
@@ -45,20 +45,21 @@ async def refuse(world: World, case: Case, no: Refusal, entries: Entries) -> Act
         step=no.step,
         code=no.code,
         message=no.message,
-        decision=_kept(case.decision),
+        decision=_kept(case.decision) or case.action.decision,
         resource=case.situation.resource if case.situation else case.action.resource,
         release=case.control.release or "",
         park_until_us=None,
         lease_until_us=None,
         updated_at_us=case.now_us,
     )
-    ops: tuple[Op, ...] = (*entries.ops,)
+    ops: tuple[Op, ...] = (EpochIs(epoch=case.control.epoch, room=True), *entries.ops)
     if case.stored:
         closed = {"denied": "denied", "refused": "withdrawn"}[state]
         ops = (
             *_freed(action),
+            AddParked(run=action.run, since_us=action.created_at_us),
             CloseApproval(action=action.id, expect=("open", "granted", "denied"), state=closed),
-            *ops,
+            *entries.ops,
         )
     return await _commit(world, case, action, ops)
 
@@ -83,8 +84,7 @@ async def park(world: World, case: Case, entries: Entries) -> Action | Blocked:
         updated_at_us=case.now_us,
     )
     ops: tuple[Op, ...] = (EpochIs(epoch=case.control.epoch, room=True), *entries.ops)
-    if situation.effect_key is not None:
-        ops = (*ops, Claim(key=situation.effect_key, action=action.id))
+    ops = (*ops, *_claimed(case, situation.effect_key))
     return await _commit(world, case, action, (*ops, OpenApproval(approval=approval)))
 
 
@@ -98,11 +98,10 @@ def prepare(world: World, case: Case) -> None:
         case.action,
         decision=_kept(case.decision),
         resource=situation.resource,
-        effect_key=situation.effect_key,
         release=case.control.release or "",
         deadline_at_us=deadline_at_us,
         lease_owner=world.owner,
-        lease_until_us=settled_at_us + _LEASE_MARGIN_US,
+        lease_until_us=settled_at_us + _reading_us(case) + _LEASE_MARGIN_US,
         intended_at_us=case.now_us,
         updated_at_us=case.now_us,
     )
@@ -110,18 +109,25 @@ def prepare(world: World, case: Case) -> None:
 
 async def intend(world: World, case: Case, entries: Entries) -> Action | Blocked:
     """Commit to doing it: epoch, holds, approval, state, effect key, arguments and record."""
-    action = replace(case.action, state="intended", step=8, code="", intent_hash=entries.hash)
+    key = case.situation.effect_key if case.situation else None
+    action = replace(
+        case.action,
+        state="intended",
+        step=8,
+        code="",
+        message="",
+        effect_key=key,
+        intent_hash=entries.hash,
+    )
     ops: list[Op] = [EpochIs(epoch=case.control.epoch, room=True)]
     if case.price.holds:
-        lift = tuple(cap.node for cap in case.price.over)
-        ops.append(Take(action=action.id, holds=case.price.holds, lift=lift))
-    if action.effect_key is not None:
-        ops.append(Claim(key=action.effect_key, action=action.id))
+        ops.append(Take(action=action.id, holds=case.price.holds, lift=case.price.over))
+    ops += _claimed(case, key)
     if case.stored:
         waited = AddParked(run=action.run, since_us=action.created_at_us)
         consumed = CloseApproval(action=action.id, expect=("open", "granted"), state="consumed")
         ops += (waited, consumed)
-    return await _commit(world, case, replace(action, message=""), (*ops, *entries.ops))
+    return await _commit(world, case, action, (*ops, *entries.ops))
 
 
 async def conclude(
@@ -148,12 +154,16 @@ async def conclude(
     )
     ops: list[Op] = [*writes]
     if case.tool.effect == "read":
-        lift = tuple(cap.node for cap in case.price.over)
-        ops.insert(0, Take(action=action.id, holds=case.price.holds, lift=lift))
+        ops = [
+            EpochIs(epoch=case.control.epoch, room=True),
+            Take(action=action.id, holds=case.price.holds, lift=case.price.over),
+            *ops,
+        ]
         action = replace(action, resource=None)
         if case.stored:
+            waited = AddParked(run=action.run, since_us=action.created_at_us)
             consumed = CloseApproval(action=action.id, expect=("open", "granted"), state="consumed")
-            ops.append(consumed)
+            ops += (waited, consumed)
     if report.status == "failed":
         # Certainly not done: the money was never at stake, but a call was made.
         spent = {hold.cap.unit: 0 for hold in case.price.holds if hold.cap.unit != "calls"}
@@ -168,6 +178,21 @@ def _kept(decision: Decision | None) -> Decision | None:
         return None
     rules = tuple(MatchedRule(id=rule.id, effect=rule.effect) for rule in decision.rules)
     return replace(decision, rules=rules)
+
+
+def _reading_us(case: Case) -> int:
+    """How long reading back may take: one look begun before the write settled, and one after."""
+    reader = case.tool.reader
+    tools = case.bundle.catalogue.tools
+    if reader is None or reader.tool not in tools:
+        return 0
+    return 2 * int(tools[reader.tool].timeout_s * 1_000_000)
+
+
+def _claimed(case: Case, key: str | None) -> tuple[Op, ...]:
+    """Claim the key of today's situation; one that was claimed before it moved is given up."""
+    ops: tuple[Op, ...] = () if case.action.effect_key == key else _freed(case.action)
+    return ops if key is None else (*ops, Claim(key=key, action=case.action.id))
 
 
 def _freed(action: Action) -> tuple[Op, ...]:

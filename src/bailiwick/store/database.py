@@ -54,7 +54,7 @@ class Database:
     async def write(self, work: Callable[[Batch], T]) -> T:
         """Have `work` done in the next batch; it is durable when this returns."""
         if self._writer is None:
-            self._writer = Writer(self._file, self._settings, self.now_us, self._keep)
+            self._writer = Writer(self._file, self._settings, self.now_us, self._committed)
         return await self._writer.submit(work)
 
     def one(self, name: str, values: Mapping[str, object]) -> sql.Row | None:
@@ -93,6 +93,12 @@ class Database:
             found = (row[0], row[1]) if row else (0, 0)
             self._keep({key: found})
         return found
+
+    def _committed(self, batch: Batch) -> None:
+        # Here, where no caller can be cancelled: a change that is durable is heard.
+        if batch.controlled:
+            self.bell.ring()
+        self._keep(batch.written())
 
     def _keep(self, balances: Mapping[BalanceKey, tuple[int, int]]) -> None:
         self._balances.update(balances)

@@ -1,7 +1,7 @@
 """The doors of the store on one SQLite file. Reading is done in place; writing by the batch."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import msgspec
@@ -36,7 +36,9 @@ _decode_release = msgspec.json.Decoder(Release).decode
 _decode_json = msgspec.json.Decoder().decode
 
 _LAST = "\U0010ffff"
-_BELL_TRUST_S = 0.1
+
+# A ring can be missed: its process died between the commit and the ring, or the file was removed.
+BELL_TRUST_S = 0.1
 
 
 class SqliteStore:
@@ -55,7 +57,7 @@ class SqliteStore:
         # that died between its commit and its ring is heard of when the trust runs out.
         heard, now = self._database.bell.heard(), time.monotonic()
         known = self._epochs.get(tenant)
-        if known is None or known[0] != heard or now - known[2] > _BELL_TRUST_S:
+        if known is None or known[0] != heard or now - known[2] > BELL_TRUST_S:
             row = self._database.one("control_row", {"tenant": tenant})
             known = self._epochs[tenant] = (heard, row[0] if row else 0, now)
         return known[1]
@@ -94,9 +96,7 @@ class SqliteStore:
         result = await self._database.write(lambda batch: batch.carry(commit))
         if isinstance(result, ports.Committed):
             for op in commit.ops:
-                if isinstance(op, ports.RaiseEpoch):
-                    self._database.bell.ring()
-                elif isinstance(op, (ports.MoveAction, ports.InsertAction)):
+                if isinstance(op, (ports.MoveAction, ports.InsertAction)):
                     self._database.tell(op.action.id)
                 elif isinstance(op, ports.MarkBreaker):
                     self._database.forget_breaker(commit.tenant, op)
@@ -136,9 +136,18 @@ class SqliteShelf:
         row = self._database.one("run_row", {"tenant": tenant, "id": run})
         return row[0] if row else None
 
-    async def run_started_us(self, tenant: str, run: str) -> tuple[int, int] | None:
+    async def run_started_us(
+        self, tenant: str, run: str, waits_since_us: int | None = None
+    ) -> tuple[int, int] | None:
         row = self._database.one("run_row", {"tenant": tenant, "id": run})
-        return (row[1], row[2]) if row else None
+        if row is None:
+            return None
+        _, started_us, parked_us, parked_until_us = row
+        if waits_since_us is not None:
+            # As the statement `add_parked` will count it.
+            begun_us = max(waits_since_us, parked_until_us)
+            parked_us += max(0, self._database.now_us() - begun_us)
+        return started_us, parked_us
 
     async def balances(self, tenant: str, caps: Sequence[Cap]) -> Sequence[Balance]:
         now_us = self._database.now_us()
@@ -306,7 +315,9 @@ class SqliteDue:
     async def tenants(self) -> Sequence[str]:
         return [tenant for (tenant,) in self._database.every("tenants", {})]
 
-    async def stale_intents(self, tenant: str, owner: str) -> Sequence[str]:
+    async def stale_intents(
+        self, tenant: str, owner: str, busy: Collection[str] = ()
+    ) -> Sequence[str]:
         values = {
             "tenant": tenant,
             "owner": owner,
@@ -314,14 +325,18 @@ class SqliteDue:
             "alone": self._database.alone,
         }
         rows = self._database.every("stale_intents", values)
-        return await self._claim(tenant, owner, [decode_action(body) for (body,) in rows])
+        return await self._claim(tenant, owner, [decode_action(body) for (body,) in rows], busy)
 
-    async def decided_parks(self, tenant: str, owner: str) -> Sequence[str]:
+    async def decided_parks(
+        self, tenant: str, owner: str, busy: Collection[str] = ()
+    ) -> Sequence[str]:
         rows = self._parked(tenant, owner)
         decided = [decode_action(body) for (body, said) in rows if said in ("granted", "denied")]
-        return await self._claim(tenant, owner, decided)
+        return await self._claim(tenant, owner, decided, busy)
 
-    async def expired_parks(self, tenant: str, owner: str) -> Sequence[str]:
+    async def expired_parks(
+        self, tenant: str, owner: str, busy: Collection[str] = ()
+    ) -> Sequence[str]:
         now_us = self._database.now_us()
         parked = [decode_action(body) for (body, _) in self._parked(tenant, owner)]
         expired = [
@@ -329,7 +344,7 @@ class SqliteDue:
             for action in parked
             if action.park_until_us is not None and action.park_until_us <= now_us
         ]
-        return await self._claim(tenant, owner, expired)
+        return await self._claim(tenant, owner, expired, busy)
 
     def _parked(self, tenant: str, owner: str) -> list[tuple[Any, ...]]:
         values = {
@@ -340,7 +355,10 @@ class SqliteDue:
         }
         return self._database.every("parked_actions", values)
 
-    async def _claim(self, tenant: str, owner: str, found: Sequence[Action]) -> list[str]:
+    async def _claim(
+        self, tenant: str, owner: str, found: Sequence[Action], busy: Collection[str]
+    ) -> list[str]:
+        found = [action for action in found if action.id not in busy]
         if not found:
             return []
 

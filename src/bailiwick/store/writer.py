@@ -14,14 +14,14 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from bailiwick.config import Settings
 from bailiwick.errors import StoreError, StoreFenced, StoreUnavailable
-from bailiwick.store.batch import BalanceKey, Batch
+from bailiwick.store.batch import Batch
 
 T = TypeVar("T")
 
@@ -51,12 +51,12 @@ class Writer:
         file: Path,
         settings: Settings,
         now_us: Callable[[], int],
-        keep: Callable[[Mapping[BalanceKey, tuple[int, int]]], None],
+        committed: Callable[[Batch], None],
     ) -> None:
         self._file = file
         self._settings = settings
         self._now_us = now_us
-        self._keep = keep
+        self._committed = committed
         self._waiting: list[Member[Any]] = []
         self._pump: asyncio.Task[None] | None = None
         self._broken = False
@@ -142,7 +142,7 @@ class Writer:
             # file are known to have written nothing.
             self._broken = error.sqlite_errorname not in {"SQLITE_FULL", "SQLITE_BUSY"}
             raise (_broken() if self._broken else error) from error
-        self._keep(batch.written())
+        self._committed(batch)
 
     async def _begin(self) -> None:
         try:

@@ -94,7 +94,7 @@ values (:tenant, :id, :agent, :wrapped_key, :now_us) on conflict do nothing;
 
 -- name: run_row^
 -- A run's vault key and its times.
-select wrapped_key, started_at_us, parked_us from runs where tenant = :tenant and id = :id;
+select wrapped_key, started_at_us, parked_us, parked_until_us from runs where tenant = :tenant and id = :id;
 
 -- name: add_parked!
 -- Time spent waiting for people does not count as run time; overlapping waits count once.
