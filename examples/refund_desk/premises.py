@@ -76,7 +76,8 @@ def running(program: str, *options: str) -> Iterator[Outside]:
     arguments = [
         *(sys.executable, str(HERE / program), "--seed"),
         *("--db", str(folder / "db.sqlite"), "--port-file", str(port_file)),
-        *("--token-read", read, "--token-write", write),
+        # In this form a token may begin with a hyphen, as one in 64 does.
+        *(f"--token-read={read}", f"--token-write={write}"),
         *options,
     ]
     with (folder / "errors.txt").open("wb") as errors:
