@@ -34,7 +34,7 @@ from bailiwick.nouns import (
     Tool,
     Vote,
 )
-from bailiwick.values import JSON
+from bailiwick.values import JSON, Canonical
 
 # --- a transaction as data -----------------------------------------------------------------------
 
@@ -625,7 +625,7 @@ class Vault(Protocol):
     """Payloads sealed under their run's key, which only the vault key can unwrap."""
 
     async def seal(
-        self, action: Action, kind: str, value: Mapping[str, JSON]
+        self, action: Action, kind: str, value: Mapping[str, JSON | Canonical]
     ) -> tuple[tuple[Op, ...], str]:
         """The writes that keep the payload, and its commitment for the record (hex)."""
 

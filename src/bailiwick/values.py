@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 else:
     JSON = Any  # decoders of the nouns cannot follow a recursive alias
 
+# The canonical form of a value, as a part of a larger one.
+Canonical = msgspec.Raw
+
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_INTEGER = 2**53 - 1
@@ -65,10 +68,11 @@ def canonical(value: object) -> bytes:
     """Encode a JSON value as its one canonical form, UTF-8 bytes (RFC 8785).
 
     Values without floats and with ASCII keys take a fast encoder that gives the same bytes; a
-    property test holds the two together. Raises `BadInput` for what has no canonical form.
+    property test holds the two together. A part that is `Canonical` is taken over as it is. Raises
+    `BadInput` for what has no canonical form.
     """
     try:
-        return _encode(value) if _is_plain(value) else rfc8785.dumps(value)  # type: ignore[arg-type]
+        return _encode(value) if _is_plain(value) else rfc8785.dumps(_decoded(value))
     except (rfc8785.CanonicalizationError, UnicodeEncodeError, TypeError) as error:
         raise BadInput(
             "the value has no canonical form",
@@ -260,6 +264,15 @@ def _number(value: float, where: str) -> JSON:
     return value
 
 
+def _decoded(value: object) -> Any:
+    """The value with its canonical parts decoded again."""
+    if isinstance(value, Canonical):
+        return msgspec.json.decode(value)
+    if isinstance(value, Mapping):
+        return {key: _decoded(member) for key, member in value.items()}
+    return [_decoded(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def _is_plain(value: object) -> bool:
     """Whether the fast encoder's bytes are canonical: no floats, no long integers, ASCII keys."""
     kind = type(value)
@@ -277,7 +290,7 @@ def _is_plain(value: object) -> bool:
         return -MAX_INTEGER <= value <= MAX_INTEGER  # type: ignore[operator]
     if kind is list or kind is tuple:
         return all(map(_is_plain, value))  # type: ignore[call-overload]
-    return False
+    return kind is Canonical
 
 
 def _too_large(max_bytes: int) -> NoReturn:

@@ -25,6 +25,7 @@ from bailiwick.ledger.records import (
     refused,
     release,
     run,
+    wrong_member,
 )
 from tests.ledger.samples import (
     LOG,
@@ -362,3 +363,20 @@ def test_a_pseudonym_depends_on_key_tenant_kind_and_text() -> None:
     with pytest.raises(LedgerError) as caught:
         pseudonym(key[:31], "acme", "subject", "carol")
     assert caught.value.code == "pseudonym_key_length"
+
+
+@given(st.data())
+def test_what_the_pattern_of_a_kind_takes_every_member_takes(data: st.DataObject) -> None:
+    fields = dict(data.draw(st.sampled_from(list(samples().values()))))
+    name = data.draw(st.sampled_from(sorted(fields)))
+    near = st.text(max_size=3) | st.from_regex(
+        r"p_[0-9a-f]{31,33}|[\w \"\\@.:-]{1,9}", fullmatch=True
+    )
+    value = near | st.integers() | st.booleans() | st.none() | st.floats(allow_nan=False)
+    fields[name] = data.draw(value | st.lists(value, max_size=2) | st.dictionaries(near, value))
+    try:
+        encode(fields)
+    except LedgerError:
+        assert wrong_member(fields) is not None
+    else:
+        assert wrong_member(fields) is None

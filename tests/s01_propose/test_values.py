@@ -15,6 +15,7 @@ from bailiwick.values import (
     MAX_BYTES,
     MAX_DEPTH,
     MAX_INTEGER,
+    Canonical,
     canonical,
     digest,
     identifier,
@@ -113,6 +114,14 @@ def test_depth_is_counted_in_levels() -> None:
 @given(values)
 def test_the_canonical_form_is_that_of_rfc_8785(value: object) -> None:
     assert canonical(value) == rfc8785.dumps(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.claim("propose.canonical-is-rfc8785")
+@given(values, values)
+def test_a_part_that_is_canonical_already_changes_nothing(part: object, beside: object) -> None:
+    whole = {"part": part, "beside": [beside, part]}
+    known = Canonical(canonical(part))
+    assert canonical({"part": known, "beside": [beside, known]}) == canonical(whole)
 
 
 @pytest.mark.claim("propose.canonical-is-rfc8785")

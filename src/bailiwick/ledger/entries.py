@@ -6,7 +6,7 @@ from bailiwick.ledger import records
 from bailiwick.ledger.tree import leaf_hash
 from bailiwick.nouns import Action, EffectReport, Hold, Refusal, Verification
 from bailiwick.ports import Append, Case, Entries, Op, World
-from bailiwick.values import JSON
+from bailiwick.values import JSON, Canonical
 
 
 async def refused(world: World, case: Case, no: Refusal) -> Entries:
@@ -130,13 +130,14 @@ def _entries(kind: str, action: Action, fields: records.Fields, ops: tuple[Op, .
     return Entries(ops=(*ops, record), hash=record.hash)
 
 
-def _proposal(case: Case) -> dict[str, JSON]:
+def _proposal(case: Case) -> dict[str, JSON | Canonical]:
     """What the vault keeps of the proposal: enough to wake it, to reconcile it, to replay it."""
     asked, situation = case.proposal, case.situation
-    kept: dict[str, JSON] = {
+    arguments = Canonical(asked.canonical)
+    kept: dict[str, JSON | Canonical] = {
         "tool": asked.tool,
-        "asked": asked.arguments,
-        "arguments": asked.arguments,
+        "asked": arguments,
+        "arguments": arguments,
         "key": asked.key,
         "reason": asked.reason,
         "sources": asked.sources,
@@ -144,7 +145,7 @@ def _proposal(case: Case) -> dict[str, JSON]:
     }
     if situation is not None:
         kept |= {
-            "arguments": situation.arguments,
+            "arguments": Canonical(situation.canonical),
             "facts": situation.facts,
             "before": situation.before,
             "destination": situation.destination,

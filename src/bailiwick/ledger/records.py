@@ -20,9 +20,8 @@ microseconds since the epoch, UTC.
 import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from hashlib import sha256
-from typing import Literal, NoReturn, TypedDict, Unpack
+from typing import Literal, NamedTuple, NoReturn, TypedDict, Unpack
 
 from bailiwick.errors import LedgerError
 from bailiwick.nouns import Effect, Scope, Verdict
@@ -308,8 +307,12 @@ def encode(fields: Mapping[str, object]) -> bytes:
 
     Raises `LedgerError`: `record_invalid` names the member, never its value; `record_too_large`.
     """
-    _check(fields)
+    kind = _kind(fields)
     data = plain(fields)
+    if kind is None or _PATTERNS[kind].fullmatch(data.decode()) is None:
+        wrong = wrong_member(fields)
+        if wrong is not None:
+            _invalid(wrong)
     if len(data) > MAX_RECORD_BYTES:
         raise LedgerError(
             f"the record has {len(data)} bytes, more than {MAX_RECORD_BYTES}",
@@ -317,6 +320,20 @@ def encode(fields: Mapping[str, object]) -> bytes:
             help="keep payloads in the vault and only their commitments in the record",
         )
     return data
+
+
+def wrong_member(fields: Mapping[str, object]) -> str | None:
+    """Name a member that is missing, unknown or not of the form its kind demands; None if all fit.
+
+    This is what the pattern of a kind says in one look, member by member.
+    """
+    kind = _kind(fields)
+    if kind is None:
+        return "kind"
+    schema = _SCHEMAS[kind]
+    if schema.keys() != fields.keys():
+        return min(schema.keys() ^ fields.keys(), key=str)
+    return next((name for name, form in schema.items() if not form.test(fields[name])), None)
 
 
 def decode(data: bytes) -> Fields:
@@ -366,7 +383,16 @@ def pseudonym(key: bytes, tenant: str, kind: str, text: str) -> str:
 
 # --- the schema, as data -------------------------------------------------------------------------
 
-_Check = Callable[[object], bool]
+
+class _Form(NamedTuple):
+    """What a member may be: the test of a value, and the pattern of its canonical JSON.
+
+    Whatever the pattern takes the test takes too. A record is written if its bytes are of its
+    kind's pattern, one look for all members; if they are not, the tests say which member it is.
+    """
+
+    test: Callable[[object], bool]
+    json: str
 
 
 def _record(kind: str, step: int | None = None) -> Fields:
@@ -374,52 +400,56 @@ def _record(kind: str, step: int | None = None) -> Fields:
     return record if step is None else {**record, "step": step}
 
 
-def _matches(pattern: str) -> _Check:
+def _matches(pattern: str, json: str | None = None) -> _Form:
+    """A text of a pattern; `json` is its form between quotes if that is another one."""
     match = re.compile(pattern).fullmatch
-    # Most names stand in record after record: what was matched once is remembered.
-    known = lru_cache(maxsize=2048)(lambda text: match(text) is not None)
-    return lambda value: isinstance(value, str) and known(value)
+    return _Form(
+        lambda value: isinstance(value, str) and match(value) is not None,
+        f'"{json or pattern}"',
+    )
 
 
-def _one_of(*choices: str) -> _Check:
-    return lambda value: value in choices
+def _one_of(*choices: str) -> _Form:
+    return _Form(lambda value: value in choices, f'"(?:{"|".join(choices)})"')
 
 
-def _or_null(check: _Check) -> _Check:
-    return lambda value: value is None or check(value)
+def _or_null(form: _Form) -> _Form:
+    return _Form(lambda value: value is None or form.test(value), f"(?:{form.json}|null)")
 
 
-def _list_of(check: _Check) -> _Check:
-    return lambda value: isinstance(value, (list, tuple)) and all(map(check, value))
+def _list_of(form: _Form) -> _Form:
+    return _Form(
+        lambda value: isinstance(value, (list, tuple)) and all(map(form.test, value)),
+        rf"\[(?:{form.json}(?:,{form.json})*)?\]",
+    )
 
 
-def _members(**checks: _Check) -> _Check:
-    def check(value: object) -> bool:
+def _members(forms: "_Schema") -> _Form:
+    def test(value: object) -> bool:
         return (
             isinstance(value, dict)
-            and value.keys() == checks.keys()
-            and all(checks[name](member) for name, member in value.items())
+            and value.keys() == forms.keys()
+            and all(forms[name].test(member) for name, member in value.items())
         )
 
-    return check
+    members = ",".join(f'"{name}":{forms[name].json}' for name in sorted(forms))
+    return _Form(test, rf"\{{{members}\}}")
 
 
-def _count(value: object) -> bool:
-    return type(value) is int and 0 <= value < 2**53
-
-
-def _step(value: object) -> bool:
-    return type(value) is int and 1 <= value <= 12
-
-
+_Schema = dict[str, _Form]
+_count = _Form(
+    lambda value: type(value) is int and 0 <= value < 2**53,
+    r"(?:0|[1-9][0-9]{0,14}|[1-8][0-9]{15})",
+)
+_step = _Form(lambda value: type(value) is int and 1 <= value <= 12, r"(?:[1-9]|1[0-2])")
+_null = _Form(lambda value: value is None, "null")
 _name = _matches(r"\w[\w.:/+*#-]{0,255}")
-_text = _matches(r"[^\x00-\x1f\x7f]{1,512}")
+_text = _matches(r"[^\x00-\x1f\x7f]{1,512}", r'(?:[^\x00-\x1f\x7f"\\]|\\["\\]){1,512}')
 _hash = _matches(r"[0-9a-f]{64}")
 _token = _matches(r"p_[0-9a-f]{32}")
 _tokens = _list_of(_token)
-_entries = _list_of(_members(node=_name, unit=_name))
+_entries = _list_of(_members({"node": _name, "unit": _name}))
 
-_Schema = dict[str, _Check]
 _ASKED: _Schema = {
     "agent": _name,
     "subject": _token,
@@ -460,7 +490,7 @@ _READ: _Schema = {
     **_JUDGED,
     **_BECAME,
     "effect": _one_of("read"),
-    "intent_hash": lambda value: value is None,
+    "intent_hash": _null,
 }
 _KINDS: dict[str, _Schema] = {
     "refused": {
@@ -475,7 +505,7 @@ _KINDS: dict[str, _Schema] = {
     "intended": {
         **_JUDGED,
         "attempt": _count,
-        "approvals": _list_of(_members(rule=_text, voters=_tokens, request=_token)),
+        "approvals": _list_of(_members({"rule": _text, "voters": _tokens, "request": _token})),
         "holds": _entries,
         "effect_key": _or_null(_token),
         "provider_key_hash": _or_null(_hash),
@@ -519,28 +549,24 @@ _KINDS: dict[str, _Schema] = {
     "checkpoint_key": {"vkey": _text, "change": _one_of("added", "retired"), "by": _tokens},
 }
 _ENVELOPE: _Schema = {
-    "v": lambda value: type(value) is int and value == VERSION,
+    "v": _Form(lambda value: type(value) is int and value == VERSION, str(VERSION)),
     "kind": _name,
     "tenant": _name,
     "at_us": _count,
 }
 KINDS = tuple(_KINDS)
+# A read that concludes is of a kind of its own here.
+_SCHEMAS: dict[str, _Schema] = {
+    kind: {**_ENVELOPE, **schema} for kind, schema in {**_KINDS, "read": _READ}.items()
+}
+_PATTERNS = {kind: re.compile(_members(schema).json) for kind, schema in _SCHEMAS.items()}
 
 
-def _check(fields: Mapping[str, object]) -> None:
+def _kind(fields: Mapping[str, object]) -> str | None:
     kind = fields.get("kind")
-    schema = _KINDS.get(kind) if isinstance(kind, str) else None
-    if schema is None:
-        _invalid("kind")
-    if kind == "concluded" and fields.get("intent_hash") is None:
-        schema = _READ
-    if len(fields) != len(_ENVELOPE) + len(schema):
-        expected = _ENVELOPE.keys() | schema.keys()
-        _invalid(min(expected ^ fields.keys()))
-    for name, value in fields.items():
-        check = schema.get(name) or _ENVELOPE.get(name)
-        if check is None or not check(value):
-            _invalid(name)
+    if not isinstance(kind, str) or kind not in _KINDS:
+        return None
+    return "read" if kind == "concluded" and fields.get("intent_hash") is None else kind
 
 
 def _invalid(name: str) -> NoReturn:

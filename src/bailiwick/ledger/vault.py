@@ -15,7 +15,7 @@ from bailiwick.ledger.records import SALT_BYTES
 from bailiwick.ledger.sealing import KEY_BYTES, NONCE_BYTES, RunKey, framed, place
 from bailiwick.nouns import Action
 from bailiwick.ports import Keys, Op, PutPayload, PutRun, Shelf
-from bailiwick.values import JSON, canonical
+from bailiwick.values import JSON, Canonical, canonical
 
 _READY_RUNS = 1024
 
@@ -39,7 +39,7 @@ class RunVault:
         self._ready: OrderedDict[tuple[str, str], _Ready] = OrderedDict()
 
     async def seal(
-        self, action: Action, kind: str, value: Mapping[str, JSON]
+        self, action: Action, kind: str, value: Mapping[str, JSON | Canonical]
     ) -> tuple[tuple[Op, ...], str]:
         """Seal a payload; give the writes that keep it, and its commitment (hex)."""
         ready = await self._key(action.tenant, action.run)

@@ -1,8 +1,10 @@
 """A batch of commits in one transaction: every operation, its guard and its SQL.
 
 A batch runs inside `BEGIN IMMEDIATE`, so nothing else writes while it looks and decides. Balances
-are read once a batch and written once at its end; a member that is blocked leaves no trace,
-neither in the savepoint nor in the balances.
+are read once a batch and written once at its end. A member that is blocked leaves no trace. Nearly
+all are blocked by a guard that stands before their first write, so a batch is first carried out
+without savepoints; the rare member that is blocked after it has written makes it begin anew with
+one savepoint a member (`WroteInVain`).
 """
 
 import sqlite3
@@ -42,13 +44,32 @@ def _named(period: Period, number: int) -> str:
     return datetime.fromtimestamp(number * length_us / 1_000_000, UTC).strftime(form)
 
 
-class Batch:
-    """One transaction's view: the connection, the store's clock, epochs and balances."""
+class WroteInVain(Exception):
+    """A member was blocked after it had written, and there is no savepoint to go back to."""
 
-    def __init__(self, connection: sqlite3.Connection, now_us: int, disk_is_low: bool) -> None:
+
+class Batch:
+    """One transaction's view: the connection, the store's clock, epochs and balances.
+
+    `known_holds` are holds of actions in flight that need not be read; `held` is what this
+    transaction leaves of them, None where nothing is held any more.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        now_us: int,
+        *,
+        disk_is_low: bool = False,
+        savepoints: bool = True,
+        known_holds: Mapping[tuple[str, str], bytes] = {},
+    ) -> None:
         self.connection = connection
         self.now_us = now_us
         self.disk_is_low = disk_is_low
+        self.known_holds = known_holds
+        self.held: dict[tuple[str, str], bytes | None] = {}
+        self._savepoints = savepoints
         self.epochs: dict[str, int] = {}
         self.balances: dict[BalanceKey, tuple[int, int]] = {}
         self.pending: dict[BalanceKey, tuple[int, int]] = {}
@@ -56,29 +77,42 @@ class Batch:
         self.buckets: dict[Period, str] = {}
         self.controlled = False
         # What a member's operations leave to the action's own row, which is written last.
+        self.holder = ""
         self.holds: bytes | None = None
         self.settled = False
         self.records: dict[str, str] = {}
 
     def carry(self, commit: ports.Commit) -> ports.Committed | ports.Blocked:
-        """Carry out one member in a savepoint of its own."""
-        self.connection.execute("savepoint member")
+        """Carry out one member. Raises `WroteInVain` if it must be undone without a savepoint."""
+        connection = self.connection
+        if self._savepoints:
+            connection.execute("savepoint member")
+        changes = connection.total_changes
         self.pending, self.records = {}, {}
-        self.holds, self.settled = None, False
+        self.holder, self.holds, self.settled = "", None, False
         for op in commit.ops:
             blocked = HANDLERS[type(op)](self, commit.tenant, op)
             if blocked is not None:
-                self.connection.execute("rollback to member")
-                self.connection.execute("release member")
+                self._undo(changes)
                 self.epochs.pop(commit.tenant, None)
                 return blocked
         for action, records in self.records.items():
             values = {"tenant": commit.tenant, "id": action, "records": records}
-            sql.run(self.connection, "list_record", values)
-        self.connection.execute("release member")
+            sql.run(connection, "list_record", values)
+        if self._savepoints:
+            connection.execute("release member")
         self.balances.update(self.pending)
         self.changed.update(self.pending)
+        if self.holder:
+            self.held[commit.tenant, self.holder] = self.holds
         return ports.Committed(at_us=self.now_us)
+
+    def _undo(self, changes: int) -> None:
+        if self._savepoints:
+            self.connection.execute("rollback to member")
+            self.connection.execute("release member")
+        elif self.connection.total_changes != changes:
+            raise WroteInVain
 
     def written(self) -> Mapping[BalanceKey, tuple[int, int]]:
         """The balances as this transaction leaves them."""
@@ -195,17 +229,17 @@ def _take(batch: Batch, tenant: str, op: ports.Take) -> ports.Blocked | None:
             )
         batch.pending[key] = (spent, held + hold.amount)
         taken.append((cap.node, cap.unit, key[3], hold.amount))
-    batch.holds = _encode(taken) if taken else None
+    batch.holder, batch.holds = op.action, _encode(taken) if taken else None
     return None
 
 
 def _settle(batch: Batch, tenant: str, op: ports.Settle) -> None:
-    held_here = batch.holds
-    if held_here is None:
+    holds = batch.holds if batch.holder == op.action else batch.known_holds.get((tenant, op.action))
+    if holds is None:
         row = sql.one(batch.connection, "holds", {"tenant": tenant, "action": op.action})
-        held_here = row[0] if row else None
-    batch.holds, batch.settled = None, True
-    for node, unit, name, amount in _decode_holds(held_here or b"[]"):
+        holds = row[0] if row else None
+    batch.holder, batch.holds, batch.settled = op.action, None, True
+    for node, unit, name, amount in _decode_holds(holds or b"[]"):
         key = (tenant, node, unit, name)
         spent, held = batch.balance(key)
         batch.pending[key] = (spent + op.spent.get(unit, amount), held - amount)

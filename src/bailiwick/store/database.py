@@ -23,6 +23,7 @@ T = TypeVar("T")
 SCHEMA_VERSION = 1
 
 _KEPT_BALANCES = 4096
+_KEPT_HOLDS = 4096
 
 
 class Database:
@@ -40,6 +41,7 @@ class Database:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         # What only the owner changes, the owner need not read again.
         self._balances: OrderedDict[BalanceKey, tuple[int, int]] = OrderedDict()
+        self._holds: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self.breakers: dict[tuple[str, str], Breaker | None] = {}
         self._file = file
         self._settings = settings
@@ -54,7 +56,9 @@ class Database:
     async def write(self, work: Callable[[Batch], T]) -> T:
         """Have `work` done in the next batch; it is durable when this returns."""
         if self._writer is None:
-            self._writer = Writer(self._file, self._settings, self.now_us, self._committed)
+            self._writer = Writer(
+                self._file, self._settings, self.now_us, self._committed, self._holds
+            )
         return await self._writer.submit(work)
 
     def one(self, name: str, values: Mapping[str, object]) -> sql.Row | None:
@@ -99,6 +103,17 @@ class Database:
         if batch.controlled:
             self.bell.ring()
         self._keep(batch.written())
+        if self.alone:
+            self._keep_holds(batch.held)
+
+    def _keep_holds(self, held: Mapping[tuple[str, str], bytes | None]) -> None:
+        for action, holds in held.items():
+            if holds is None:
+                self._holds.pop(action, None)
+            else:
+                self._holds[action] = holds
+        while len(self._holds) > _KEPT_HOLDS:
+            self._holds.popitem(last=False)
 
     def _keep(self, balances: Mapping[BalanceKey, tuple[int, int]]) -> None:
         self._balances.update(balances)

@@ -1,4 +1,4 @@
-"""The one writer: group commit, savepoints, and no answer before COMMIT returns.
+"""The one writer: group commit, and no answer before COMMIT returns.
 
 Callers put members on a list; whatever is there when the writer comes round becomes one
 transaction, and all of them are answered at once. Statements run on the event loop's thread, where
@@ -14,21 +14,21 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from bailiwick.config import Settings
 from bailiwick.errors import StoreError, StoreFenced, StoreUnavailable
-from bailiwick.store.batch import Batch
+from bailiwick.store.batch import Batch, WroteInVain
 
 T = TypeVar("T")
 
 _DISK_LOOK_US = 100_000
 _BUSY_MS = 5_000
-# A commit as quick as this may be made in place, on the event loop's thread.
-_QUICK_SYNC_US = 1_000
+# A lone commit as quick as this is made in place, on the event loop's thread.
+_QUICK_SYNC_US = 5_000
 
 
 class Member(Generic[T]):
@@ -52,16 +52,18 @@ class Writer:
         settings: Settings,
         now_us: Callable[[], int],
         committed: Callable[[Batch], None],
+        known_holds: Mapping[tuple[str, str], bytes],
     ) -> None:
         self._file = file
         self._settings = settings
         self._now_us = now_us
         self._committed = committed
+        self._known_holds = known_holds
         self._waiting: list[Member[Any]] = []
         self._pump: asyncio.Task[None] | None = None
         self._broken = False
         self._busy = False
-        self._sync_us = _QUICK_SYNC_US
+        self._sync_us = 0
         self._disk_looked_us = 0
         self._disk_is_low = False
         self._connection = connect(file)
@@ -125,15 +127,10 @@ class Writer:
     async def _transact(self, members: list[Member[Any]]) -> None:
         if self._broken:
             raise _broken()
-        await self._begin()
         try:
-            batch = Batch(self._connection, self._now_us(), self._is_disk_low())
-            for member in members:
-                member.answer = member.work(batch)
-            batch.write_balances()
-        except BaseException:
-            self._roll_back()
-            raise
+            batch = await self._carry(members, savepoints=False)
+        except WroteInVain:
+            batch = await self._carry(members, savepoints=True)
         try:
             await self._sync(len(members))
         except sqlite3.Error as error:
@@ -143,6 +140,25 @@ class Writer:
             self._broken = error.sqlite_errorname not in {"SQLITE_FULL", "SQLITE_BUSY"}
             raise (_broken() if self._broken else error) from error
         self._committed(batch)
+
+    async def _carry(self, members: list[Member[Any]], *, savepoints: bool) -> Batch:
+        """Begin a transaction and have everybody's work done in it; it is left open."""
+        await self._begin()
+        try:
+            batch = Batch(
+                self._connection,
+                self._now_us(),
+                disk_is_low=self._is_disk_low(),
+                savepoints=savepoints,
+                known_holds=self._known_holds,
+            )
+            for member in members:
+                member.answer = member.work(batch)
+            batch.write_balances()
+        except BaseException:
+            self._roll_back()
+            raise
+        return batch
 
     async def _begin(self) -> None:
         try:
@@ -157,15 +173,18 @@ class Writer:
                 self._connection.execute("pragma busy_timeout = 0")
 
     async def _sync(self, members: int) -> None:
-        """COMMIT. A lone member on a quick disk is not worth the two hand-overs to a thread."""
+        """COMMIT. A lone member on a quick disk is not worth the two hand-overs to a thread.
+
+        There is nobody else whom the thread would let go on; what else the loop has to do waits
+        for the few milliseconds that the average of late commits says it will be.
+        """
         began_us = time.monotonic_ns() // 1000
         if members == 1 and self._sync_us < _QUICK_SYNC_US:
             self._connection.execute("commit")
         else:
             await self._in_thread("commit")
-        # The slowest of late counts, and is forgotten slowly: one stall ends the shortcut.
         took_us = time.monotonic_ns() // 1000 - began_us
-        self._sync_us = max(took_us, self._sync_us - self._sync_us // 16)
+        self._sync_us += (took_us - self._sync_us) // 8
 
     async def _in_thread(self, statement: str) -> None:
         loop = asyncio.get_running_loop()
