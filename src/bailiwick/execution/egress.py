@@ -153,9 +153,10 @@ class EgressDoor:
         passage = _Passage(self._passing, fence)
         try:
             await passage.through()
-            task = asyncio.create_task(_begin(passage, function, arguments))
+            ended = asyncio.get_running_loop().create_future()
+            task = asyncio.create_task(_begin(passage, function, arguments, ended))
             try:
-                await _ended(task, timeout_s)
+                await _wait(ended, timeout_s)
             finally:
                 if not task.done():
                     _abandon(task)
@@ -192,7 +193,9 @@ class EgressDoor:
             running = loop.run_in_executor(self._workers, begin)
             running.add_done_callback(lambda _: self._free.release())
             _abandon(running)
-            await _ended(running, timeout_s)
+            ended = loop.create_future()
+            running.add_done_callback(lambda _: _tell(ended))
+            await _wait(ended, timeout_s)
         finally:
             if running is None:
                 self._free.release()
@@ -285,29 +288,31 @@ async def _bounded(response: httpx2.Response, max_bytes: int) -> bytes:
 
 
 async def _begin(
-    passage: _Passage, function: Callable[..., object], arguments: Mapping[str, JSON]
+    passage: _Passage,
+    function: Callable[..., object],
+    arguments: Mapping[str, JSON],
+    ended: asyncio.Future[None],
 ) -> object:
     passage.settle()
-    result: object = await function(**arguments)  # type: ignore[misc]
+    try:
+        result: object = await function(**arguments)  # type: ignore[misc]
+    finally:
+        _tell(ended)
     return result
 
 
-async def _ended(running: asyncio.Future[object], timeout_s: float) -> None:
-    """Wait until it has ended, at most so long: `asyncio.wait` for one, at half its cost."""
-    loop = asyncio.get_running_loop()
-    waiting: asyncio.Future[None] = loop.create_future()
-
-    def wake(_: object) -> None:
-        if not waiting.done():
-            waiting.set_result(None)
-
-    running.add_done_callback(wake)
-    timer = loop.call_later(timeout_s, wake, None)
+async def _wait(ended: asyncio.Future[None], timeout_s: float) -> None:
+    """Wait to be told, at most so long: `asyncio.wait` for one, at half its cost."""
+    timer = asyncio.get_running_loop().call_later(timeout_s, _tell, ended)
     try:
-        await waiting
+        await ended
     finally:
         timer.cancel()
-        running.remove_done_callback(wake)
+
+
+def _tell(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
 
 
 def _abandon(running: asyncio.Future[object]) -> None:

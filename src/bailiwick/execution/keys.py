@@ -1,11 +1,13 @@
 """What an effect carries, so that it can be found again: the action id and the provider's key."""
 
 import hashlib
+from functools import lru_cache
 
 from bailiwick.nouns import Action
 from bailiwick.values import JSON
 
 
+@lru_cache(maxsize=1024)
 def provider_key(tenant: str, action_id: str) -> str:
     """Give the idempotency key of an action: the same for its first send and for each repeat.
 

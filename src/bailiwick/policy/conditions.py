@@ -468,18 +468,15 @@ def _chain(terms: Sequence[Term], *, stops: bool) -> Term:
 
 
 def _all(looks: Sequence[Look]) -> Look:
-    if len(looks) == 2:
-        first, second = looks
-        return lambda c, p, r: first(c, p, r) and second(c, p, r)
+    # Most conjunctions are over with their first term, so what comes after it may cost a call.
+    first, *others = looks
+    rest = others[0] if len(others) == 1 else _every(others)
+    return lambda c, p, r: first(c, p, r) and rest(c, p, r)
 
-    def every(c: Context, p: str, r: str) -> bool:
-        return all(look(c, p, r) for look in looks)
 
-    return every
+def _every(looks: Sequence[Look]) -> Look:
+    return lambda c, p, r: all(look(c, p, r) for look in looks)
 
 
 def _any(looks: Sequence[Look]) -> Look:
-    def some(c: Context, p: str, r: str) -> bool:
-        return any(look(c, p, r) for look in looks)
-
-    return some
+    return lambda c, p, r: any(look(c, p, r) for look in looks)

@@ -26,6 +26,7 @@ _decode_holds = msgspec.json.Decoder(list[tuple[str, str, str, int]]).decode
 decode_action = msgspec.json.Decoder(Action).decode
 
 
+_ENDED = frozenset({"done", "failed", "unknown"})
 _PERIODS: Mapping[Period, tuple[int, str]] = {
     "day": (86_400_000_000, "%Y-%m-%d"),
     "hour": (3_600_000_000, "%Y-%m-%dT%H"),
@@ -202,8 +203,10 @@ def _insert_action(batch: Batch, tenant: str, op: ports.InsertAction) -> ports.B
 
 def move_action(batch: Batch, tenant: str, op: ports.MoveAction) -> ports.Blocked | None:
     """Replace an action whose stored version is the one before."""
-    values = {**_row(batch, tenant, op.action), "settled": batch.settled}
-    if sql.run(batch.connection, "move_action", values) == 0:
+    action = op.action
+    values = {**_row(batch, tenant, action), "settled": batch.settled}
+    ended = action.state in _ENDED and action.intended_at_us is not None
+    if sql.run(batch.connection, "end_action" if ended else "move_action", values) == 0:
         return ports.Blocked(code="action_moved")
     return None
 
@@ -408,8 +411,7 @@ def _close_change(batch: Batch, tenant: str, op: ports.CloseChange) -> ports.Blo
     return None if closed else ports.Blocked(code="change_moved")
 
 
-def _members(op: msgspec.Struct) -> Mapping[str, Any]:
-    return {field: getattr(op, field) for field in op.__struct_fields__}
+_members = msgspec.structs.asdict
 
 
 # Each handler takes exactly the operation it stands beside; the table is the only caller.

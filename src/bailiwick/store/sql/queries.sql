@@ -120,6 +120,15 @@ update actions set state = :state, version = :version, resource = :resource,
     records = records || :records
 where tenant = :tenant and id = :id and version = :version - 1;
 
+-- name: end_action!
+-- The same for an intent's outcome, which cannot change the resource: its index stays as it is.
+update actions set state = :state, version = :version, park_until_us = :park_until_us,
+    lease_owner = :lease_owner, lease_until_us = :lease_until_us, updated_at_us = :updated_at_us,
+    body = :body,
+    holds = case when :settled or :holds is not null then :holds else holds end,
+    records = records || :records
+where tenant = :tenant and id = :id and version = :version - 1;
+
 -- name: find_action^
 -- The owner's newest attempt under a name.
 select body from actions

@@ -150,8 +150,10 @@ create table breakers (
     primary key (tenant, target)
 ) without rowid;
 
+-- A number is used again only if the newest record was removed, which `ledger verify` finds; keeping
+-- count of numbers would cost each commit another page.
 create table records (
-    seq integer primary key autoincrement,
+    seq integer primary key,
     tenant text not null,
     kind text not null,
     action text,
