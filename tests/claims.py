@@ -39,6 +39,7 @@ CLAIMS: dict[str, str] = {
     "store.read-only-said": "What cannot be written is a coded fault, and nothing stays open.",
     "store.full-disk-nothing-half-done": "A full disk fails whole commits; room makes it serve.",
     "store.outcomes-still-fit": "Below the watermark no intent begins, and outcomes still fit.",
+    "store.control-change-heard": "A control change is heard though its caller was cancelled.",
     # identity
     "identity.forged-token-refused": "Only a token that this tenant's issuer signed is taken.",
     "identity.stolen-token-refused": "A token is worth nothing without a proof by its own key.",
