@@ -1,15 +1,18 @@
 """Control changes are heard by whoever is at it, and nothing that nobody consented to runs."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bailiwick.errors import ControlError
-from bailiwick.operations import COMMANDS
-from bailiwick.testing import Clock
+from bailiwick.cli.frame import Frame
+from bailiwick.cli.reaching import send
+from bailiwick.errors import ControlError, IdentityError
+from bailiwick.operations import COMMANDS, Newcomer, found
+from bailiwick.testing import Clock, write_project
 from tests.attack.desk import (
     ASKED,
     CLERK,
@@ -21,7 +24,7 @@ from tests.attack.desk import (
     release,
     tamper,
 )
-from tests.spine.house import House, books, effects, opened
+from tests.spine.house import House, books, effects, files, opened
 
 SLOW_LOOK: dict[str, object] = {"on": "t-1", "delay_s": 0.2}
 
@@ -48,6 +51,26 @@ async def test_a_no_of_rules_that_no_longer_decide_is_not_given(house: House) ->
     await activate(house, clerk=CLERK)
     assert (await acting).status == "done"
     assert effects("ch-1") == 1
+
+
+@pytest.mark.claim("limits.kill-without-owner")
+async def test_a_kill_past_a_silent_owner_has_been_heard_when_it_returns(house: House) -> None:
+    settings, epoch = house.world.settings, house.world.store.epoch
+    await house.command("ada", "whoami")
+    session = json.loads(house.sessions["ada"])["statement"]
+    kill = {"command": "kill", "session": session, "parameters": {"scope": "everything"}}
+    # The owner does not answer, and the bell that is rung is not the one that it hears.
+    file = settings.path(settings.store)
+    file.with_suffix(".sock").unlink()
+    file.with_name(f"{file.name}.bell").unlink()
+    known = await epoch("default")
+    killing = asyncio.create_task(asyncio.to_thread(send, Frame(), settings, kill))
+    while not killing.done():
+        await epoch("default")  # it goes on trusting what it heard
+        await asyncio.sleep(0)
+    assert await epoch("default") == known + 1
+    told: Any = await killing
+    assert told["owner"] == "silent"
 
 
 # --- a disk that is nearly full ------------------------------------------------------------------
@@ -115,6 +138,19 @@ async def test_who_may_not_loosen_any_more_has_not_consented(
     control = await house.world.store.control("default")
     assert control.standings["clerk"].enabled is True
     assert await house.command("ada", "changes list") == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [Newcomer("bo", ("approver",), ("fi nance",)), Newcomer("bo", ("approver",), (), "x")]
+)
+async def test_a_project_that_cannot_be_founded_can_be_once_its_people_are_put_right(
+    tmp_path: Path, wrong: Newcomer
+) -> None:
+    folder = write_project(tmp_path / "project", files())
+    with pytest.raises(IdentityError):
+        await found(folder, [wrong])
+    assert not (folder / "state").exists()
+    assert (await found(folder, [])).release
 
 
 # --- releases ------------------------------------------------------------------------------------
