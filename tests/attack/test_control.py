@@ -20,6 +20,7 @@ from tests.attack.desk import (
     MORE_TOOLS,
     NOW_US,
     activate,
+    parked,
     put,
     release,
     tamper,
@@ -105,6 +106,29 @@ async def test_below_the_watermark_a_no_is_given_and_not_written(full: Path) -> 
         outcome = await (await house.clerk()).act("desk.note", {"on": 7})
         assert (outcome.status, outcome.step, outcome.action) == ("refused", 4, "")
         assert await house.world.register.actions("default", (), 9) == []
+
+
+@pytest.mark.claim("store.outcomes-still-fit")
+@pytest.mark.parametrize(("choice", "low"), [("approve", "parked"), ("deny", "denied")])
+async def test_below_the_watermark_a_yes_waits_for_room_and_a_no_is_kept(
+    folder: Path, choice: str, low: str
+) -> None:
+    settings = folder / "bailiwick.yaml"
+    roomy = settings.read_text().replace("tick_seconds: 0.05", "tick_seconds: 900")
+    settings.write_text(roomy)
+    async with opened(folder) as house:
+        await house.bailiwick.settle()
+        outcome = await parked(house)
+        await house.vote("bo", outcome.action, choice)
+    settings.write_text(roomy.replace("watermark_mb: 1", "watermark_mb: 1000000000"))
+    async with opened(folder) as house:
+        await house.bailiwick.settle()
+        assert (await house.bailiwick.outcome(outcome.action)).status == low
+        assert effects("ch-1") == 0
+    settings.write_text(roomy)
+    async with opened(folder) as house:
+        ended = await house.until(outcome, timeout_s=5)
+        assert ended.status == ("done" if choice == "approve" else "denied")
 
 
 # --- two people ----------------------------------------------------------------------------------

@@ -60,7 +60,9 @@ async def test_a_slow_action_keeps_no_other_waiting(house: House) -> None:
 
 @pytest.mark.claim("spine.house-is-kept")
 async def test_a_log_that_cannot_go_on_keeps_no_action_waiting(house: House) -> None:
-    asyncio.get_running_loop().set_exception_handler(lambda _, __: None)
+    told: set[str] = set()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: told.add(context["message"]))
     outcome = await parked(house)
     await house.bailiwick.settle()
     tamper(house, "delete from tree_nodes")
@@ -68,6 +70,7 @@ async def test_a_log_that_cannot_go_on_keeps_no_action_waiting(house: House) -> 
     await asyncio.sleep(0.2)  # ticks fail meanwhile
     await house.vote("bo", outcome.action)
     assert (await house.until(outcome, timeout_s=3)).status == "done"
+    assert told == {"bailiwick: house could not be kept: LedgerError [tree_incomplete]"}
     # Put back, so that what comes after finds a log to close.
     tamper(house, "delete from tree_nodes")
     tamper(house, "delete from leaves")
@@ -143,3 +146,11 @@ async def test_a_project_that_cannot_be_served_is_left_closed(folder: Path) -> N
             pass
     assert not isinstance(caught.value, StoreUnavailable)
     await open_world(settings).close()  # nobody owns it
+
+
+async def test_nothing_is_left_running_when_a_project_is_closed(folder: Path) -> None:
+    before = asyncio.all_tasks()
+    async with opened(folder) as house:
+        await house.clerk()
+        await asyncio.sleep(0.1)
+    assert asyncio.all_tasks() == before
