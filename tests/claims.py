@@ -25,6 +25,7 @@ CLAIMS: dict[str, str] = {
     "spine.unknown-never-runs": "A tool or an argument that nobody declared does not run.",
     "spine.replay-is-said": "An answer that is given again says so and has no second effect.",
     "spine.approver-sees-the-arguments": "People are shown the values that will be sent.",
+    "spine.house-is-kept": "No fault and no slow action keeps another action waiting.",
     # store
     "store.epoch-guard": "What was judged under another control epoch does not commit.",
     "store.member-all-or-nothing": "A blocked member of a batch leaves no hold or record.",
@@ -38,6 +39,7 @@ CLAIMS: dict[str, str] = {
     "store.read-only-said": "What cannot be written is a coded fault, and nothing stays open.",
     "store.full-disk-nothing-half-done": "A full disk fails whole commits; room makes it serve.",
     "store.outcomes-still-fit": "Below the watermark no intent begins, and outcomes still fit.",
+    "store.control-change-heard": "A control change is heard though its caller was cancelled.",
     # identity
     "identity.forged-token-refused": "Only a token that this tenant's issuer signed is taken.",
     "identity.stolen-token-refused": "A token is worth nothing without a proof by its own key.",
@@ -51,6 +53,7 @@ CLAIMS: dict[str, str] = {
     "identity.roles-deny-by-default": "A command that no role of a person names is refused.",
     "identity.key-files-private": "Key files are their owner's alone, or they are not read.",
     "identity.no-secret-in-errors": "No token, proof, key or password is in a message.",
+    "identity.narrow-token-sees-no-more": "A narrower token is not told what a wider one did.",
     # policy
     "policy.error-denies": "Any error in the evaluation denies, also where Cedar answers Allow.",
     "policy.misfit-denies": "A request that does not fit the generated schema is denied.",
@@ -84,6 +87,8 @@ CLAIMS: dict[str, str] = {
     "limits.shared-budget-exact": "Callers at once use a shared budget up, and never a unit more.",
     "limits.kill-fences": "After a kill no intent commits, and no send begins that is not listed.",
     "limits.kill-without-owner": "A kill takes effect though the owner of the database is stopped.",
+    "limits.unconsented-code-never-runs": "New code of a release runs only once it is activated.",
+    "limits.changed-release-refused": "Released files that were changed in the database never run.",
     # approval
     "approval.per-request-digest": "A vote counts for the very request it was signed over.",
     "approval.quorum-waits-for-all": "A rule is satisfied by its whole quorum and by nothing less.",
@@ -92,6 +97,8 @@ CLAIMS: dict[str, str] = {
     "approval.unsigned-vote-does-not-count": "A vote without its voter's signature is nothing.",
     "approval.expiry-is-denial": "From its end on, a request gives no evidence and takes no vote.",
     "approval.escapes-shown": "The words of others come last, labelled, with escapes visible.",
+    "approval.denial-stands": "A person's no stands whatever the rules and the world say since.",
+    "approval.lifted-caps-shown": "A yes lifts the caps that people were shown, and no other.",
     # execution
     "execution.never-resend-without-key": "Only a kept key lets a send in doubt be repeated.",
     "execution.unknown-is-not-failed": "Failed is only what certainly did nothing; else unknown.",
@@ -124,6 +131,7 @@ CLAIMS: dict[str, str] = {
     "ledger.verifier-semantics": "The verifier names records that contradict each other.",
     "ledger.row-against-record": "A row that says otherwise than its newest record is found.",
     "ledger.removed-row-found": "A record removed before it had its place in the tree is found.",
+    "ledger.changed-tree-not-signed": "A tree that does not extend its signed head is not signed.",
     # propose
     "propose.strict-json": "JSON that can be read in two ways is refused, each with its code.",
     "propose.canonical-is-rfc8785": "The canonical form of every JSON value is that of RFC 8785.",

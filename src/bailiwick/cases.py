@@ -190,9 +190,14 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
         holds = _listed(kept.get("holds")) if kept else ()
         case.price = Price(holds=tuple(_hold(each) for each in holds))
     else:
-        no = identity.standing(control, bundle.manifests, action.caller, action.tool)
-        no = await approval.closed(world, action, now_us) or no
-        case.no = _gone(action) if gone else _lost(action) if kept is None else no
+        # People's no first: it stays under the action's name, which the others free.
+        case.no = await approval.closed(world, action, now_us)
+        if case.no is None and gone:
+            case.no = _gone(action)
+        elif case.no is None and kept is None:
+            case.no = _lost(action)
+        elif case.no is None:
+            case.no = identity.standing(control, bundle.manifests, action.caller, action.tool)
     return case
 
 

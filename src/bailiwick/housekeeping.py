@@ -44,8 +44,9 @@ async def tick(world: World, busy: set[str] | None = None) -> Tick:
     for tenant in await world.due.tenants():
         for claim in (world.due.stale_intents, world.due.decided_parks, world.due.expired_parks):
             claimed = await claim(tenant, world.owner, busy)
-            busy.update(claimed)
             due += (Wake(tenant=tenant, action=id) for id in claimed)
+    # Only now: a claim that fails leaves what was claimed before it to a later tick.
+    busy.update(asked.action for asked in due)
     results = await asyncio.gather(*map(wake, due), return_exceptions=True)
     sequenced = await ledger.sequence(world.ledger, world.keys)
     faults = tuple(result for result in results if result is not None)

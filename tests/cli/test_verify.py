@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -22,9 +23,13 @@ Members = Mapping[str, Any]
 Tamper = Callable[[sqlite3.Connection], object]
 
 
-@pytest.fixture
-def used(desk: Desk) -> Desk:
+@pytest.fixture(scope="module")
+def once(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project after a write, a read, an approved write, a refusal and a control change."""
+    folder = tmp_path_factory.mktemp("once")
+    shutil.copytree(founded, folder / "project")
+    (folder / "homes").mkdir()
+    desk = Desk(folder / "project", folder / "homes")
     desk.log_in("ada", "bo", "cy")
     assert desk.act("notes.add", customer="c_1", text="likes tea")["status"] == "done"
     assert desk.act("notes.read", customer="c_1")["status"] == "done"
@@ -32,7 +37,15 @@ def used(desk: Desk) -> Desk:
     assert desk.here("bo", "approvals", "approve", parked["action"], "--yes").code == 0
     assert desk.act("notes.add", customer="c_1", text="")["status"] == "refused"
     assert desk.here("ada", "kill", "tool", "faults.lose").code == 0
-    return desk
+    return desk.project
+
+
+@pytest.fixture
+def used(once: Path, tmp_path: Path) -> Desk:
+    """That project for each test, and people who are not logged in."""
+    shutil.copytree(once, tmp_path / "project", ignore=shutil.ignore_patterns("*.sock"))
+    (tmp_path / "homes").mkdir()
+    return Desk(tmp_path / "project", tmp_path / "homes")
 
 
 def database(desk: Desk) -> sqlite3.Connection:
@@ -63,11 +76,14 @@ def change_action(which: Callable[[Members], bool], **members: object) -> Tamper
     return tamper
 
 
-def change_roles(name: str, roles: list[str]) -> Tamper:
+def change_account(table: str, name: str, **members: object) -> Tamper:
+    """Change members of a person's or an agent's account."""
+
     def tamper(database: sqlite3.Connection) -> None:
-        (body,) = database.execute("select body from people where name = ?", (name,)).fetchone()
-        changed = json.dumps({**json.loads(body), "roles": roles}).encode()
-        database.execute("update people set body = ? where name = ?", (changed, name))
+        find = f"select body from {table} where name = ?"  # noqa: S608 - our own table
+        (body,) = database.execute(find, (name,)).fetchone()
+        changed = json.dumps({**json.loads(body), **members}).encode()
+        database.execute(f"update {table} set body = ? where name = ?", (changed, name))  # noqa: S608
 
     return tamper
 
@@ -186,9 +202,42 @@ def test_what_was_done_to_the_log_is_found(used: Desk, tamper: Tamper, expected:
             id="an action gone",
         ),
         pytest.param(
-            change_roles("vi", ["admin"]),
+            change_account("people", "vi", roles=["admin"]),
             "account vi: its roles",
             id="a role",
+        ),
+        pytest.param(
+            change_account("people", "bo", public_key="A" * 43),
+            "account bo: its vote key",
+            id="a vote key",
+        ),
+        pytest.param(
+            change_account("people", "bo", queues=["support", "finance"]),
+            "account bo: its vote key, or its queues",
+            id="a queue",
+        ),
+        pytest.param(
+            sql("delete from stops"),
+            "stop on tool faults.lose: it is on record and not in force",
+            id="a stop gone",
+        ),
+        pytest.param(
+            sql(
+                "insert into stops select tenant, scope, 'notes.add',"
+                " cast(replace(body, 'faults.lose', 'notes.add') as blob) from stops"
+            ),
+            "stop on tool notes.add: it is on no record",
+            id="a stop that nobody pulled",
+        ),
+        pytest.param(
+            sql("insert into revocations values ('default', 'k', 'ada', '', 1)"),
+            "revocations: they are not the ones on record",
+            id="a revocation that nobody made",
+        ),
+        pytest.param(
+            change_account("agents", "note-taker", enabled=False),
+            "agent note-taker: that it is enabled",
+            id="an agent disabled",
         ),
         pytest.param(
             sql("update control set release = 'another'"),
@@ -208,6 +257,21 @@ def test_a_row_that_says_otherwise_than_its_record_is_found(
     with database(used) as connection:
         tamper(connection)
     assert any(expected in found for found in findings(used)), findings(used)
+
+
+@pytest.mark.claim("ledger.row-against-record")
+def test_what_was_revoked_or_disabled_and_is_not_any_more_is_found(used: Desk) -> None:
+    used.log_in("ada")
+    assert used.here("ada", "revoke", "some-token").code == 0
+    assert used.here("ada", "agents", "disable", "note-taker").code == 0
+    assert findings(used) == []
+    with database(used) as connection:
+        connection.execute("delete from revocations")
+        change_account("agents", "note-taker", enabled=True)(connection)
+    assert findings(used) == [
+        "revocations: they are not the ones on record",
+        "agent note-taker: that it is enabled is not what is on record",
+    ]
 
 
 # --- records that have no place in the tree yet --------------------------------------------------
@@ -313,6 +377,7 @@ def verifier(*words: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.claim("cli.proofs-for-others")
 def test_others_verify_an_export_and_a_receipt_without_us(used: Desk, tmp_path: Path) -> None:
+    used.log_in("ada")
     folder = tmp_path / "export"
     exported = used.data("nobody", "ledger", "export", str(folder))
     whole = verifier("verify", str(folder), "--key", exported["vkey"])

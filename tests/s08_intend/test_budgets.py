@@ -196,6 +196,28 @@ async def test_a_refused_member_of_a_batch_leaves_no_hold(tmp_path: Path) -> Non
         assert at.rows("select count(*) from records") == [(6,)]
 
 
+@pytest.mark.claim("approval.lifted-caps-shown")
+async def test_a_cap_that_is_lifted_lifts_no_other_cap_of_its_node(tmp_path: Path) -> None:
+    day = Hold(cap=Cap(node="tenant", unit="calls", limit=5, period="day"), amount=7)
+    hour = Hold(cap=Cap(node="tenant", unit="calls", limit=9, period="hour"), amount=7)
+    lower = replace(day, cap=replace(day.cap, limit=4))
+
+    def intent(name: str, *lifted: Hold) -> tuple[Op, ...]:
+        lift = tuple(each.cap for each in lifted)
+        taken = Take(action=f"act-{name}", holds=(day, hour), lift=lift)
+        return taken, InsertAction(action=action(name))
+
+    async with depot(tmp_path) as store:
+        for name, lifted in (("none", ()), ("other", (hour,)), ("another", (lower,))):
+            blocked = await store.commit(*intent(name, *lifted))
+            assert isinstance(blocked, Blocked)
+            assert (blocked.code, blocked.details["period"]) == ("over_budget", "day")
+        assert isinstance(await store.commit(*intent("one", day)), Committed)
+        blocked = await store.commit(*intent("two", day))
+        assert isinstance(blocked, Blocked)
+        assert (blocked.code, blocked.details["period"]) == ("over_budget", "hour")
+
+
 @pytest.mark.claim("store.epoch-guard")
 async def test_a_change_by_another_process_is_seen_by_the_commit(tmp_path: Path) -> None:
     async with depot(tmp_path) as at, depot(tmp_path, alone=False) as other:

@@ -23,7 +23,7 @@ from bailiwick.ports import (
     Take,
 )
 from bailiwick.store.batch import Batch
-from tests.s08_intend.depot import NOW_US, action, depot, hold
+from tests.s08_intend.depot import NOW_US, TENANT, action, depot, hold
 
 RECORD = Append(kind="test", action=None, body=b"{}", hash="00")
 
@@ -132,6 +132,24 @@ async def test_a_caller_that_is_cancelled_takes_nobody_with_it(tmp_path: Path) -
         assert isinstance(await store.commit(insert("c")), Committed)
 
 
+@pytest.mark.claim("store.control-change-heard")
+async def test_a_control_change_is_heard_though_its_caller_has_left(tmp_path: Path) -> None:
+    async with depot(tmp_path) as store, depot(tmp_path, alone=False) as other:
+        known = await store.store.epoch(TENANT)
+        heard = other.database.bell.heard()
+        killing = asyncio.create_task(store.commit(RaiseEpoch()))
+        await asyncio.sleep(0)
+        killing.cancel()
+        await store.commit(insert("a"))  # by now what was written for the caller is written
+        assert killing.cancelled()
+        assert store.rows("select epoch from control") == [(known + 1,)]
+        assert other.database.bell.heard() != heard
+        assert await store.store.epoch(TENANT) == known + 1
+        heard = other.database.bell.heard()
+        await store.commit(insert("b"))
+        assert other.database.bell.heard() == heard
+
+
 @pytest.mark.claim("store.one-conclusion")
 async def test_of_two_conclusions_of_one_intent_one_is_written(tmp_path: Path) -> None:
     async with depot(tmp_path) as store:
@@ -179,6 +197,19 @@ async def test_a_parked_action_is_woken_by_one_ticker(tmp_path: Path) -> None:
         assert await other.due().expired_parks("acme", "two") == []
         store.clock[0] = other.clock[0] = NOW_US + 6_000_000
         assert await other.due().expired_parks("acme", "two") == ["act-a"]
+
+
+@pytest.mark.claim("store.claim-once")
+async def test_what_a_process_is_carrying_on_it_does_not_claim_again(tmp_path: Path) -> None:
+    async with depot(tmp_path) as store:
+        parked = action("c", state="parked", park_until_us=NOW_US, lease_until_us=None)
+        for each in (action("a"), action("b"), parked):
+            await store.commit(InsertAction(action=each))
+        store.clock[0] = NOW_US + 6_000_000
+        assert await store.due().stale_intents("acme", "me", {"act-a", "act-b"}) == []
+        assert await store.due().expired_parks("acme", "me", {"act-c"}) == []
+        assert await store.due().stale_intents("acme", "me", {"act-b"}) == ["act-a"]
+        assert await store.due().expired_parks("acme", "me", {"act-b"}) == ["act-c"]
 
 
 @pytest.mark.claim("store.claim-once")

@@ -61,6 +61,7 @@ def test_what_a_status_means(
         ("-1", None),
         ("1.5", None),
         ("Mon, 99 Foo 2026 99:99:99 GMT", None),
+        ("Mon, 1 Jan 99999999999999999999 00:00:00 GMT", None),
         ("\u0663", None),
     ],
 )

@@ -52,10 +52,14 @@ async def refuse(world: World, case: Case, no: Refusal, entries: Entries) -> Act
         lease_until_us=None,
         updated_at_us=case.now_us,
     )
-    ops: tuple[Op, ...] = (EpochIs(epoch=case.control.epoch, room=True), *entries.ops)
+    # A parked action may always end, but for want of room: then it waits for that.
+    room = not case.stored or no.code == "disk_low"
+    guard = EpochIs(epoch=case.control.epoch, room=room)
+    ops: tuple[Op, ...] = (guard, *entries.ops)
     if case.stored:
         closed = {"denied": "denied", "refused": "withdrawn"}[state]
         ops = (
+            guard,
             *_freed(action),
             AddParked(run=action.run, since_us=action.created_at_us),
             CloseApproval(action=action.id, expect=("open", "granted", "denied"), state=closed),
