@@ -4,6 +4,7 @@ import ast
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,14 +25,15 @@ class Source:
         return cls(path, text, ast.parse(text, filename=path))
 
 
-def python_sources() -> list[Source]:
-    """All Python files of the repository."""
-    return [
+@cache
+def python_sources() -> tuple[Source, ...]:
+    """All Python files of the repository, read and parsed once."""
+    return tuple(
         Source.of(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
         for folder in CODE
         for path in sorted((ROOT / folder).rglob("*.py"))
         if not any(part in LEFT_BEHIND for part in path.relative_to(ROOT).parts)
-    ]
+    )
 
 
 def source(path: str) -> Source:
