@@ -185,7 +185,7 @@ CLAIMS: dict[str, str] = {
     # repo
     "repo.claims-both-ways": "Each claim has a test and each test's claim is listed.",
     "repo.import-map": "Imports go downward, organs never import each other, all are placed.",
-    "repo.one-home-per-library": "SQL, HTTP, Cedar, CEL, JOSE and JSON Schema have one folder.",
+    "repo.one-home-per-library": "SQL, HTTP, Cedar, CEL and JSON Schema have one folder.",
     "repo.steps-agree": "Code, documents and test folders name the same twelve steps in one order.",
     "repo.limits": "No function, file, line or signature exceeds its limit without a named reason.",
     "repo.pure-core": "Nouns, values, policy and catalogue read no clock.",

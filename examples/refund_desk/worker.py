@@ -28,7 +28,7 @@ import planner
 from bailiwick import Bailiwick, Grant, Outcome, Session
 from bailiwick.execution.egress import EgressDoor
 from bailiwick.nouns import Action
-from bailiwick.ports import Egress, Request, Response
+from bailiwick.ports import Egress, Request, Response, Target
 from bailiwick.values import JSON
 
 WAITS = ("parked", "running")
@@ -41,6 +41,10 @@ class FatalDoor:
     def __init__(self, door: Egress, charge: str) -> None:
         self._door = door
         self._mark = f'"charge":"{charge}"'.encode()
+
+    def target(self, url: str) -> Target:
+        """Say where a request for this URL would go."""
+        return self._door.target(url)
 
     async def send(self, request: Request, fence: Callable[[], Awaitable[bool]]) -> Response:
         """Send, and die when the answer to the refund is here."""

@@ -562,6 +562,14 @@ class Response(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
+class Target(Struct, frozen=True, kw_only=True):
+    """Where a request would go: `authority` is the host with its port, `path` has the query."""
+
+    scheme: str
+    authority: str
+    path: str
+
+
 class NotSent(Exception):
     """The request certainly never reached the other side (refused, unresolved, fenced)."""
 
@@ -572,6 +580,12 @@ class Lost(Exception):
 
 class Egress(Protocol):
     """The one door by which effects leave."""
+
+    def target(self, url: str) -> Target:
+        """Where a request for this URL would go, as the parser reads it that sends.
+
+        Raises `BadInput` for what is not a plain http or https address.
+        """
 
     async def send(self, request: Request, fence: Callable[[], Awaitable[bool]]) -> Response:
         """Send once, if `fence` says so just before the first byte. Raises `NotSent` or `Lost`."""

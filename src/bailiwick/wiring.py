@@ -15,11 +15,11 @@ from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any
 
-from bailiwick import catalog, execution, identity, ledger, policy, store, telemetry
+from bailiwick import catalog, execution, identity, ledger, store, telemetry
 from bailiwick.config import Settings
 from bailiwick.errors import ConfigError, ControlError
 from bailiwick.nouns import Release
-from bailiwick.ports import Bundle, Egress, Expression, Register, Telemetry, World
+from bailiwick.ports import Bundle, Egress, Expression, Policies, Register, Telemetry, World
 from bailiwick.values import digest
 
 # What `import bailiwick` leaves out until a project needs it.
@@ -28,6 +28,7 @@ ON_DEMAND: Mapping[str, str] = {
     "operations": "bailiwick.operations",
     "cel": "bailiwick.verification.expressions:compile_cel",
     "migrate": "bailiwick.store.migrating:migrate",
+    "policies": "bailiwick.policy:compile_policies",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
 }
 
@@ -187,10 +188,11 @@ def compile_bundle(release: Release) -> Bundle:
     catalogue = catalog.load_catalogue(files, modules, compile_expression)
     manifests = catalog.load_manifests(files, catalogue)
     caps, rates = catalog.load_limits(files, catalogue, manifests)
+    policies: Policies = on_demand("policies")(catalogue.tools, manifests, files)
     return Bundle(
         release=release,
         catalogue=catalogue,
-        policies=policy.compile_policies(catalogue.tools, manifests, files),
+        policies=policies,
         manifests=manifests,
         caps=caps,
         rates=rates,

@@ -49,7 +49,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 def test_a_short_campaign_finds_nothing_wrong(tmp_path: Path) -> None:
     told = run(
         *("-m", "campaigns.crash", "--folder", str(tmp_path / "crash"), "--lanes", "6"),
-        *("--kills", str(KILLS), "--seconds", "60"),
+        *("--kills", str(KILLS), "--seconds", "180"),
     )
     assert told.returncode == 0, told.stderr
     line = json.loads(told.stdout)

@@ -1,9 +1,11 @@
 """The repository's files, for the tests that read them."""
 
 import ast
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,19 +26,24 @@ class Source:
         return cls(path, text, ast.parse(text, filename=path))
 
 
-def python_sources() -> list[Source]:
-    """All Python files of the repository."""
-    return [
-        Source.of(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))
-        for folder in CODE
-        for path in sorted((ROOT / folder).rglob("*.py"))
-        if not any(part in LEFT_BEHIND for part in path.relative_to(ROOT).parts)
-    ]
+@cache
+def python_sources() -> tuple[Source, ...]:
+    """All Python files of the repository, read and parsed once."""
+    return tuple(source(path) for folder in CODE for path in sorted(_python_files(folder)))
 
 
 def source(path: str) -> Source:
     """One Python file by its path from the root."""
     return Source.of(path, (ROOT / path).read_text(encoding="utf-8"))
+
+
+def _python_files(folder: str) -> Iterator[str]:
+    """Paths from the root. What a run leaves behind is not looked into: it may go meanwhile."""
+    for at, folders, names in os.walk(ROOT / folder):
+        folders[:] = [name for name in folders if name not in LEFT_BEHIND]
+        for name in names:
+            if name.endswith(".py"):
+                yield Path(at, name).relative_to(ROOT).as_posix()
 
 
 def committed_files() -> Iterator[Path]:

@@ -29,7 +29,7 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the benchmark as `make bench` does."""
     command = [sys.executable, "-m", "bench", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+        command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=400
     )
 
 

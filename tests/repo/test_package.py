@@ -29,9 +29,12 @@ PUBLIC = [
     "tool",
 ]
 STAYS_OUT = {
+    "cedarpy",
     "cel",  # its package imports a command line of its own: 0.35 s
     "click",
+    "cryptography.x509",  # and with it most of what that package costs
     "fastapi",
+    "httpx2",
     "mcp",
     "opentelemetry.sdk",
     "psycopg",

@@ -11,8 +11,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bailiwick.config import CredentialSource
-from bailiwick.errors import BadInput, BailiwickError, CatalogError
+from bailiwick.errors import BadInput, CatalogError
 from bailiwick.execution import action_names, execute, provider_key
+from bailiwick.execution.egress import EgressDoor
 from bailiwick.execution.outgoing import http_request
 from bailiwick.nouns import HttpBinding, Tool
 from bailiwick.ports import Bundle, Request
@@ -34,7 +35,8 @@ CONTEXT = Bundle(
 def built(tool: Tool, arguments: Mapping[str, JSON]) -> Request:
     assert isinstance(tool.binding, HttpBinding)
     names = {"args": arguments, "action": ACTION}
-    return http_request(CONTEXT, tool, tool.binding, names, 1024)
+    door = EgressDoor()
+    return http_request(CONTEXT, tool, tool.binding, names, egress=door, max_bytes=1024)
 
 
 def test_arguments_go_to_the_path_the_query_and_the_body_that_name_them() -> None:
@@ -166,6 +168,12 @@ def test_no_argument_leaves_its_segment_or_its_query_parameter(text: str) -> Non
     assert unquote(query.removeprefix("q=")) == text
 
 
+def test_no_argument_becomes_part_of_the_host() -> None:
+    tool = http_tool("http://localhost", "{x}")
+    with pytest.raises(BadInput, match="would not be sent as it is written"):
+        built(tool, {"x": ".evil.example"})
+
+
 @pytest.mark.parametrize(
     ("members", "arguments"),
     [
@@ -191,10 +199,17 @@ def test_what_cannot_stand_where_it_is_put_is_not_sent(
 
 @pytest.mark.parametrize(
     "base_url",
-    ["ftp://example.com", "http://user:word@example.com", "http:///x"],
+    [
+        "ftp://example.com",
+        "http://user:word@example.com",
+        "http:///x",
+        "http://example.com:port",
+        "http://example.com/?x=1",
+        "example.com",
+    ],
 )
 def test_an_address_that_is_not_plain_is_not_sent_to(base_url: str) -> None:
-    with pytest.raises(BailiwickError):
+    with pytest.raises(BadInput):
         built(http_tool(base_url), {})
 
 

@@ -29,8 +29,8 @@ import h11  # noqa: F401
 import httpcore2  # noqa: F401
 import httpx2
 
-from bailiwick.errors import ExecutionError, NotDone
-from bailiwick.ports import Lost, NotSent, Request, Response
+from bailiwick.errors import BadInput, ExecutionError, NotDone
+from bailiwick.ports import Lost, NotSent, Request, Response, Target
 from bailiwick.values import JSON, shown
 
 Fencing = Callable[[], Awaitable[bool]]
@@ -66,6 +66,24 @@ class EgressDoor:
         self._workers: ThreadPoolExecutor | None = None
         self._free = asyncio.Semaphore(threads)
         self._passing: set[_Passage] = set()
+
+    def target(self, url: str) -> Target:
+        """Where a request for this URL would go. Raises `BadInput` for no plain http address."""
+        try:
+            parsed = httpx2.URL(url)
+        except httpx2.InvalidURL:
+            parsed = httpx2.URL()
+        if parsed.scheme not in ("http", "https") or not parsed.raw_host or parsed.userinfo:
+            raise BadInput(
+                f"`{shown(url)}` is not a plain http or https address",
+                code="request_not_buildable",
+                help="correct the base URL of the tool's binding",
+            )
+        return Target(
+            scheme=parsed.scheme,
+            authority=parsed.netloc.decode("ascii"),
+            path=parsed.raw_path.decode("ascii"),
+        )
 
     async def send(self, request: Request, fence: Fencing) -> Response:
         """Send a request once. Raises `NotSent` or `Lost`.

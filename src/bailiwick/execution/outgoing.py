@@ -11,11 +11,11 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import quote, urlencode
 
-import httpx2
+import msgspec
 
 from bailiwick.errors import BadInput
 from bailiwick.nouns import HttpBinding, Tool
-from bailiwick.ports import Bundle, Request
+from bailiwick.ports import Bundle, Egress, Request
 from bailiwick.values import JSON, canonical, segment, shown
 
 _PARAMETER = re.compile(r"\{([A-Za-z_]\w*)\}")
@@ -45,7 +45,13 @@ _RESERVED = frozenset(
 
 
 def http_request(
-    bundle: Bundle, tool: Tool, binding: HttpBinding, names: Mapping[str, JSON], max_bytes: int
+    bundle: Bundle,
+    tool: Tool,
+    binding: HttpBinding,
+    names: Mapping[str, JSON],
+    *,
+    egress: Egress,
+    max_bytes: int,
 ) -> Request:
     """Build the request, still without a secret; the answer may have `max_bytes` bytes.
 
@@ -81,7 +87,7 @@ def http_request(
         headers["content-type"] = "application/json"
     return Request(
         method=binding.method.upper(),
-        url=_url(binding, arguments, evaluated(binding.query)),
+        url=_url(binding, arguments, evaluated(binding.query), egress),
         headers=headers,
         body=body,
         timeout_s=tool.timeout_s,
@@ -125,24 +131,29 @@ def _nested(members: Mapping[str, JSON]) -> dict[str, JSON]:
     return whole
 
 
-def _url(binding: HttpBinding, arguments: Mapping[str, JSON], query: Mapping[str, JSON]) -> str:
+def _url(
+    binding: HttpBinding,
+    arguments: Mapping[str, JSON],
+    query: Mapping[str, JSON],
+    egress: Egress,
+) -> str:
     def parameter(match: re.Match[str]) -> str:
         what = f"the path parameter `{match[1]}`"
         if match[1] not in arguments:
             raise _misplaced(what, "was not given")
         return quote(segment(_text(arguments[match[1]], what), what), safe="")
 
-    base = httpx2.URL(binding.base_url)
-    if base.scheme not in ("http", "https") or not base.host or base.userinfo or base.query:
-        raise _misplaced(f"`{shown(binding.base_url)}`", "is not a plain http or https address")
+    base = egress.target(binding.base_url)
+    if "?" in base.path:
+        raise _misplaced(f"`{shown(binding.base_url)}`", "is a base and may not have a query")
     pairs: list[tuple[str, str]] = []
     for name, value in query.items():
         for each in value if isinstance(value, (list, tuple)) else (value,):
             pairs.append((name, _text(each, f"the query parameter `{shown(name)}`")))
-    path = base.raw_path.decode("ascii").rstrip("/") + _PARAMETER.sub(parameter, binding.path)
+    path = base.path.rstrip("/") + _PARAMETER.sub(parameter, binding.path)
     target = f"{path}?{urlencode(pairs, quote_via=quote)}" if pairs else path
-    url = f"{base.scheme}://{base.netloc.decode('ascii')}{target}"
-    if httpx2.URL(url).raw_path != target.encode("ascii", "replace"):
+    url = f"{base.scheme}://{base.authority}{target}"
+    if egress.target(url) != msgspec.structs.replace(base, path=target):
         raise _misplaced(f"`{shown(url)}`", "would not be sent as it is written")
     return url
 

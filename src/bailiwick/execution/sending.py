@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 
-import httpx2
 import msgspec
 from msgspec import Struct
 
@@ -58,11 +57,18 @@ def make_ready(
             function=_function(bundle, tool, binding, names),
             arguments=_object(names["args"]),
         )
-    request = http_request(bundle, tool, binding, names, world.settings.max_result_bytes)
+    request = http_request(
+        bundle,
+        tool,
+        binding,
+        names,
+        egress=world.egress,
+        max_bytes=world.settings.max_result_bytes,
+    )
     secret = ""
     if credential is not None:
-        # The same parser as the transport's says which host this is.
-        host = httpx2.URL(request.url).netloc.decode("ascii")
+        # The parser that sends says which host this is.
+        host = world.egress.target(request.url).authority
         secret = world.broker.secret(credential, tool.name, host, write)
         source = world.settings.credentials.get(credential)
         scheme = "Bearer" if source is None else source.scheme
