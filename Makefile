@@ -11,6 +11,8 @@ SOURCES = $(wildcard src tests examples campaigns bench)
 UV := .venv-uv/bin/uv
 # Trust the certificates the machine trusts, as pip does.
 export UV_SYSTEM_CERTS ?= 1
+# Byte code is kept even where the machine says otherwise: the suite starts hundreds of programs.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test lint bench crash lock clean
 .DELETE_ON_ERROR:
