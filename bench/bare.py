@@ -4,8 +4,8 @@ Parse, validate, decide, canonicalise, and two group commits of one row each (be
 after it), on the same libraries and the same durability as the spine: no identity, no budgets, no
 vault, no ledger, no effect, no reading back. It is the floor that the spine is measured against.
 
-It decides over the 40 rules that match and over no others, parsed once. What waits for a commit is
-one transaction, synced in a thread, so that the callers go on meanwhile.
+It decides over the same 100 rules, parsed once, as who uses the engine plainly does. What waits for
+a commit is one transaction, synced in a thread, so that the callers go on meanwhile.
 """
 
 import asyncio
@@ -69,7 +69,8 @@ class Bare:
         self._commits = GroupCommit(folder / "bare.sqlite")
         self._validator = jsonschema_rs.validator_for(ARGUMENTS_SCHEMA)
         self._schema = cedarpy.Schema.from_str(cedar_schema())
-        self._policies = cedarpy.PolicySet.from_str("\n".join(cedar_rules(matching=True)))
+        rules = cedar_rules(matching=True) + cedar_rules(matching=False)
+        self._policies = cedarpy.PolicySet.from_str("\n".join(rules))
         self._entities = cedarpy.Entities.from_json_str("[]", schema=self._schema)
 
     async def call(self, raw: bytes) -> None:

@@ -280,8 +280,13 @@ def _is_plain(value: object) -> bool:
         for key, member in value.items():  # type: ignore[attr-defined]
             if type(key) is not str or not key.isascii():
                 return False
-            # Most members are text or nothing: they are passed here, without another call.
-            if type(member) is not str and member is not None and not _is_plain(member):
+            # Most members are passed here, without another call.
+            inner = type(member)
+            if inner is str or member is None or inner is Canonical:
+                continue
+            if inner is int and -MAX_INTEGER <= member <= MAX_INTEGER:
+                continue
+            if not _is_plain(member):
                 return False
         return True
     if kind is str or value is None or kind is bool:

@@ -26,6 +26,8 @@ Context = Mapping[str, Mapping[str, Any]]
 Look = Callable[[Context, str, str], Any]
 
 MIN_LONG, MAX_LONG = -(2**63), 2**63 - 1
+# Conjunctions of so many terms are calls within calls, longer ones a loop.
+_NESTED = 8
 
 
 class Undecided(Exception):
@@ -469,13 +471,11 @@ def _chain(terms: Sequence[Term], *, stops: bool) -> Term:
 
 def _all(looks: Sequence[Look]) -> Look:
     # Most conjunctions are over with their first term, so what comes after it may cost a call.
+    if len(looks) > _NESTED:
+        return lambda c, p, r: all(look(c, p, r) for look in looks)
     first, *others = looks
-    rest = others[0] if len(others) == 1 else _every(others)
+    rest = others[0] if len(others) == 1 else _all(others)
     return lambda c, p, r: first(c, p, r) and rest(c, p, r)
-
-
-def _every(looks: Sequence[Look]) -> Look:
-    return lambda c, p, r: all(look(c, p, r) for look in looks)
 
 
 def _any(looks: Sequence[Look]) -> Look:

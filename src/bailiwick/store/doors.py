@@ -94,14 +94,15 @@ class SqliteStore:
 
     async def commit(self, commit: ports.Commit) -> ports.Committed | ports.Blocked:
         result = await self._database.write(lambda batch: batch.carry(commit))
-        if isinstance(result, ports.Committed):
-            for op in commit.ops:
-                if isinstance(op, (ports.MoveAction, ports.InsertAction)):
-                    self._database.tell(op.action.id)
-                elif isinstance(op, ports.MarkBreaker):
-                    self._database.forget_breaker(commit.tenant, op)
-        elif result.code == "epoch_moved":
-            self._epochs.pop(commit.tenant, None)
+        if isinstance(result, ports.Blocked):
+            if result.code == "epoch_moved":
+                self._epochs.pop(commit.tenant, None)
+            return result
+        for op in commit.ops:
+            if type(op) is ports.MoveAction:
+                self._database.tell(op.action.id)
+            elif type(op) is ports.MarkBreaker:
+                self._database.forget_breaker(commit.tenant, op)
         return result
 
     async def changed(self, action: str, timeout_s: float) -> None:
