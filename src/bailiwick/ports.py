@@ -19,6 +19,7 @@ from bailiwick.nouns import (
     Cap,
     Decision,
     Hold,
+    Listed,
     Manifest,
     Person,
     Price,
@@ -29,7 +30,6 @@ from bailiwick.nouns import (
     Resource,
     Situation,
     Standing,
-    State,
     Stop,
     Tool,
     Vote,
@@ -395,9 +395,13 @@ class Register(Protocol):
     """What people ask of the store: lists, accounts, releases, changes that wait."""
 
     async def actions(
-        self, tenant: str, states: Sequence[State], limit: int, before: str | None = None
+        self, tenant: str, states: Sequence[Listed], limit: int, before: str | None = None
     ) -> Sequence[Action]:
-        """The newest actions in these states (all if empty), older than the id `before`."""
+        """The newest actions in these states (all if empty), older than the id `before`.
+
+        `contradicted` are those of the done ones that the world contradicts, unresolved. How long
+        it takes to list them, or what is open, does not grow with the history.
+        """
 
     async def approvals(self, tenant: str, states: Sequence[str]) -> Sequence[Approval]:
         """Approval requests in these states, oldest first."""

@@ -18,7 +18,7 @@ def app() -> None:
     """Govern what AI agents do: any model may propose, the rules decide, all is on record.
 
     \b
-    Begin:    init, check, run, login, doctor
+    Begin:    init, check, run, login, doctor, migrate
     Decide:   approvals, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke

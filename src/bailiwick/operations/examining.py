@@ -138,7 +138,8 @@ def _file(file: Path) -> Iterator[Check]:
         yield Check(name="schema", level="ok", said=f"version {version}")
     else:
         said = f"version {version}, this program wants {store.SCHEMA_VERSION}"
-        help = "the next start migrates an older one; a newer one needs the newer program"
+        older = version < store.SCHEMA_VERSION
+        help = "run `bailiwick migrate`" if older else "start the newer program"
         yield Check(name="schema", level="fail", said=said, help=help)
     with file.open("rb") as opened:
         header = opened.read(_READ_VERSION_AT + 1)

@@ -20,7 +20,7 @@ from bailiwick.store.writer import Writer, connect, fault_of
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _KEPT_BALANCES = 4096
 
@@ -157,7 +157,9 @@ def _opened(file: Path) -> tuple[Bell, sqlite3.Connection]:
         raise StoreFenced(
             f"`{file}` has schema version {version}, this program wants {SCHEMA_VERSION}",
             code="schema_version",
-            help="start the newer program, or migrate a copy of the file",
+            help="run `bailiwick migrate`"
+            if version < SCHEMA_VERSION
+            else "start the newer program",
         )
     try:
         bell = Bell(file)
