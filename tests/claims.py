@@ -109,6 +109,7 @@ CLAIMS: dict[str, str] = {
     # verification
     "verification.silent-no-op-contradicted": "A yes without the expected effect is contradicted.",
     "verification.concurrent-change-unverifiable": "Another write in between excuses a mismatch.",
+    "verification.authoritative-absence-contradicted": "Nothing where it must be contradicts.",
     # ledger
     "ledger.rfc6962-vectors": "Roots and proofs are those of the public RFC 6962 test vectors.",
     "ledger.consistency-from-zero-refused": "A consistency proof from size 0 is refused.",
