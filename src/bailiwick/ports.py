@@ -521,7 +521,8 @@ class Case(Struct, kw_only=True):
     """What the spine knows of one action while it carries it; only the spine fills it in.
 
     `stored` says that the store holds the action already. `approval` is the request to people, and
-    `evidence` the rules that they have satisfied, each with who did.
+    `evidence` the rules that they have satisfied, each with who did. `steps_us` are the times of
+    the steps so far.
     """
 
     control: ControlState
@@ -539,6 +540,7 @@ class Case(Struct, kw_only=True):
     decision: Decision | None = None
     approval: Approval | None = None
     evidence: Mapping[str, tuple[str, ...]] = {}
+    steps_us: Sequence[int] = ()
 
 
 # --- the world outside ---------------------------------------------------------------------------
