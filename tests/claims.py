@@ -37,6 +37,7 @@ CLAIMS: dict[str, str] = {
     "store.newer-schema-refused": "A file of a newer program is refused and not touched.",
     "store.older-schema-migrated": "An older file is copied, then migrated, or refused with how.",
     "store.doubts-by-index": "What is in doubt is listed by an index, however long the history.",
+    "store.durability-in-force": "Without WAL and the full sync in force nothing is written.",
     "store.read-only-said": "What cannot be written is a coded fault, and nothing stays open.",
     "store.full-disk-nothing-half-done": "A full disk fails whole commits; room makes it serve.",
     "store.outcomes-still-fit": "Below the watermark no intent begins, and outcomes still fit.",

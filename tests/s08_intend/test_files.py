@@ -28,7 +28,8 @@ from bailiwick.ports import (
     Settle,
     Take,
 )
-from bailiwick.store import SCHEMA_VERSION, SqliteRegister, migrating, schema_version
+from bailiwick.store import SCHEMA_VERSION, SqliteRegister, durability, migrating, schema_version
+from bailiwick.store.writer import connect
 from tests.s08_intend.depot import TENANT, Depot, action, depot, hold
 
 MIB = 1024 * 1024
@@ -104,6 +105,18 @@ async def test_a_file_has_one_owner_and_others_stand_beside(tmp_path: Path) -> N
         assert other_process(at.file, "beside") == "open"
         assert isinstance(await at.commit(*stored("a")), Committed)
     assert other_process(at.file, "alone") == "open"
+
+
+@pytest.mark.claim("store.durability-in-force")
+async def test_a_connection_that_writes_has_its_durability_in_force(tmp_path: Path) -> None:
+    async with depot(tmp_path) as at:
+        assert durability(at.file) == ("wal", "full")
+        assert isinstance(await at.commit(*stored("a")), Committed)
+    # A database in memory keeps no write-ahead log, whatever it is told.
+    with pytest.raises(StoreUnavailable) as fault:
+        connect(Path(":memory:"))
+    assert fault.value.code == "store_not_durable"
+    assert "`memory`" in fault.value.message
 
 
 @pytest.mark.claim("store.newer-schema-refused")

@@ -16,7 +16,7 @@ from bailiwick.ports import MarkBreaker
 from bailiwick.store import statements as sql
 from bailiwick.store.batch import BalanceKey, Batch
 from bailiwick.store.bell import Bell
-from bailiwick.store.writer import Writer, connect, fault_of
+from bailiwick.store.writer import Writer, connect, fault_of, in_force
 
 T = TypeVar("T")
 
@@ -196,6 +196,20 @@ def own(file: Path) -> int:
             help="use its commands, or end that process first",
         ) from error
     return handle
+
+
+def durability(file: Path) -> tuple[str, str]:
+    """The journal mode and the synchronous level that are in force on a connection that writes.
+
+    It is opened as the owner opens its own, which insists on `wal` and `full`.
+    """
+    connection = connect(file)
+    try:
+        return in_force(connection)
+    except sqlite3.Error as error:
+        raise fault_of(error) from error
+    finally:
+        connection.close()
 
 
 def schema_version(file: Path) -> int:
