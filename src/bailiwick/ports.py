@@ -620,8 +620,8 @@ class Keys(Protocol):
     def log_key(self) -> tuple[str, bytes]:
         """The log's name (origin) and Ed25519 public key, 32 bytes."""
 
-    def vault_key(self) -> tuple[str, bytes]:
-        """The key encryption key of the vault: its id and 32 bytes."""
+    def vault_keys(self) -> Sequence[tuple[str, bytes]]:
+        """The vault's key encryption keys, newest first: ids and 32 bytes. The first one wraps."""
 
     def secret_key(self, use: str) -> bytes:
         """A 32-byte key for one use: `pseudonym`, `equality`."""
