@@ -36,6 +36,9 @@ CLAIMS: dict[str, str] = {
     "store.effect-key-unique": "An effect key has one holder, who alone gives it back.",
     "store.one-owner": "A file has one owning process; others are refused or stand beside.",
     "store.newer-schema-refused": "A file of a newer program is refused and not touched.",
+    "store.older-schema-migrated": "An older file is copied, then migrated, or refused with how.",
+    "store.doubts-by-index": "What is in doubt is listed by an index, however long the history.",
+    "store.durability-in-force": "Without WAL and the full sync in force nothing is written.",
     "store.read-only-said": "What cannot be written is a coded fault, and nothing stays open.",
     "store.full-disk-nothing-half-done": "A full disk fails whole commits; room makes it serve.",
     "store.outcomes-still-fit": "Below the watermark no intent begins, and outcomes still fit.",
@@ -52,6 +55,7 @@ CLAIMS: dict[str, str] = {
     "identity.session-is-the-person": "A session is its person's, while the account stands.",
     "identity.roles-deny-by-default": "A command that no role of a person names is refused.",
     "identity.key-files-private": "Key files are their owner's alone, or they are not read.",
+    "identity.keys-roll": "A newer token or vault key takes over, and the older still read.",
     "identity.no-secret-in-errors": "No token, proof, key or password is in a message.",
     "identity.narrow-token-sees-no-more": "A narrower token is not told what a wider one did.",
     # policy
@@ -114,6 +118,7 @@ CLAIMS: dict[str, str] = {
     # verification
     "verification.silent-no-op-contradicted": "A yes without the expected effect is contradicted.",
     "verification.concurrent-change-unverifiable": "Another write in between excuses a mismatch.",
+    "verification.authoritative-absence-contradicted": "Nothing where it must be contradicts.",
     # ledger
     "ledger.rfc6962-vectors": "Roots and proofs are those of the public RFC 6962 test vectors.",
     "ledger.consistency-from-zero-refused": "A consistency proof from size 0 is refused.",

@@ -57,7 +57,7 @@ async def _carry(world: World, asked: Proposal | Wake, watch: Watch) -> Outcome 
     watch.mark(2)
     if isinstance(case, Outcome):
         return case
-    watch.case = case
+    watch.follow(case)
     if case.action.state == "intended":
         return await _recover(world, case, watch)
 

@@ -30,6 +30,7 @@ Effect = Literal["read", "write"]
 Trait = Literal["money", "destructive", "outbound", "permission", "code"]
 Period = Literal["all", "day", "hour", "minute"]
 State = Literal["parked", "intended", "done", "failed", "unknown", "refused", "denied"]
+Listed = State | Literal["contradicted"]
 Status = Literal["done", "failed", "unknown", "refused", "denied", "parked", "running"]
 Verdict = Literal["verified", "contradicted", "unverifiable"]
 Scope = Literal["everything", "tenant", "agent", "tool", "upstream", "run"]
@@ -365,7 +366,9 @@ class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A proposal's stored state: how far it got, from which every restart goes on.
 
     `name` is the key under which the owner finds it again (a caller's key or a derived one),
-    `attempt` its number under that name, `version` the compare-and-swap counter.
+    `attempt` its number under that name, `version` the compare-and-swap counter. `timings_us` are
+    the steps' times in the attempt that wrote the row last, 0 for what it did not measure: a row
+    cannot tell how long its own commit takes.
     """
 
     id: str

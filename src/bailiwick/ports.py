@@ -19,6 +19,7 @@ from bailiwick.nouns import (
     Cap,
     Decision,
     Hold,
+    Listed,
     Manifest,
     Person,
     Price,
@@ -29,7 +30,6 @@ from bailiwick.nouns import (
     Resource,
     Situation,
     Standing,
-    State,
     Stop,
     Tool,
     Vote,
@@ -395,9 +395,13 @@ class Register(Protocol):
     """What people ask of the store: lists, accounts, releases, changes that wait."""
 
     async def actions(
-        self, tenant: str, states: Sequence[State], limit: int, before: str | None = None
+        self, tenant: str, states: Sequence[Listed], limit: int, before: str | None = None
     ) -> Sequence[Action]:
-        """The newest actions in these states (all if empty), older than the id `before`."""
+        """The newest actions in these states (all if empty), older than the id `before`.
+
+        `contradicted` are those of the done ones that the world contradicts, unresolved. How long
+        it takes to list them, or what is open, does not grow with the history.
+        """
 
     async def approvals(self, tenant: str, states: Sequence[str]) -> Sequence[Approval]:
         """Approval requests in these states, oldest first."""
@@ -517,7 +521,8 @@ class Case(Struct, kw_only=True):
     """What the spine knows of one action while it carries it; only the spine fills it in.
 
     `stored` says that the store holds the action already. `approval` is the request to people, and
-    `evidence` the rules that they have satisfied, each with who did.
+    `evidence` the rules that they have satisfied, each with who did. `steps_us` are the times of
+    the steps so far.
     """
 
     control: ControlState
@@ -535,6 +540,7 @@ class Case(Struct, kw_only=True):
     decision: Decision | None = None
     approval: Approval | None = None
     evidence: Mapping[str, tuple[str, ...]] = {}
+    steps_us: Sequence[int] = ()
 
 
 # --- the world outside ---------------------------------------------------------------------------
@@ -628,8 +634,8 @@ class Keys(Protocol):
     def log_key(self) -> tuple[str, bytes]:
         """The log's name (origin) and Ed25519 public key, 32 bytes."""
 
-    def vault_key(self) -> tuple[str, bytes]:
-        """The key encryption key of the vault: its id and 32 bytes."""
+    def vault_keys(self) -> Sequence[tuple[str, bytes]]:
+        """The vault's key encryption keys, newest first: ids and 32 bytes. The first one wraps."""
 
     def secret_key(self, use: str) -> bytes:
         """A 32-byte key for one use: `pseudonym`, `equality`."""

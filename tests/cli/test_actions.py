@@ -63,11 +63,18 @@ def test_one_id_tells_the_whole_story(desk: Desk) -> None:
     ]
     assert [record["leaf_index"] for record in story["records"]] == [5, 6, 7, 8]
     assert story["intent_hash"] == story["records"][2]["hash"]
+    # Whoever proposed measured nothing yet, and a row cannot tell how long its own commit takes.
+    spent_us = {step["name"]: step["took_us"] for step in story["steps"]}
+    unmeasured = ["propose", "conclude", "report"]
+    assert [name for name, us in spent_us.items() if us is None] == unmeasured
+    assert story["took_us"] == sum(us for us in spent_us.values() if us)
+    assert 0 < story["took_us"] < story["updated_at_us"] - story["created_at_us"]
     text = desk.here("bo", "actions", "show", id).out
     for part in (
         "under the caller's key k-1",
         "asked 1 of support: consumed",
-        "verified: the expectation holds",
+        "verified: the expectation holds (",
+        "  took        ",
         "permit note-taker.may, text ",
         '@id("notes.customer-visible")',
         "approved by bo at ",
@@ -91,6 +98,7 @@ def test_a_refusal_tells_its_step_and_what_was_not_reached(desk: Desk) -> None:
     id = desk.act("notes.add", customer="c_1", text="")["action"]
     steps = desk.data("ada", "actions", "show", id)["steps"]
     assert steps[3]["settled"].startswith("refused [arguments_invalid]: ")
+    assert (steps[1]["took_us"] > 0, steps[4]["took_us"]) == (True, None)
     assert {step["settled"] for step in steps[4:]} == {"not reached"}
 
 

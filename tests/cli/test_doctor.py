@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bailiwick.operations.examining import synced
 from tests.cli.desk import Desk, soon
 
 LATER = """
@@ -84,6 +85,44 @@ def test_what_is_not_in_order_is_found(
     assert [check["level"] for check in found] == [level], answer.data
     assert found[0]["help"]
     assert answer.code == (1 if level == "fail" else 0)
+
+
+@pytest.mark.claim("cli.doctor-finds")
+def test_durability_is_asked_of_a_connection_that_writes(desk: Desk) -> None:
+    (asked,) = [each for each in desk.data("nobody", "doctor") if each["name"] == "durability"]
+    assert asked["level"] == "ok"
+    assert "journal_mode=wal and synchronous=full are in force" in asked["said"]
+    (desk.project / "bailiwick.yaml").write_text("free_space_watermark_mb: 1\n")
+    database(desk.project, "pragma journal_mode = delete")
+    (asked,) = [each for each in desk.data("nobody", "doctor") if each["name"] == "durability"]
+    assert (asked["level"], "does not use its write-ahead log" in asked["said"]) == ("fail", True)
+
+
+@pytest.mark.claim("cli.doctor-finds")
+@pytest.mark.parametrize(
+    ("took_us", "level", "said"),
+    [
+        ([1, 2, 900], "warn", "an fsync takes 2 µs here, which no disk does"),
+        ([19, 19, 19], "warn", "an fsync takes 19 µs here, which no disk does"),
+        ([20, 20, 20], "ok", "an fsync takes 20 µs here"),
+        ([900, 1200, 90_000], "ok", "an fsync takes 1200 µs here"),
+    ],
+)
+def test_a_sync_that_is_too_quick_is_not_believed(
+    took_us: list[int], level: str, said: str
+) -> None:
+    found = synced(took_us)
+    assert (found.level, said in found.said) == (level, True)
+    assert (found.help == "") is (level == "ok")
+
+
+@pytest.mark.claim("cli.doctor-finds")
+def test_what_a_sync_costs_is_measured_beside_the_database(desk: Desk) -> None:
+    there = set((desk.project / "state").iterdir())
+    (measured,) = [each for each in desk.data("nobody", "doctor") if each["name"] == "sync"]
+    assert "an fsync takes " in measured["said"]
+    assert set((desk.project / "state").iterdir()) >= there
+    assert not list((desk.project / "state").glob(".sync*"))
 
 
 @pytest.mark.claim("cli.doctor-finds")

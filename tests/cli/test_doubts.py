@@ -1,5 +1,7 @@
 """Outcomes that nobody knows, or that the world contradicts: people find out, on record."""
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +10,13 @@ import pytest
 
 from tests.cli.desk import Desk
 from tests.repo.sources import ROOT
+
+AS_BEFORE = """
+drop index actions_contradicted;
+alter table actions drop column contradicted;
+delete from _yoyo_migration where migration_id = '0002_in_doubt';
+pragma user_version = 1;
+"""
 
 
 def held(desk: Desk) -> int:
@@ -62,3 +71,21 @@ def test_what_ended_well_is_not_in_doubt(desk: Desk) -> None:
     desk.act("notes.add", customer="c_1", text="likes tea")
     desk.act("faults.refuse", customer="c_1")
     assert desk.data("ada", "in-doubt", "list") == []
+
+
+@pytest.mark.claim("store.older-schema-migrated")
+def test_an_older_database_is_migrated_by_a_command(desk: Desk) -> None:
+    desk.log_in("ada")
+    assert desk.here("ada", "migrate").out == "schema version 2: there is nothing to do\n"
+    with contextlib.closing(sqlite3.connect(desk.project / "state" / "bailiwick.sqlite")) as file:
+        file.executescript(AS_BEFORE)
+    refused = desk.here("ada", "in-doubt", "list")
+    assert (refused.code, refused.fault) == (69, "schema_version")
+    assert "run `bailiwick migrate`" in refused.err
+    examined = [check for check in desk.data("ada", "doctor") if check["name"] == "schema"]
+    assert (examined[0]["level"], examined[0]["help"]) == ("fail", "run `bailiwick migrate`")
+    migrated = desk.data("nobody", "migrate")
+    assert (migrated["from"], migrated["to"]) == (1, 2)
+    assert Path(migrated["copy"]).is_file()
+    assert desk.here("ada", "in-doubt", "list").out == "nothing is in doubt\n"
+    assert desk.here("ada", "doctor").code == 0

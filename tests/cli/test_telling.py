@@ -18,6 +18,7 @@ READS = [
     "check",
     "doctor",
     "in-doubt list",
+    "keys list",
     "ledger verify",
     "people list",
     "policy show",

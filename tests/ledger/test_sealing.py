@@ -87,7 +87,7 @@ def test_a_wrapped_key_is_unwrapped_for_its_run_alone() -> None:
     wrapped = RunKey(KEY).wrap(KEK, tenant="acme", run="run-1", nonce=NONCE)
     assert KEY not in wrapped
     sealed = RunKey(KEY).seal(aad=HERE, salt=SALT, nonce=NONCE, payload=PAYLOAD)
-    unwrapped = RunKey.unwrap(KEK, wrapped, tenant="acme", run="run-1")
+    unwrapped = RunKey.unwrap([KEK], wrapped, tenant="acme", run="run-1")
     assert unwrapped.open(sealed.ciphertext, aad=HERE).payload == PAYLOAD
     wrong = [
         (word("other"), wrapped, "acme", "run-1"),
@@ -103,19 +103,19 @@ def test_a_wrapped_key_is_unwrapped_for_its_run_alone() -> None:
     ]
     for kek, data, tenant, run in wrong:
         with pytest.raises(LedgerError) as caught:
-            RunKey.unwrap(kek, data, tenant=tenant, run=run)
+            RunKey.unwrap([kek], data, tenant=tenant, run=run)
         assert code_of(caught) == "run_key_invalid"
 
 
 def test_the_wrapping_key_is_rolled_without_touching_payloads() -> None:
     old, new = KEK, word("next vault key")
     wrapped = RunKey(KEY).wrap(old, tenant="acme", run="run-1", nonce=NONCE)
-    key = RunKey.unwrap(old, wrapped, tenant="acme", run="run-1")
+    key = RunKey.unwrap([old], wrapped, tenant="acme", run="run-1")
     again = key.wrap(new, tenant="acme", run="run-1", nonce=word("n2")[:12])
     with pytest.raises(LedgerError):
-        RunKey.unwrap(old, again, tenant="acme", run="run-1")
+        RunKey.unwrap([old], again, tenant="acme", run="run-1")
     sealed = RunKey(KEY).seal(aad=HERE, salt=SALT, nonce=NONCE, payload=PAYLOAD)
-    reopened = RunKey.unwrap(new, again, tenant="acme", run="run-1")
+    reopened = RunKey.unwrap([new], again, tenant="acme", run="run-1")
     assert reopened.open(sealed.ciphertext, aad=HERE).payload == PAYLOAD
 
 

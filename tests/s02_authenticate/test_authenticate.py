@@ -18,7 +18,7 @@ from bailiwick.identity import (
     make_assertion,
     not_granted,
     open_session,
-    rotate_token_key,
+    rotate_key,
     standing,
 )
 from bailiwick.nouns import Caller, Credential, Grant, Proposal, Refusal, Resource
@@ -171,7 +171,7 @@ def unknown_kid(desk: Desk, token: str) -> str:
 
 def retired_kid(desk: Desk, token: str) -> str:
     """A key that signs validly and is of another keyring."""
-    kid = rotate_token_key(desk.folder, random.randbytes)
+    kid = rotate_key(desk.folder, "token", random.randbytes)
     _, key = load_keyring(desk.folder, "acme.example/log").sign_token()
     header, claims = parts_of(token)
     return jws(header | {"kid": kid}, claims, key.sign)
@@ -329,7 +329,7 @@ def test_a_proposal_at_another_tenants_door_is_refused(desk: Desk) -> None:
 
 def test_a_token_outlives_the_rotation_of_its_key(desk: Desk) -> None:
     credential = desk.credential(desk.token())
-    rotate_token_key(desk.folder, random.randbytes)
+    rotate_key(desk.folder, "token", random.randbytes)
     keys = load_keyring(desk.folder, "acme.example/log")
     fresh = desk.but(world=msgspec.structs.replace(desk.world, keys=keys))
     assert fresh.code(credential) is None

@@ -17,8 +17,9 @@ from bailiwick.identity import (
     load_keyring,
     read_agent_key,
     register_agent,
-    rotate_token_key,
+    rotate_key,
 )
+from bailiwick.identity.keyring import Rolling
 from bailiwick.ports import Keys
 from tests.s02_authenticate.desk import jwk_of, new_key, random, thumbprint
 
@@ -47,7 +48,7 @@ def file_of(folder: Path, use: str) -> Path:
 def test_each_use_has_a_file_that_only_its_owner_reads(folder: Path) -> None:
     old_mask = os.umask(0)
     try:
-        rotate_token_key(folder, random.randbytes)
+        rotate_key(folder, "token", random.randbytes)
     finally:
         os.umask(old_mask)
     names = sorted(re.sub(r"-\d+-[0-9a-f]{12}", "-<kid>", path.name) for path in folder.iterdir())
@@ -74,10 +75,10 @@ def test_the_keyring_keeps_the_promises_of_the_door(folder: Path) -> None:
     assert jwk is not None
     assert jwk.keys() == {"kty", "crv", "x", "kid"}
     assert keys.verify_token("1-000000000000") is None
-    secrets = [keys.vault_key()[1], keys.secret_key("pseudonym"), keys.secret_key("equality")]
+    secrets = [keys.vault_keys()[0][1], keys.secret_key("pseudonym"), keys.secret_key("equality")]
     assert len({*secrets, public}) == 4
     assert {len(secret) for secret in secrets} == {32}
-    assert again.vault_key() == keys.vault_key()
+    assert again.vault_keys() == keys.vault_keys()
     with pytest.raises(IdentityError) as refused:
         keys.secret_key("anything")
     assert refused.value.code == "key_use_unknown"
@@ -106,10 +107,29 @@ def test_a_keyring_is_made_whole_or_not_at_all(tmp_path: Path) -> None:
 
 def test_the_newest_token_key_signs_and_the_older_verify(folder: Path) -> None:
     old_kid, _ = load_keyring(folder, ORIGIN).sign_token()
-    kids = [rotate_token_key(folder, random.randbytes) for _ in range(10)]
+    kids = [rotate_key(folder, "token", random.randbytes) for _ in range(10)]
     keys = load_keyring(folder, ORIGIN)
     assert keys.sign_token()[0] == kids[-1]
     assert all(keys.verify_token(kid) for kid in (old_kid, *kids))
+
+
+@pytest.mark.claim("identity.keys-roll")
+def test_the_newest_vault_key_wraps_and_the_older_are_kept(folder: Path) -> None:
+    first = load_keyring(folder, ORIGIN).vault_keys()
+    kids = [rotate_key(folder, "vault", random.randbytes) for _ in range(10)]
+    keys = load_keyring(folder, ORIGIN).vault_keys()
+    assert [kid for kid, _ in keys] == [*reversed(kids), first[0][0]]
+    assert keys[-1:] == first
+    assert len({key for _, key in keys}) == 11
+
+
+@pytest.mark.claim("identity.keys-roll")
+@pytest.mark.parametrize("use", ["token", "vault"])
+def test_a_new_key_does_not_hide_that_the_others_are_gone(folder: Path, use: Rolling) -> None:
+    file_of(folder, use).rename(folder.parent / "moved")
+    with pytest.raises(IdentityError) as refused:
+        rotate_key(folder, use, random.randbytes)
+    assert refused.value.code == "key_missing"
 
 
 def open_to_all(path: Path) -> None:
@@ -196,7 +216,7 @@ def test_a_key_file_that_is_not_right_is_refused(
         (lambda f: f.chmod(0o755), "key_exposed"),
         (lambda f: f.chmod(0o750), "key_exposed"),
         (lambda f: f.rename(f.parent / "moved"), "keys_missing"),
-        (lambda f: (f / "vault-2-000000000000.key").write_text(""), "key_ambiguous"),
+        (lambda f: (f / "vault-2-000000000000.key").write_text(""), "key_exposed"),
         (lambda f: (f / "log-2-000000000000.json").write_text(""), "key_ambiguous"),
         (lambda f: (f / "token-newest.json").write_text("{}"), "key_malformed"),
     ],

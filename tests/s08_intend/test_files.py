@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.json import encode
+from yoyo import get_backend, read_migrations
 
 from bailiwick.errors import StoreError, StoreFenced, StoreUnavailable
 from bailiwick.ports import (
@@ -25,9 +28,9 @@ from bailiwick.ports import (
     Settle,
     Take,
 )
-from bailiwick.store import SCHEMA_VERSION, schema_version
-from bailiwick.store.migrating import migrate
-from tests.s08_intend.depot import Depot, action, depot, hold
+from bailiwick.store import SCHEMA_VERSION, SqliteRegister, durability, migrating, schema_version
+from bailiwick.store.writer import connect
+from tests.s08_intend.depot import TENANT, Depot, action, depot, hold
 
 MIB = 1024 * 1024
 
@@ -104,6 +107,18 @@ async def test_a_file_has_one_owner_and_others_stand_beside(tmp_path: Path) -> N
     assert other_process(at.file, "alone") == "open"
 
 
+@pytest.mark.claim("store.durability-in-force")
+async def test_a_connection_that_writes_has_its_durability_in_force(tmp_path: Path) -> None:
+    async with depot(tmp_path) as at:
+        assert durability(at.file) == ("wal", "full")
+        assert isinstance(await at.commit(*stored("a")), Committed)
+    # A database in memory keeps no write-ahead log, whatever it is told.
+    with pytest.raises(StoreUnavailable) as fault:
+        connect(Path(":memory:"))
+    assert fault.value.code == "store_not_durable"
+    assert "`memory`" in fault.value.message
+
+
 @pytest.mark.claim("store.newer-schema-refused")
 async def test_a_file_of_a_newer_program_is_not_touched(tmp_path: Path) -> None:
     async with depot(tmp_path) as at:
@@ -111,12 +126,12 @@ async def test_a_file_of_a_newer_program_is_not_touched(tmp_path: Path) -> None:
     with closing(sqlite3.connect(file)) as writer:
         writer.execute(f"pragma user_version = {SCHEMA_VERSION + 1}")
     before = file.read_bytes()
-    with pytest.raises(StoreFenced) as migrating:
-        migrate(file)
+    with pytest.raises(StoreFenced) as refused:
+        migrating.migrate(file)
     with pytest.raises(StoreFenced) as opening:
         async with depot(tmp_path, alone=False):
             pass
-    assert (migrating.value.code, opening.value.code) == ("schema_version", "schema_version")
+    assert (refused.value.code, opening.value.code) == ("schema_version", "schema_version")
     assert "newer program" in opening.value.help
     assert (file.read_bytes(), schema_version(file)) == (before, SCHEMA_VERSION + 1)
     # The lock that was taken for it is given back.
@@ -124,6 +139,63 @@ async def test_a_file_of_a_newer_program_is_not_touched(tmp_path: Path) -> None:
         writer.execute(f"pragma user_version = {SCHEMA_VERSION}")
     async with depot(tmp_path) as at:
         assert isinstance(await at.commit(*stored("a")), Committed)
+
+
+def older(folder: Path) -> Path:
+    """A file as the first schema left it: one action in order, one contradicted, one resolved."""
+    file = folder / "store.sqlite"
+    steps = read_migrations(str(Path(migrating.__file__).parent / "migrations" / "sqlite"))
+    backend = get_backend(f"sqlite:///{file}")
+    with closing(backend.connection):
+        backend.apply_migrations(steps.filter(lambda step: step.id == "0001_spine"))
+    done = (
+        action("a", state="done", verdict="verified"),
+        action("b", state="done", verdict="contradicted"),
+        action("c", state="done", code="resolved"),
+    )
+    with closing(sqlite3.connect(file)) as writer, writer:
+        writer.executemany(
+            "insert into actions (tenant, id, agent, subject, name, attempt, state, version,"
+            " updated_at_us, body) values (?, ?, ?, ?, ?, 1, ?, 1, 0, ?)",
+            [
+                (TENANT, each.id, each.agent, each.subject, each.name, each.state, encode(each))
+                for each in done
+            ],
+        )
+    return file
+
+
+@pytest.mark.claim("store.older-schema-migrated")
+async def test_a_file_of_an_older_program_is_copied_and_migrated(tmp_path: Path) -> None:
+    file = older(tmp_path)
+    with closing(sqlite3.connect(file)) as killed:
+        # What a killed owner leaves: its last commit is in the write-ahead log only.
+        killed.execute("pragma journal_mode = wal")
+        killed.execute("pragma wal_autocheckpoint = 0")
+        with killed:
+            killed.execute("insert into control (tenant, epoch) values ('late', 7)")
+        copy = migrating.migrate(file)
+    assert copy is not None
+    assert (schema_version(copy), schema_version(file)) == (1, SCHEMA_VERSION)
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    with closing(sqlite3.connect(copy)) as reader:
+        assert reader.execute("select epoch from control").fetchall() == [(7,)]
+    async with depot(tmp_path) as at:
+        found = await SqliteRegister(at.database).actions(TENANT, ("contradicted",), 9)
+        assert [each.id for each in found] == ["act-b"]
+        assert isinstance(await at.commit(*stored("d")), Committed)
+    assert migrating.migrate(file) is None
+
+
+@pytest.mark.claim("store.older-schema-migrated")
+async def test_an_older_file_is_not_served_before_it_is_migrated(tmp_path: Path) -> None:
+    file = older(tmp_path)
+    before = file.read_bytes()
+    with pytest.raises(StoreFenced) as fault:
+        async with depot(tmp_path, alone=False):
+            pass
+    assert (fault.value.code, fault.value.help) == ("schema_version", "run `bailiwick migrate`")
+    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"no database", b"SQLite format 3\0" + bytes(200)])

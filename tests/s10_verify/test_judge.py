@@ -15,12 +15,20 @@ from tests.s09_execute.upstream import answer, upstream
 EXPECT = "after.refunded == before.refunded + args.amount"
 BY_OUR_OBJECT = "after.data.exists(r, r.action == action.id)"
 DONE = EffectReport(status="done", result={"id": "re_1"})
+RESULT_WITHHELD = EffectReport(status="done", code="result_unreadable")
 UNREAD = Refusal(step=10, code="read_failed", message="the provider answered 500")
 
 
 def refund(expect: str | None = EXPECT, *, base_url: str = "http://localhost") -> Tool:
     reader = Reader(tool="payments.charge", arguments={"id": "args.charge"})
     return http_tool(base_url, reader=reader, expect=expect)
+
+
+def sure(tool: Tool) -> Tool:
+    """The tool with an authoritative reader."""
+    assert tool.reader is not None
+    reader = msgspec.structs.replace(tool.reader, authoritative=True)
+    return msgspec.structs.replace(tool, reader=reader)
 
 
 def verdict(
@@ -88,6 +96,55 @@ def test_every_doubt_makes_it_unverifiable_and_is_named(
     found = verdict(tool, after, **more)
     assert found.verdict == "unverifiable"
     assert says in found.reason
+
+
+@pytest.mark.claim("verification.authoritative-absence-contradicted")
+def test_nothing_there_is_contradicted_where_the_reader_is_authoritative() -> None:
+    tool = sure(refund())
+    found = verdict(tool, None, touched=("act-1",))
+    assert (found.verdict, found.after) == ("contradicted", None)
+    assert "authoritative" in found.reason
+
+
+@pytest.mark.claim("verification.authoritative-absence-contradicted")
+@pytest.mark.parametrize(
+    ("change", "after", "more", "says"),
+    [
+        ({}, None, {"settled": False}, "may not have settled"),
+        ({}, None, {"touched": ("act-9",)}, "also written by `act-9`"),
+        ({}, None, {"report": RESULT_WITHHELD}, "the expectation failed"),
+        ({}, {}, {}, "the expectation failed"),
+        ({}, UNREAD, {}, "the provider answered 500 [read_failed]"),
+        # Where something is destroyed, that nothing is there may be the very effect.
+        ({"traits": ("destructive",)}, None, {}, "the expectation failed"),
+    ],
+)
+def test_nothing_there_accuses_nobody_while_anything_excuses_it(
+    change: dict[str, Any], after: JSON | Refusal, more: dict[str, Any], says: str
+) -> None:
+    found = verdict(msgspec.structs.replace(sure(refund()), **change), after, **more)
+    assert found.verdict == "unverifiable"
+    assert says in found.reason
+
+
+@pytest.mark.claim("verification.authoritative-absence-contradicted")
+async def test_a_provider_that_says_yes_and_has_nothing_is_contradicted() -> None:
+    async with upstream() as system, bench() as at:
+        system.on("/refunds", answer(200, {"id": "re_1"}))
+        system.on("/charges/ch_1", answer(404, {"error": "no such charge"}))
+        at.add(http_tool(system.url, "/charges/{id}", name="payments.charge", method="GET"))
+        tool = at.add(sure(refund("after.id == args.charge", base_url=system.url)))
+        made = action(tool)
+        arguments: dict[str, JSON] = {"charge": "ch_1", "amount": 5}
+        names: dict[str, JSON] = {"args": arguments, "before": {}, "action": action_names(made)}
+        report = await execute(at.world, at.bundle, made, tool, arguments, before={}, epoch=7)
+        assert report.status == "done"
+        assert tool.reader is not None
+        after = await read(at.world, at.bundle, tool, tool.reader, names, step=10)
+        found = judge(
+            at.bundle.catalogue, tool, names, report, after=after, touched=(made.id,), settled=True
+        )
+        assert (after, found.verdict) == (None, "contradicted")
 
 
 def test_nothing_there_can_be_what_is_expected() -> None:

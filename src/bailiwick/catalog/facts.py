@@ -1,22 +1,12 @@
 """Facts: typed values with one name and meaning for every tool, computed in step 4.
 
-| fact         | Cedar type  | meaning                                                          |
-|--------------|-------------|------------------------------------------------------------------|
-| value        | Long        | what is at stake, in minor units of `currency`                   |
-| currency     | String      | ISO 4217 code                                                    |
-| recipients   | Long        | how many receive it: a number, or a list that is counted         |
-| destinations | Set<String> | the domains it goes to, in lower case, as A-labels               |
-| new_payee    | Bool        | money goes where none of ours went before                        |
-| environment  | String      | what it reaches into, such as `production`                       |
-| customer     | String      | whose budget it draws on                                         |
-
-A tool may declare further facts with their types; a name has one type in the whole catalogue. A
-fact that cannot be computed refuses the action: it is never null and never guessed.
+The standard ones are in `vocabulary`. A tool may declare further facts with their types; a name has
+one type in the whole catalogue. A fact that cannot be computed refuses the action: it is never null
+and never guessed.
 """
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Literal
 
 from msgspec import Struct
 
@@ -24,26 +14,10 @@ from bailiwick.catalog.domains import domain
 from bailiwick.catalog.money import currency_code, minor_units
 from bailiwick.catalog.problems import did_you_mean, problem
 from bailiwick.errors import BadInput, CatalogError
-from bailiwick.nouns import Refusal, Trait
+from bailiwick.nouns import Refusal
 from bailiwick.ports import Expression
 from bailiwick.values import JSON, MAX_INTEGER, identifier, shown
-
-STANDARD_FACTS: Mapping[str, str] = {
-    "value": "Long",
-    "currency": "String",
-    "recipients": "Long",
-    "destinations": "Set<String>",
-    "new_payee": "Bool",
-    "environment": "String",
-    "customer": "String",
-}
-# What every tool of a trait computes, so that a rule over the trait holds for all of them.
-TRAIT_FACTS: Mapping[Trait, tuple[str, ...]] = {
-    "money": ("value", "currency"),
-    "outbound": ("recipients", "destinations"),
-}
-
-FactType = Literal["Long", "String", "Bool", "Set<String>"]
+from bailiwick.vocabulary import STANDARD_FACTS
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _DECIMAL = re.compile(r"\s*decimal\((?P<amount>.*)\)\s*")

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from bailiwick.catalog.facts import STANDARD_FACTS, FactType, fact_problems
+from bailiwick.catalog.facts import fact_problems
 from bailiwick.catalog.input_types import input_attributes
 from bailiwick.catalog.money import micro_usd
 from bailiwick.catalog.problems import problem
@@ -20,6 +20,7 @@ from bailiwick.catalog.schemas import ArgumentSchema
 from bailiwick.errors import BadInput, CatalogError
 from bailiwick.nouns import HttpBinding, PythonBinding, Reader, Tool, Trait
 from bailiwick.values import MAX_INTEGER, canonical, shown
+from bailiwick.vocabulary import STANDARD_FACTS, FactType
 
 # An expression. YAML reads `7` and `true` as what they are; they are literals of the language too.
 Text = str | int | bool

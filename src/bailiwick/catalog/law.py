@@ -8,12 +8,12 @@ key. Reads and writes never share a credential.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from bailiwick.catalog.facts import TRAIT_FACTS
 from bailiwick.catalog.forms import Declaration
 from bailiwick.catalog.problems import did_you_mean, problem
 from bailiwick.catalog.schemas import parameters
 from bailiwick.errors import CatalogError
 from bailiwick.nouns import HttpBinding, Reader, Tool
+from bailiwick.vocabulary import TRAIT_FACTS
 
 _WRITE_TRAITS = ("money", "destructive", "permission", "code")
 _KEYED_TRAITS = ("money", "destructive")

@@ -17,8 +17,7 @@ from bailiwick.errors import CatalogError
 from bailiwick.nouns import Cap, Manifest
 from bailiwick.ports import Catalogue
 from bailiwick.values import JSON, MAX_INTEGER, shown
-
-GROUPS = ("read", "write", "money", "destructive", "outbound", "permission", "code")
+from bailiwick.vocabulary import GROUPS
 
 _UNSUPPORTED = ("model_routing", "fallbacks", "logging")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")

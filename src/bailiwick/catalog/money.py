@@ -9,24 +9,14 @@ from decimal import Decimal
 
 from bailiwick.errors import BadInput
 from bailiwick.values import MAX_INTEGER, shown
+from bailiwick.vocabulary import decimals_of, is_currency
 
-# ISO 4217: how many decimals a currency's minor unit has, where that is not two.
-_DECIMALS = {
-    currency: decimals
-    for decimals, currencies in (
-        (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
-        (3, "BHD IQD JOD KWD LYD OMR TND"),
-        (4, "CLF UYW"),
-    )
-    for currency in currencies.split()
-}
-_CURRENCY = re.compile(r"[A-Z]{3}")
 _DECIMAL = re.compile(r"[0-9]{1,16}(\.[0-9]{1,6})?")
 
 
 def currency_code(text: object) -> str:
     """Give back an ISO 4217 code (three capital letters), else raise `BadInput`."""
-    if isinstance(text, str) and _CURRENCY.fullmatch(text):
+    if isinstance(text, str) and is_currency(text):
         return text
     raise BadInput(
         f"`{shown(str(text), 40)}` is not a currency code",
@@ -41,7 +31,7 @@ def minor_units(text: object, currency: str) -> int:
     Raises `BadInput` (`amount_invalid`) for anything but digits with at most the currency's
     decimals; a number is refused, because `42` could be either unit.
     """
-    decimals = _DECIMALS.get(currency_code(currency), 2)
+    decimals = decimals_of(currency_code(currency))
     return _scaled(text, decimals, f"an amount of {currency}")
 
 

@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FunctionType, MappingProxyType, ModuleType
 from typing import Any, Literal, Required, TypedDict, TypeVar, Unpack
 
-from bailiwick.catalog.facts import FactType
 from bailiwick.catalog.forms import Declaration, ToolForm
 from bailiwick.catalog.hints import signature_of, with_json
 from bailiwick.catalog.problems import problem, read_as, unknown_members
 from bailiwick.catalog.schemas import compile_schema
 from bailiwick.errors import CatalogError
 from bailiwick.nouns import Effect, PythonBinding, Trait
+from bailiwick.vocabulary import FactType
 
 F = TypeVar("F", bound=Callable[..., object])
 

@@ -89,6 +89,7 @@ def _story(story: Object) -> Iterator[str]:
             "effect key": story["effect_key"],
             "created": at(story["created_at_us"]),
             "updated": at(story["updated_at_us"]),
+            "took": took(story["took_us"]),
         },
         "  ",
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from bailiwick.cli import actions, control, people, proofs, rules, starting
+from bailiwick.cli import actions, control, keys, people, proofs, rules, starting
 from bailiwick.cli.frame import INTERNAL, Frame, Group
 from bailiwick.errors import BadInput, BailiwickError
 
@@ -18,19 +18,20 @@ def app() -> None:
     """Govern what AI agents do: any model may propose, the rules decide, all is on record.
 
     \b
-    Begin:    init, check, run, login, doctor
+    Begin:    init, check, run, login, doctor, migrate
     Decide:   approvals, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke
     Change:   release, agents, people, changes
     Prove:    ledger
+    Keep:     keys
 
     Exit codes: 0 done; 1 a check found something; 2 bad input; 3 refused or not allowed; 4 it
     waits for people; 5 in doubt; 6 the action failed; 69 unavailable; 70 a fault of the program.
     """
 
 
-for _module in (starting, people, actions, control, rules, proofs):
+for _module in (starting, people, actions, control, rules, proofs, keys):
     for _command in _module.COMMANDS:
         app.add_command(_command)
 

@@ -1,4 +1,4 @@
-"""init, run, doctor: make a project, act for an agent, look at the installation."""
+"""init, run, doctor, migrate: make a project, act for an agent, look after the installation."""
 
 import asyncio
 import inspect
@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from bailiwick import operations
+from bailiwick import operations, store
 from bailiwick.cli.frame import (
     DOUBT,
     FAILED,
@@ -29,6 +29,7 @@ from bailiwick.nouns import Outcome
 from bailiwick.operations import Newcomer
 from bailiwick.runtime import Bailiwick, Session
 from bailiwick.values import JSON
+from bailiwick.wiring import on_demand
 
 _STARTER = Path(__file__).parent / "starter"
 _RENAMED = {"gitignore": ".gitignore"}
@@ -249,4 +250,31 @@ def doctor(frame: Frame) -> int:
     return FOUND if any(check.level == "fail" for check in checks) else OK
 
 
-COMMANDS = (init, run, doctor)
+@click.command("migrate", cls=Command)
+@pass_frame
+def migrate(frame: Frame) -> int:
+    """Bring the database to this program's schema, after copying it beside itself.
+
+    Needs nobody to be logged in, and no process that owns the database. The next owner would do
+    it too; commands that only look do not.
+    """
+    settings = frame.enter()
+    file = settings.path(settings.store)
+    if not file.exists():
+        raise BadInput(
+            f"there is no database at {file}",
+            code="store_missing",
+            help="run `bailiwick init`, or restore its backup",
+        )
+    before = store.schema_version(file)
+    copy: Path | None = on_demand("migrate")(file)
+    told = [f"schema version {before}: there is nothing to do"]
+    if before != store.SCHEMA_VERSION:
+        told = [f"schema version {before} is now {store.SCHEMA_VERSION}", f"as it was: {copy}"]
+    frame.tell(
+        {"from": before, "to": store.SCHEMA_VERSION, "copy": str(copy) if copy else None}, told
+    )
+    return OK
+
+
+COMMANDS = (init, run, doctor, migrate)

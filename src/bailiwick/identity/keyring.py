@@ -6,17 +6,18 @@
     pseudonym.key      32 bytes, base64url      names people and resources in the ledger
     equality.key       32 bytes, base64url      compares arguments without keeping them
 
-A key id begins with a number that only rises: of several token keys the highest signs, all verify.
-The log and the vault have exactly one key each. Modes are 0600 and 0700; anything else is refused.
+A key id begins with a number that only rises. Of several token keys the highest signs and all
+verify; of several vault keys the highest wraps and all unwrap. The log has exactly one key. Modes
+are 0600 and 0700; anything else is refused.
 """
 
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal, NamedTuple, NoReturn
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -34,8 +35,19 @@ from bailiwick.values import JSON, parse
 Random = Callable[[int], bytes]
 
 SECRET_USES = ("pseudonym", "equality")
+Rolling = Literal["token", "vault"]
+_SUFFIXES = {"token": "json", "log": "json", "vault": "key"}
 
 _KID = re.compile(r"[1-9][0-9]{0,8}-[0-9a-f]{12}")
+
+
+class KeyFile(NamedTuple):
+    """A key file: what it is for, its key id if it has one, and whether newer ones do its work."""
+
+    use: str
+    kid: str
+    path: Path
+    older: bool
 
 
 class Keyring:
@@ -46,16 +58,16 @@ class Keyring:
         origin: str,
         tokens: Mapping[str, Ed25519PrivateKey],
         log: Ed25519PrivateKey,
-        vault: tuple[str, bytes],
+        vault: Mapping[str, bytes],
         secrets: Mapping[str, bytes],
     ) -> None:
-        """Take the keys as read: `tokens` by key id, `secrets` by use."""
+        """Take the keys as read: `tokens` and `vault` by key id, `secrets` by use."""
         self._origin = origin
         self._public = {kid: {**public_jwk(key), "kid": kid} for kid, key in tokens.items()}
         current = max(tokens, key=_number)
         self._signing = (current, tokens[current])
         self._log = log
-        self._vault = vault
+        self._vault = tuple((kid, vault[kid]) for kid in sorted(vault, key=_number, reverse=True))
         self._secrets = dict(secrets)
 
     def __repr__(self) -> str:
@@ -77,8 +89,8 @@ class Keyring:
         """The log's name (origin) and Ed25519 public key, 32 bytes."""
         return self._origin, self._log.public_key().public_bytes_raw()
 
-    def vault_key(self) -> tuple[str, bytes]:
-        """The vault's key encryption key: its id and 32 bytes."""
+    def vault_keys(self) -> Sequence[tuple[str, bytes]]:
+        """The vault's key encryption keys, newest first: ids and 32 bytes. The first one wraps."""
         return self._vault
 
     def secret_key(self, use: str) -> bytes:
@@ -111,13 +123,31 @@ def create_keyring(folder: Path, random: Random) -> None:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def rotate_token_key(folder: Path, random: Random) -> str:
-    """Add a token key that signs from the next start on, and give its id.
+def rotate_key(folder: Path, use: Rolling, random: Random) -> str:
+    """Add a key that signs tokens, or wraps the keys of new runs, from the next start on.
 
-    The older ones still verify; delete their files once the last token they signed has expired.
+    Gives its id. The older ones still verify and unwrap. Delete a token key once the last token it
+    signed has expired; a vault key only once nobody needs the payloads of the runs it wrapped.
     """
-    kids = [kid for kid, _ in _files(folder, "token", "json")]
-    return _write_signing_key(folder, "token", max(map(_number, kids), default=0) + 1, random)
+    kids = [kid for kid, _ in _files(folder, use, _SUFFIXES[use])]
+    if not kids:
+        _absent(folder / f"{use}-<kid>.{_SUFFIXES[use]}")
+    number = max(map(_number, kids)) + 1
+    if use == "token":
+        return _write_signing_key(folder, use, number, random)
+    kid = _new_kid(number, random)
+    write_private(folder / f"vault-{kid}.key", _secret_text(random(32)))
+    return kid
+
+
+def list_keys(folder: Path) -> list[KeyFile]:
+    """The key files of the folder, by use and newest first; none of them is read."""
+    found: list[KeyFile] = []
+    for use, suffix in _SUFFIXES.items():
+        files = sorted(_files(folder, use, suffix), key=lambda each: _number(each[0]), reverse=True)
+        found += [KeyFile(use, kid, path, n > 0) for n, (kid, path) in enumerate(files)]
+    paths = [(use, folder / f"{use}.key") for use in SECRET_USES]
+    return found + [KeyFile(use, "", path, False) for use, path in paths if path.exists()]
 
 
 def load_keyring(folder: Path, origin: str) -> Keyring:
@@ -138,12 +168,14 @@ def load_keyring(folder: Path, origin: str) -> Keyring:
     if not tokens:
         _absent(folder / "token-<kid>.json")
     log_kid, log_path = _only(folder, "log", "json")
-    vault_kid, vault_path = _only(folder, "vault", "key")
+    vault = {kid: _read_secret(path) for kid, path in _files(folder, "vault", "key")}
+    if not vault:
+        _absent(folder / "vault-<kid>.key")
     return Keyring(
         origin,
         tokens,
         _read_signing_key(log_path, log_kid),
-        (vault_kid, _read_secret(vault_path)),
+        vault,
         {use: _read_secret(folder / f"{use}.key") for use in SECRET_USES},
     )
 

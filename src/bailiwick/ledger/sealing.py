@@ -6,6 +6,8 @@ commitments that nobody can open. Randomness is an argument everywhere; a nonce 
 bytes and never used twice with one key (2^32 payloads a run are far out of reach).
 """
 
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -39,20 +41,20 @@ class RunKey:
         return nonce + _encrypt(_aead(kek), nonce, self._key, _wrapping(tenant, run))
 
     @classmethod
-    def unwrap(cls, kek: bytes, wrapped: bytes, *, tenant: str, run: str) -> "RunKey":
-        """Decrypt a run's key.
+    def unwrap(cls, keks: Sequence[bytes], wrapped: bytes, *, tenant: str, run: str) -> "RunKey":
+        """Decrypt a run's key with that of the wrapping keys which wrapped it.
 
-        Raises `LedgerError` (`run_key_invalid`) when the wrapping key is another one, or when the
-        wrapped key was changed or belongs to another run or tenant.
+        Raises `LedgerError` (`run_key_invalid`) when it was none of them, or when the wrapped key
+        was changed or belongs to another run or tenant.
         """
-        try:
-            return cls(_decrypt(_aead(kek), wrapped, _wrapping(tenant, run)))
-        except InvalidTag:
-            raise LedgerError(
-                f"the key of run `{run}` cannot be unwrapped",
-                code="run_key_invalid",
-                help="check that the vault key file is the one that wrapped it",
-            ) from None
+        for kek in keks:
+            with suppress(InvalidTag):
+                return cls(_decrypt(_aead(kek), wrapped, _wrapping(tenant, run)))
+        raise LedgerError(
+            f"the key of run `{run}` cannot be unwrapped",
+            code="run_key_invalid",
+            help="restore the vault key that wrapped it; `bailiwick keys list` names the others",
+        )
 
     def seal(self, *, aad: bytes, salt: bytes, nonce: bytes, payload: bytes) -> "Sealed":
         """Encrypt canonical JSON and commit to it, with one salt for both.

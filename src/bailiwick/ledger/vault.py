@@ -84,14 +84,14 @@ class RunVault:
         if ready is not None and ready.stored:
             return ready
         wrapped = await self._shelf.run_key(tenant, run)
-        kek = self._keys.vault_key()[1]
+        keks = [kek for _, kek in self._keys.vault_keys()]
         if wrapped is not None:
-            key = RunKey.unwrap(kek, wrapped, tenant=tenant, run=run)
+            key = RunKey.unwrap(keks, wrapped, tenant=tenant, run=run)
             ready = _Ready(key, wrapped, place(tenant, run), stored=True)
         elif ready is None:
             key = RunKey(self._random(KEY_BYTES))
             nonce = self._random(NONCE_BYTES)
-            wrapped = key.wrap(kek, tenant=tenant, run=run, nonce=nonce)
+            wrapped = key.wrap(keks[0], tenant=tenant, run=run, nonce=nonce)
             ready = _Ready(key, wrapped, place(tenant, run), stored=False)
         self._ready[tenant, run] = ready
         if len(self._ready) > _READY_RUNS:

@@ -7,13 +7,14 @@ from typing import Literal, cast
 from bailiwick import ledger, store
 from bailiwick.errors import BadInput, ControlError, LedgerError
 from bailiwick.ledger import records
-from bailiwick.nouns import Action, Person, State
+from bailiwick.nouns import Action, Listed, Person
 from bailiwick.operations.changes import Parameters, pseudonyms
 from bailiwick.operations.channel import text_of
 from bailiwick.operations.stories import existing, summary
 from bailiwick.ports import Blocked, World
 from bailiwick.values import JSON
 
+_DOUBTFUL: tuple[Listed, ...] = ("unknown", "intended", "contradicted")
 _PAGE = 500
 _MAX_EVIDENCE = 4000
 _TRIES = 3
@@ -100,14 +101,12 @@ async def _holds(world: World, action: Action) -> list[records.HoldEntry]:
 async def doubtful(world: World) -> Sequence[Action]:
     """The actions that may be in doubt, oldest first."""
     found: list[Action] = []
-    states: tuple[State, ...]
-    for states in (("unknown", "intended"), ("done",)):
-        before = None
-        while page := await world.register.actions(world.settings.tenant, states, _PAGE, before):
-            found += [each for each in page if each.state != "done" or _is_open(each)]
-            before = page[-1].id
-            await asyncio.sleep(0)  # a long history must not keep a kill waiting
-    return sorted(found, key=lambda action: action.id)
+    before = None
+    while page := await world.register.actions(world.settings.tenant, _DOUBTFUL, _PAGE, before):
+        found += page
+        before = page[-1].id
+        await asyncio.sleep(0)  # a long list must not keep a kill waiting
+    return found[::-1]
 
 
 def doubt_of(action: Action, now_us: int) -> str:

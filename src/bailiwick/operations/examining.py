@@ -2,7 +2,10 @@
 
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Literal, cast
 
@@ -22,6 +25,9 @@ from bailiwick.wiring import keys_folder, open_world
 _LATE_US = 2_000_000
 _SKEW_US = 5_000_000
 _ANSWER_S = 1.0
+_SYNCS = 16
+# The quickest disks that keep what they synced through a power cut take longer than this.
+_TOO_QUICK_US = 20
 # The file format's "read version", https://www.sqlite.org/fileformat.html: 2 says write-ahead log.
 _READ_VERSION_AT, _WAL = 19, 2
 
@@ -138,13 +144,14 @@ def _file(file: Path) -> Iterator[Check]:
         yield Check(name="schema", level="ok", said=f"version {version}")
     else:
         said = f"version {version}, this program wants {store.SCHEMA_VERSION}"
-        help = "the next start migrates an older one; a newer one needs the newer program"
+        older = version < store.SCHEMA_VERSION
+        help = "run `bailiwick migrate`" if older else "start the newer program"
         yield Check(name="schema", level="fail", said=said, help=help)
     with file.open("rb") as opened:
         header = opened.read(_READ_VERSION_AT + 1)
     if header[_READ_VERSION_AT:] == bytes([_WAL]):
-        said = "write-ahead log, synced in full at every commit"
-        yield Check(name="durability", level="ok", said=said)
+        yield _durability(file)
+        yield _sync(file.parent)
     else:
         said = "the database does not use its write-ahead log"
         help = "close whatever else opened it; the next start sets it"
@@ -153,6 +160,44 @@ def _file(file: Path) -> Iterator[Check]:
         help = f"chmod go-w {file} {file.parent}"
         said = "others may write the database"
         yield Check(name="store", level="fail", said=said, help=help)
+
+
+def _durability(file: Path) -> Check:
+    try:
+        mode, level = store.durability(file)
+    except BailiwickError as fault:
+        return _failed("durability", fault)
+    said = f"journal_mode={mode} and synchronous={level} are in force on a connection that writes"
+    return Check(name="durability", level="ok", said=f"{said}; without them nothing is written")
+
+
+def _sync(folder: Path) -> Check:
+    try:
+        return synced(list(_syncs(folder)))
+    except OSError as error:
+        said = f"nothing can be written in {folder}: {error.strerror}"
+        return Check(name="sync", level="fail", said=said, help="look at its disk and permissions")
+
+
+def _syncs(folder: Path) -> Iterator[int]:
+    """How long each of some fsyncs of a page takes in a folder, in microseconds."""
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".sync", buffering=0) as file:
+        for _ in range(_SYNCS):
+            file.write(bytes(4096))
+            began_ns = time.perf_counter_ns()
+            os.fsync(file.fileno())
+            yield (time.perf_counter_ns() - began_ns) // 1000
+
+
+def synced(took_us: Sequence[int]) -> Check:
+    """What the times of some fsyncs say of the disk; a plausible one is no proof."""
+    usual_us = round(statistics.median(took_us))
+    said = f"an fsync takes {usual_us} µs here"
+    if usual_us < _TOO_QUICK_US:
+        said = f"{said}, which no disk does: it is memory, or claims to have kept what it has not"
+        help = "put the database on a disk that keeps what was synced, or expect to lose answers"
+        return Check(name="sync", level="warn", said=said, help=f"{help} when the power fails")
+    return Check(name="sync", level="ok", said=f"{said}; that the disk keeps its word is not shown")
 
 
 async def _owner(file: Path) -> Check:

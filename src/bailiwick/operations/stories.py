@@ -58,6 +58,7 @@ async def actions_show(world: World, person: Person, given: Parameters) -> JSON:
     kept = await _payloads(world, action) if may else {}
     story = {
         **summary(action),
+        "took_us": sum(action.timings_us) or None,
         "capability": action.caller.capability.id,
         "actors": list(action.caller.actors),
         "keys": list(action.caller.key_ids),
@@ -236,7 +237,7 @@ def _steps(
                 "name": name,
                 "settled": settled or "not reached",
                 "at_us": entry["at_us"] if entry else action.created_at_us if number == 1 else None,
-                "took_us": action.timings_us[number - 1] if action.timings_us else None,
+                "took_us": (action.timings_us[number - 1] or None) if action.timings_us else None,
             }
         )
     return steps

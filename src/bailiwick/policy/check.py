@@ -9,7 +9,8 @@ from cedarpy import Schema, pst, validate_policies
 from bailiwick.policy.conditions import applies
 from bailiwick.policy.findings import Finding
 from bailiwick.policy.rules import Rule, Use, hidden_has
-from bailiwick.policy.schema import GROUPS, PRINCIPAL, Shape, lookup
+from bailiwick.policy.schema import PRINCIPAL, Shape, lookup
+from bailiwick.vocabulary import GROUPS
 
 # What Cedar says of a scope that no tool meets.
 _NO_ACTION = "unable to find an applicable action"

@@ -30,8 +30,9 @@ from msgspec import Struct
 from bailiwick.nouns import Manifest, Tool
 from bailiwick.policy.findings import Finding
 from bailiwick.policy.rules import parse_queue
-from bailiwick.policy.schema import BOOL, GROUPS, Shape, quoted
+from bailiwick.policy.schema import BOOL, Shape, quoted
 from bailiwick.policy.tiers import BadManifest, Tier, is_named, read_tiers, selects
+from bailiwick.vocabulary import GROUPS
 
 RUBRIC = "generated/rubric.cedar"
 DEFAULT_QUEUE = "approvers:1"

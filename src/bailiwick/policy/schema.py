@@ -12,26 +12,9 @@ from msgspec import Struct
 from bailiwick.nouns import Tool
 from bailiwick.policy.findings import Finding
 from bailiwick.values import JSON
-
-GROUPS = ("read", "write", "money", "destructive", "outbound", "permission", "code")
+from bailiwick.vocabulary import GROUPS, STANDARD_FACTS, TRAIT_FACTS
 
 LONG, STRING, BOOL, STRINGS = "Long", "String", "Bool", "Set<String>"
-
-# The facts every project shares. A tool may declare others, with their types.
-FACTS: Mapping[str, str] = {
-    "value": LONG,  # minor units of `currency`
-    "currency": STRING,  # ISO 4217
-    "recipients": LONG,
-    "destinations": STRINGS,  # domains, lower case, punycode
-    "new_payee": BOOL,
-    "environment": STRING,
-    "customer": STRING,  # whose budget the value counts against
-}
-# What each tool of a trait declares, so that a rule over the group type-checks for all of them.
-MANDATORY: Mapping[str, tuple[str, ...]] = {
-    "money": ("value", "currency"),
-    "outbound": ("recipients", "destinations"),
-}
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _RESERVED = re.compile(
@@ -95,7 +78,7 @@ def shape_of(tool: Tool, gates: Collection[str]) -> tuple[Shape, list[Finding]]:
     findings = [_finding(tool, *wrong) for wrong in _wrong_with(tool)]
     facts: dict[str, Field] = {}
     for name in tool.facts:
-        declared = tool.fact_types.get(name) or FACTS.get(name)
+        declared = tool.fact_types.get(name) or STANDARD_FACTS.get(name)
         if declared in (LONG, STRING, BOOL, STRINGS):
             facts[name] = Field(declared)
     left_out: list[str] = []
@@ -190,14 +173,14 @@ def _wrong_with(tool: Tool) -> Iterable[tuple[str, str]]:
             "use letters, digits and underscores, and no word of Cedar or of the schema",
         )
     for trait in tool.traits:
-        for name in MANDATORY.get(trait, ()):
+        for name in TRAIT_FACTS.get(trait, ()):
             if name not in tool.facts:
                 yield (
                     f"has the trait {trait} but not its fact `{name}`",
                     f"declare `{name}` under `facts`, so that rules over {trait} hold for it",
                 )
     for name in tool.facts:
-        yield from _wrong_with_fact(name, tool.fact_types.get(name), FACTS.get(name))
+        yield from _wrong_with_fact(name, tool.fact_types.get(name), STANDARD_FACTS.get(name))
 
 
 def _wrong_with_fact(

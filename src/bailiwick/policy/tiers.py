@@ -1,6 +1,5 @@
 """Tiers: up to which amount an agent acts by itself, and who is asked above it."""
 
-import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
@@ -10,18 +9,8 @@ from msgspec import Struct
 from bailiwick.nouns import Manifest, Tool
 from bailiwick.policy.rules import parse_queue
 from bailiwick.policy.schema import LONG, Shape
+from bailiwick.vocabulary import decimals_of, is_currency
 
-_CURRENCY = re.compile(r"[A-Z]{3}")
-# ISO 4217: how many decimals a currency's minor unit has, where that is not two.
-_DECIMALS = {
-    currency: decimals
-    for decimals, currencies in (
-        (0, "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"),
-        (3, "BHD IQD JOD KWD LYD OMR TND"),
-        (4, "CLF UYW"),
-    )
-    for currency in currencies.split()
-}
 _MAX_AMOUNT = 2**53 - 1
 
 
@@ -64,7 +53,7 @@ class Tier(Struct, frozen=True, kw_only=True):
     @property
     def is_money(self) -> bool:
         """Whether the unit is a currency."""
-        return _CURRENCY.fullmatch(self.unit) is not None
+        return is_currency(self.unit)
 
     @property
     def names(self) -> set[str]:
@@ -111,7 +100,7 @@ def _tier(form: TierForm, granted: Sequence[Tool], shapes: Mapping[str, Shape]) 
     unit, tools = form.unit, tuple(tool for tool in granted if selects(form.on, tool))
     if unit == "value":
         raise BadManifest("tiers", "an amount has a currency", "write the currency as the unit")
-    needed = ("value", "currency") if _CURRENCY.fullmatch(unit) else (unit,)
+    needed = ("value", "currency") if is_currency(unit) else (unit,)
     facts = [shapes[tool.name].facts for tool in tools]
     if not tools or any(
         name not in declared or declared[needed[0]].type != LONG
@@ -144,7 +133,7 @@ def _amount(written: int | str, unit: str) -> int:
     try:
         amount = Decimal(written)
         if isinstance(written, str):
-            amount = amount.scaleb(_DECIMALS.get(unit, 2) if _CURRENCY.fullmatch(unit) else 0)
+            amount = amount.scaleb(decimals_of(unit) if is_currency(unit) else 0)
     except InvalidOperation:
         amount = Decimal("NaN")
     if amount.is_finite() and amount == amount.to_integral_value() and 0 <= amount <= _MAX_AMOUNT:

@@ -37,9 +37,10 @@ from bailiwick.policy.domains import (
 )
 from bailiwick.policy.rulebook import RuleBook
 from bailiwick.policy.rules import Path, Rule
-from bailiwick.policy.schema import BOOL, GROUPS, LONG, STRING, STRINGS, Field, Shape
+from bailiwick.policy.schema import BOOL, LONG, STRING, STRINGS, Field, Shape
 from bailiwick.ports import Question
 from bailiwick.values import JSON
+from bailiwick.vocabulary import GROUPS
 
 _CASES = 4096
 _HOUR_US = 3_600_000_000

@@ -6,7 +6,7 @@ transactions, `resolve` that of a person.
 """
 
 from bailiwick.store.commits import conclude, intend, park, prepare, refuse, resolve
-from bailiwick.store.database import SCHEMA_VERSION, Database, schema_version
+from bailiwick.store.database import SCHEMA_VERSION, Database, durability, schema_version
 from bailiwick.store.doors import (
     BELL_TRUST_S,
     SqliteDue,
@@ -26,6 +26,7 @@ __all__ = [
     "SqliteShelf",
     "SqliteStore",
     "conclude",
+    "durability",
     "intend",
     "park",
     "prepare",

@@ -189,6 +189,7 @@ def _row(batch: Batch, tenant: str, action: Action) -> dict[str, object]:
         "lease_owner": action.lease_owner,
         "lease_until_us": action.lease_until_us,
         "updated_at_us": action.updated_at_us,
+        "contradicted": action.state == "done" and action.verdict == "contradicted",
         "body": _encode(action),
         "holds": batch.holds,
         "records": batch.records.pop(action.id, ""),

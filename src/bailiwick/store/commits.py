@@ -51,6 +51,7 @@ async def refuse(world: World, case: Case, no: Refusal, entries: Entries) -> Act
         park_until_us=None,
         lease_until_us=None,
         updated_at_us=case.now_us,
+        timings_us=tuple(case.steps_us),
     )
     # A parked action may always end, but for want of room: then it waits for that.
     room = not case.stored or no.code == "disk_low"
@@ -86,6 +87,7 @@ async def park(world: World, case: Case, entries: Entries) -> Action | Blocked:
         park_until_us=approval.expires_at_us,
         lease_until_us=None,
         updated_at_us=case.now_us,
+        timings_us=tuple(case.steps_us),
     )
     ops: tuple[Op, ...] = (EpochIs(epoch=case.control.epoch, room=True), *entries.ops)
     ops = (*ops, *_claimed(case, situation.effect_key))
@@ -155,6 +157,7 @@ async def conclude(
         cost_micro_usd=case.tool.cost_micro_usd if report.status != "failed" else 0,
         lease_until_us=None,
         updated_at_us=now_us,
+        timings_us=tuple(case.steps_us),
     )
     ops: list[Op] = [*writes]
     if case.tool.effect == "read":

@@ -16,11 +16,11 @@ from bailiwick.ports import MarkBreaker
 from bailiwick.store import statements as sql
 from bailiwick.store.batch import BalanceKey, Batch
 from bailiwick.store.bell import Bell
-from bailiwick.store.writer import Writer, connect, fault_of
+from bailiwick.store.writer import Writer, connect, fault_of, in_force
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _KEPT_BALANCES = 4096
 _KEPT_HOLDS = 4096
@@ -172,7 +172,9 @@ def _opened(file: Path) -> tuple[Bell, sqlite3.Connection]:
         raise StoreFenced(
             f"`{file}` has schema version {version}, this program wants {SCHEMA_VERSION}",
             code="schema_version",
-            help="start the newer program, or migrate a copy of the file",
+            help="run `bailiwick migrate`"
+            if version < SCHEMA_VERSION
+            else "start the newer program",
         )
     try:
         bell = Bell(file)
@@ -209,6 +211,20 @@ def own(file: Path) -> int:
             help="use its commands, or end that process first",
         ) from error
     return handle
+
+
+def durability(file: Path) -> tuple[str, str]:
+    """The journal mode and the synchronous level that are in force on a connection that writes.
+
+    It is opened as the owner opens its own, which insists on `wal` and `full`.
+    """
+    connection = connect(file)
+    try:
+        return in_force(connection)
+    except sqlite3.Error as error:
+        raise fault_of(error) from error
+    finally:
+        connection.close()
 
 
 def schema_version(file: Path) -> int:

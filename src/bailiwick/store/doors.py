@@ -1,7 +1,7 @@
 """The doors of the store on one SQLite file. Reading is done in place; writing by the batch."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -13,12 +13,12 @@ from bailiwick.nouns import (
     Balance,
     Breaker,
     Cap,
+    Listed,
     Person,
     Record,
     Release,
     Resource,
     Standing,
-    State,
     Stop,
     Vote,
 )
@@ -36,6 +36,13 @@ _decode_release = msgspec.json.Decoder(Release).decode
 _decode_json = msgspec.json.Decoder().decode
 
 _LAST = "\U0010ffff"
+# What is open or contradicted has an index of its own, which only its own statement can use.
+_LISTS: Mapping[Listed, str] = {
+    "parked": "open_actions",
+    "intended": "open_actions",
+    "unknown": "open_actions",
+    "contradicted": "contradicted_actions",
+}
 
 # A ring can be missed: its process died between the commit and the ring, or the file was removed.
 BELL_TRUST_S = 0.1
@@ -181,7 +188,7 @@ class SqliteRegister:
         self._shelf = SqliteShelf(database)
 
     async def actions(
-        self, tenant: str, states: Sequence[State], limit: int, before: str | None = None
+        self, tenant: str, states: Sequence[Listed], limit: int, before: str | None = None
     ) -> Sequence[Action]:
         page = {"tenant": tenant, "before": before or _LAST, "limit": limit}
         if not states:
@@ -189,7 +196,9 @@ class SqliteRegister:
         found = [
             decode_action(body)
             for state in states
-            for (body,) in self._database.every("actions_in_state", {**page, "state": state})
+            for (body,) in self._database.every(
+                _LISTS.get(state, "actions_in_state"), {**page, "state": state}
+            )
         ]
         return sorted(found, key=lambda action: action.id, reverse=True)[:limit]
 

@@ -31,6 +31,10 @@ _BUSY_MS = 5_000
 _QUICK_SYNC_US = 5_000
 
 
+DURABLE = ("wal", "full")
+_LEVELS = ("off", "normal", "full", "extra")
+
+
 class Member(Generic[T]):
     """One caller's part of a batch: what to do in it, and where the answer goes."""
 
@@ -229,16 +233,37 @@ def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise fault_of(error) from error
     try:
+        connection.execute("pragma synchronous = full")
         if not read_only:
             connection.execute("pragma journal_mode = wal")
-        connection.execute("pragma synchronous = full")
+            _insist(connection)
         # Hot pages (budgets, index edges) are copied back once in 4,000 pages, not in 1,000.
         connection.execute("pragma wal_autocheckpoint = 4000")
         connection.execute("pragma mmap_size = 268435456")
     except sqlite3.Error as error:
         connection.close()
         raise fault_of(error) from error
+    except StoreUnavailable:
+        connection.close()
+        raise
     return connection
+
+
+def in_force(connection: sqlite3.Connection) -> tuple[str, str]:
+    """The journal mode and the synchronous level that a connection has, not those it was given."""
+    (mode,) = connection.execute("pragma journal_mode").fetchone()
+    (level,) = connection.execute("pragma synchronous").fetchone()
+    return mode, _LEVELS[level]
+
+
+def _insist(connection: sqlite3.Connection) -> None:
+    if in_force(connection) != DURABLE:
+        mode, level = in_force(connection)
+        raise StoreUnavailable(
+            f"the database has the journal mode `{mode}` and is synced `{level}`",
+            code="store_not_durable",
+            help="keep it in a file on a local disk that takes a write-ahead log",
+        )
 
 
 def fault_of(error: sqlite3.Error) -> StoreError:

@@ -3,7 +3,8 @@
 A contradiction accuses somebody, so each doubt makes it `unverifiable` and says why: nothing to
 read with, a read that failed, an expectation that cannot be evaluated, a write that may not have
 settled yet, another governed write on the same resource in between. Only a false expectation with
-none of these is `contradicted`.
+none of these is `contradicted`. Where an authoritative reader shows nothing at all, an expectation
+that cannot be evaluated over nothing is false.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,8 +46,11 @@ def judge(
         holds = catalogue.evaluate(
             tool, tool.expect, {**names, "after": after, "result": report.result}
         )
+        why = "the expectation does not hold"
     except CatalogError as error:
-        return _unverifiable(f"the expectation failed: {shown(error.message)}", after)
+        if after is not None or not _must_show(tool, report):
+            return _unverifiable(f"the expectation failed: {shown(error.message)}", after)
+        holds, why = False, "an authoritative reader shows nothing, of which it cannot hold"
     if holds is True:
         return Verification(verdict="verified", reason="the expectation holds", after=after)
     if holds is not False:
@@ -57,9 +61,18 @@ def judge(
         return _unverifiable(f"the resource was also written by {others} in between", after)
     return Verification(
         verdict="contradicted",
-        reason=f"the expectation does not hold: `{shown(tool.expect)}`",
+        reason=f"{why}: `{shown(tool.expect)}`",
         after=after,
     )
+
+
+def _must_show(tool: Tool, report: EffectReport) -> bool:
+    """Whether nothing to be seen means nothing done; not where something may have been destroyed.
+
+    A result that could not be read may be why the expectation failed.
+    """
+    authoritative = tool.reader is not None and tool.reader.authoritative
+    return authoritative and "destructive" not in tool.traits and not report.code
 
 
 def _others(touched: Sequence[str], names: Mapping[str, JSON]) -> str:

@@ -106,16 +106,18 @@ where tenant = :tenant and id = :id;
 -- name: insert_action!
 -- A new action, unless its owner has this attempt under this name already.
 insert into actions (tenant, id, agent, subject, name, attempt, state, version, resource,
-    park_until_us, lease_owner, lease_until_us, updated_at_us, body, holds, records)
+    park_until_us, lease_owner, lease_until_us, updated_at_us, contradicted, body, holds, records)
 values (:tenant, :id, :agent, :subject, :name, :attempt, :state, :version, :resource,
-    :park_until_us, :lease_owner, :lease_until_us, :updated_at_us, :body, :holds, :records)
+    :park_until_us, :lease_owner, :lease_until_us, :updated_at_us, :contradicted, :body, :holds,
+    :records)
 on conflict do nothing;
 
 -- name: move_action!
 -- Compare-and-swap on the version.
 update actions set state = :state, version = :version, resource = :resource,
     park_until_us = :park_until_us, lease_owner = :lease_owner,
-    lease_until_us = :lease_until_us, updated_at_us = :updated_at_us, body = :body,
+    lease_until_us = :lease_until_us, updated_at_us = :updated_at_us,
+    contradicted = :contradicted, body = :body,
     holds = case when :settled or :holds is not null then :holds else holds end,
     records = records || :records
 where tenant = :tenant and id = :id and version = :version - 1;
@@ -124,7 +126,7 @@ where tenant = :tenant and id = :id and version = :version - 1;
 -- The same for an intent's outcome, which cannot change the resource: its index stays as it is.
 update actions set state = :state, version = :version, park_until_us = :park_until_us,
     lease_owner = :lease_owner, lease_until_us = :lease_until_us, updated_at_us = :updated_at_us,
-    body = :body,
+    contradicted = :contradicted, body = :body,
     holds = case when :settled or :holds is not null then :holds else holds end,
     records = records || :records
 where tenant = :tenant and id = :id and version = :version - 1;
@@ -148,9 +150,20 @@ select body from actions where tenant = :tenant and id < :before order by id des
 select body from actions
 where tenant = :tenant and state = :state and id < :before order by id desc limit :limit;
 
+-- name: open_actions
+-- The newest actions in one open state. The list of open states is the partial index's own
+-- condition: without it the index could not be used.
+select body from actions
+where tenant = :tenant and state = :state and state in ('parked', 'intended', 'unknown')
+  and id < :before order by id desc limit :limit;
+
+-- name: contradicted_actions
+-- The newest actions that were answered as done and that the world contradicts, unresolved.
+select body from actions
+where tenant = :tenant and contradicted = 1 and id < :before order by id desc limit :limit;
+
 -- name: stale_intents
--- Actions in flight whose owner is gone or whose lease has run out. The list of open states is
--- the partial index's own condition: without it the index could not be used.
+-- Actions in flight whose owner is gone or whose lease has run out.
 select body from actions
 where tenant = :tenant and state = 'intended' and state in ('parked', 'intended', 'unknown')
   and (lease_until_us <= :now_us or (:alone and lease_owner <> :owner))
