@@ -1,7 +1,7 @@
 """Every door to the outside, as promises: what must be true when a call returns.
 
-`World` is what the spine is given. A `Commit` is a transaction as data: its members are guards and
-writes, carried out in order and all or none. Adapters share no base class.
+`World` is what the spine is given. A `Commit` is a transaction as data: guards and writes, carried
+out in order and all or none. Adapters share no base class.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -64,9 +64,8 @@ class MoveAction(Struct, frozen=True, kw_only=True):
 class Take(Struct, frozen=True, kw_only=True):
     """Guard and write: hold the amounts, if `spent + held + amount <= limit` at every node.
 
-    Nodes are locked in one order, hottest last; buckets come from the store's clock. `lift` are
-    the caps that people have lifted for this action. The action's row must be written in the
-    same commit.
+    Nodes are locked in one order, hottest last; buckets come from the store's clock. People have
+    lifted the caps of `lift` for this action, whose row must be written in the same commit.
     """
 
     action: str
@@ -282,8 +281,7 @@ class Blocked(Struct, frozen=True, kw_only=True):
     """A guard did not hold and nothing was written: which one, and who or what is in the way.
 
     `code` is one of epoch_moved, disk_low, duplicate_name, action_moved, over_budget,
-    run_key_moved,
-    effect_key_held, approval_moved, already_voted, not_stopped, change_moved.
+    run_key_moved, effect_key_held, approval_moved, already_voted, not_stopped, change_moved.
     """
 
     code: str
@@ -423,7 +421,7 @@ class Register(Protocol):
 
 
 class Due(Protocol):
-    """What the housekeeper's tick claims. A claim has a lease; two ticks never get one row.
+    """What the housekeeper's tick claims, with a lease. Two ticks never get one row.
 
     Nobody gets what is `busy`: this process is carrying it on.
     """
@@ -450,10 +448,8 @@ class Due(Protocol):
 # --- what shapes decisions -----------------------------------------------------------------------
 
 
-class Expression(Protocol):
-    """A compiled expression. Evaluation is pure; an error is a `CatalogError`, never a value."""
-
-    def __call__(self, names: Mapping[str, JSON]) -> JSON: ...
+# A compiled expression. Evaluation is pure; an error is a `CatalogError`, never a value.
+Expression = Callable[[Mapping[str, JSON]], JSON]
 
 
 class Catalogue(Protocol):
