@@ -8,7 +8,7 @@ one savepoint a member (`WroteInVain`).
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -20,6 +20,8 @@ from bailiwick.nouns import Action, Cap, Period
 from bailiwick.store import statements as sql
 
 BalanceKey = tuple[str, str, str, str]
+# What an action holds: node, unit, bucket, amount.
+Holds = Sequence[tuple[str, str, str, int]]
 
 _encode = msgspec.json.Encoder().encode
 _decode_holds = msgspec.json.Decoder(list[tuple[str, str, str, int]]).decode
@@ -63,13 +65,13 @@ class Batch:
         *,
         disk_is_low: bool = False,
         savepoints: bool = True,
-        known_holds: Mapping[tuple[str, str], bytes] = {},
+        known_holds: Mapping[tuple[str, str], Holds] = {},
     ) -> None:
         self.connection = connection
         self.now_us = now_us
         self.disk_is_low = disk_is_low
         self.known_holds = known_holds
-        self.held: dict[tuple[str, str], bytes | None] = {}
+        self.held: dict[tuple[str, str], Holds | None] = {}
         self._savepoints = savepoints
         self.epochs: dict[str, int] = {}
         self.balances: dict[BalanceKey, tuple[int, int]] = {}
@@ -79,7 +81,7 @@ class Batch:
         self.controlled = False
         # What a member's operations leave to the action's own row, which is written last.
         self.holder = ""
-        self.holds: bytes | None = None
+        self.holds: Holds | None = None
         self.settled = False
         self.records: dict[str, str] = {}
 
@@ -191,7 +193,7 @@ def _row(batch: Batch, tenant: str, action: Action) -> dict[str, object]:
         "updated_at_us": action.updated_at_us,
         "contradicted": action.state == "done" and action.verdict == "contradicted",
         "body": _encode(action),
-        "holds": batch.holds,
+        "holds": _encode(batch.holds) if batch.holds else None,
         "records": batch.records.pop(action.id, ""),
     }
 
@@ -233,7 +235,7 @@ def _take(batch: Batch, tenant: str, op: ports.Take) -> ports.Blocked | None:
             )
         batch.pending[key] = (spent, held + hold.amount)
         taken.append((cap.node, cap.unit, key[3], hold.amount))
-    batch.holder, batch.holds = op.action, _encode(taken) if taken else None
+    batch.holder, batch.holds = op.action, tuple(taken) or None
     return None
 
 
@@ -241,9 +243,9 @@ def _settle(batch: Batch, tenant: str, op: ports.Settle) -> None:
     holds = batch.holds if batch.holder == op.action else batch.known_holds.get((tenant, op.action))
     if holds is None:
         row = sql.one(batch.connection, "holds", {"tenant": tenant, "action": op.action})
-        holds = row[0] if row else None
+        holds = _decode_holds(row[0]) if row and row[0] else ()
     batch.holder, batch.holds, batch.settled = op.action, None, True
-    for node, unit, name, amount in _decode_holds(holds or b"[]"):
+    for node, unit, name, amount in holds:
         key = (tenant, node, unit, name)
         spent, held = batch.balance(key)
         batch.pending[key] = (spent + op.spent.get(unit, amount), held - amount)
@@ -304,7 +306,15 @@ def _cast_vote(batch: Batch, tenant: str, op: ports.CastVote) -> ports.Blocked |
 
 
 def _put_payload(batch: Batch, tenant: str, op: ports.PutPayload) -> None:
-    sql.run(batch.connection, "put_payload", {"tenant": tenant, **_members(op)})
+    values = {
+        "tenant": tenant,
+        "action": op.action,
+        "kind": op.kind,
+        "run": op.run,
+        "sealed": op.sealed,
+        "commitment": op.commitment,
+    }
+    sql.run(batch.connection, "put_payload", values)
 
 
 def _put_run(batch: Batch, tenant: str, op: ports.PutRun) -> ports.Blocked | None:
@@ -328,7 +338,14 @@ def _add_parked(batch: Batch, tenant: str, op: ports.AddParked) -> None:
 
 
 def _append(batch: Batch, tenant: str, op: ports.Append) -> None:
-    seq = sql.insert(batch.connection, "append", {"tenant": tenant, **_members(op)})
+    values = {
+        "tenant": tenant,
+        "kind": op.kind,
+        "action": op.action,
+        "body": op.body,
+        "hash": op.hash,
+    }
+    seq = sql.insert(batch.connection, "append", values)
     if op.action is not None:
         batch.records[op.action] = f"{batch.records.get(op.action, '')}{seq},"
 

@@ -14,7 +14,7 @@ from bailiwick.errors import StoreFenced, StoreUnavailable
 from bailiwick.nouns import Breaker
 from bailiwick.ports import MarkBreaker
 from bailiwick.store import statements as sql
-from bailiwick.store.batch import BalanceKey, Batch
+from bailiwick.store.batch import BalanceKey, Batch, Holds
 from bailiwick.store.bell import Bell
 from bailiwick.store.writer import Writer, connect, fault_of, in_force
 
@@ -41,7 +41,7 @@ class Database:
         self._waiting: dict[str, set[asyncio.Future[None]]] = {}
         # What only the owner changes, the owner need not read again.
         self._balances: OrderedDict[BalanceKey, tuple[int, int]] = OrderedDict()
-        self._holds: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._holds: OrderedDict[tuple[str, str], Holds] = OrderedDict()
         self.breakers: dict[tuple[str, str], Breaker | None] = {}
         self._file = file
         self._settings = settings
@@ -106,7 +106,7 @@ class Database:
         if self.alone:
             self._keep_holds(batch.held)
 
-    def _keep_holds(self, held: Mapping[tuple[str, str], bytes | None]) -> None:
+    def _keep_holds(self, held: Mapping[tuple[str, str], Holds | None]) -> None:
         for action, holds in held.items():
             if holds is None:
                 self._holds.pop(action, None)
