@@ -118,7 +118,7 @@ class CastVote(Struct, frozen=True, kw_only=True):
 
 
 class PutPayload(Struct, frozen=True, kw_only=True):
-    """Write: a sealed payload of an action, and its run's wrapped key if it is new."""
+    """Write: a sealed payload of an action, whose row a proposal or result is written with."""
 
     action: str
     run: str

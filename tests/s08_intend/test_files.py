@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from msgspec.json import encode
+from msgspec.structs import replace
 from yoyo import get_backend, read_migrations
 
 from bailiwick.errors import StoreError, StoreFenced, StoreUnavailable
@@ -28,7 +29,14 @@ from bailiwick.ports import (
     Settle,
     Take,
 )
-from bailiwick.store import SCHEMA_VERSION, SqliteRegister, durability, migrating, schema_version
+from bailiwick.store import (
+    SCHEMA_VERSION,
+    SqliteRegister,
+    SqliteShelf,
+    durability,
+    migrating,
+    schema_version,
+)
 from bailiwick.store.writer import connect
 from tests.s08_intend.depot import TENANT, Depot, action, depot, hold
 
@@ -91,11 +99,32 @@ def stored(id: str, size: int = 1) -> tuple[Any, ...]:
 def counts(at: Depot) -> tuple[int, ...]:
     """How many actions, payloads, records, listed records and held units there are."""
     return at.rows(
-        "select (select count(*) from actions), (select count(*) from payloads),"
+        "select (select count(*) from actions),"
+        " (select count(*) from payloads)"
+        " + (select count(*) from actions where length(proposal) > 0),"
         " (select count(*) from records),"
         " (select count(*) from actions where records <> ''),"
         " (select coalesce(sum(held), 0) from budgets)"
     )[0]
+
+
+@pytest.mark.parametrize("sizes", [(1, 2048), (2048, 2049), (100_000, 1), (2049, 100_000)])
+async def test_a_payload_is_found_wherever_its_length_has_put_it(
+    tmp_path: Path, sizes: tuple[int, int]
+) -> None:
+    first, second = sizes
+    async with depot(tmp_path) as at:
+        shelf = SqliteShelf(at.database)
+        assert await shelf.payload(TENANT, "act-a", "proposal") is None
+        assert isinstance(await at.commit(*stored("a", first)), Committed)
+        assert await shelf.payload(TENANT, "act-a", "proposal") == ("run-1", bytes(first))
+        assert await shelf.payload(TENANT, "act-a", "result") is None
+        again = PutPayload(
+            action="act-a", run="run-1", kind="proposal", sealed=b"x" * second, commitment=""
+        )
+        moved = replace(action("a"), version=2)
+        assert isinstance(await at.commit(again, MoveAction(action=moved)), Committed)
+        assert await shelf.payload(TENANT, "act-a", "proposal") == ("run-1", b"x" * second)
 
 
 @pytest.mark.claim("store.one-owner")

@@ -28,6 +28,10 @@ _decode_holds = msgspec.json.Decoder(list[tuple[str, str, str, int]]).decode
 decode_action = msgspec.json.Decoder(Action).decode
 
 
+# What the action's own commits put into its row, unless it is so long (in bytes) that to write it
+# again with every later change would cost more than a table of its own.
+_IN_ROW = frozenset({"proposal", "result"})
+_MAX_IN_ROW = 2048
 _ENDED = frozenset({"done", "failed", "unknown"})
 _PERIODS: Mapping[Period, tuple[int, str]] = {
     "day": (86_400_000_000, "%Y-%m-%d"),
@@ -84,6 +88,7 @@ class Batch:
         self.holds: Holds | None = None
         self.settled = False
         self.records: dict[str, str] = {}
+        self.payloads: dict[str, bytes] = {}
 
     def carry(self, commit: ports.Commit) -> ports.Committed | ports.Blocked:
         """Carry out one member. Raises `WroteInVain` if it must be undone without a savepoint."""
@@ -91,7 +96,7 @@ class Batch:
         if self._savepoints:
             connection.execute("savepoint member")
         changes = connection.total_changes
-        self.pending, self.records = {}, {}
+        self.pending, self.records, self.payloads = {}, {}, {}
         self.holder, self.holds, self.settled = "", None, False
         for op in commit.ops:
             blocked = HANDLERS[type(op)](self, commit.tenant, op)
@@ -195,6 +200,8 @@ def _row(batch: Batch, tenant: str, action: Action) -> dict[str, object]:
         "body": _encode(action),
         "holds": _encode(batch.holds) if batch.holds else None,
         "records": batch.records.pop(action.id, ""),
+        "proposal": batch.payloads.get("proposal"),
+        "result": batch.payloads.get("result"),
     }
 
 
@@ -306,6 +313,11 @@ def _cast_vote(batch: Batch, tenant: str, op: ports.CastVote) -> ports.Blocked |
 
 
 def _put_payload(batch: Batch, tenant: str, op: ports.PutPayload) -> None:
+    if op.kind in _IN_ROW:
+        short = len(op.sealed) <= _MAX_IN_ROW
+        batch.payloads[op.kind] = op.sealed if short else b""
+        if short:
+            return
     values = {
         "tenant": tenant,
         "action": op.action,

@@ -20,7 +20,7 @@ from bailiwick.store.writer import Writer, connect, fault_of, in_force
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _KEPT_BALANCES = 4096
 _KEPT_HOLDS = 4096

@@ -137,8 +137,17 @@ class SqliteShelf:
         return msgspec.structs.replace(approval, state=state, votes=tuple(votes))
 
     async def payload(self, tenant: str, action: str, kind: str) -> tuple[str, bytes] | None:
-        row = self._database.one("payload", {"tenant": tenant, "action": action, "kind": kind})
-        return (row[0], row[1]) if row else None
+        values = {"tenant": tenant, "action": action, "kind": kind}
+        row = self._database.one("own_payload", values)
+        if row is None:
+            return None
+        body, sealed = row
+        if not sealed:
+            row = self._database.one("payload", values)
+            if row is None:
+                return None
+            (sealed,) = row
+        return decode_action(body).run, sealed
 
     async def run_key(self, tenant: str, run: str) -> bytes | None:
         row = self._database.one("run_row", {"tenant": tenant, "id": run})

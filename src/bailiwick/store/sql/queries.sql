@@ -106,10 +106,11 @@ where tenant = :tenant and id = :id;
 -- name: insert_action!
 -- A new action, unless its owner has this attempt under this name already.
 insert into actions (tenant, id, agent, subject, name, attempt, state, version, resource,
-    park_until_us, lease_owner, lease_until_us, updated_at_us, contradicted, body, holds, records)
+    park_until_us, lease_owner, lease_until_us, updated_at_us, contradicted, body, holds, records,
+    proposal, result)
 values (:tenant, :id, :agent, :subject, :name, :attempt, :state, :version, :resource,
     :park_until_us, :lease_owner, :lease_until_us, :updated_at_us, :contradicted, :body, :holds,
-    :records)
+    :records, :proposal, :result)
 on conflict do nothing;
 
 -- name: move_action!
@@ -119,7 +120,8 @@ update actions set state = :state, version = :version, resource = :resource,
     lease_until_us = :lease_until_us, updated_at_us = :updated_at_us,
     contradicted = :contradicted, body = :body,
     holds = case when :settled or :holds is not null then :holds else holds end,
-    records = records || :records
+    records = records || :records,
+    proposal = coalesce(:proposal, proposal), result = coalesce(:result, result)
 where tenant = :tenant and id = :id and version = :version - 1;
 
 -- name: end_action!
@@ -128,7 +130,7 @@ update actions set state = :state, version = :version, park_until_us = :park_unt
     lease_owner = :lease_owner, lease_until_us = :lease_until_us, updated_at_us = :updated_at_us,
     contradicted = :contradicted, body = :body,
     holds = case when :settled or :holds is not null then :holds else holds end,
-    records = records || :records
+    records = records || :records, result = coalesce(:result, result)
 where tenant = :tenant and id = :id and version = :version - 1;
 
 -- name: find_action^
@@ -256,8 +258,13 @@ on conflict (tenant, action, kind) do update set sealed = excluded.sealed,
     commitment = excluded.commitment;
 
 -- name: payload^
--- A sealed payload and its run.
-select run, sealed from payloads where tenant = :tenant and action = :action and kind = :kind;
+-- A sealed payload.
+select sealed from payloads where tenant = :tenant and action = :action and kind = :kind;
+
+-- name: own_payload^
+-- An action's proposal or result, if it lies in its row: empty if it is too long for that.
+select body, case :kind when 'proposal' then proposal when 'result' then result end
+from actions where tenant = :tenant and id = :action;
 
 -- name: breaker^
 -- A target's recent failures.
