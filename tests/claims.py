@@ -25,6 +25,7 @@ CLAIMS: dict[str, str] = {
     "spine.unknown-never-runs": "A tool or an argument that nobody declared does not run.",
     "spine.replay-is-said": "An answer that is given again says so and has no second effect.",
     "spine.approver-sees-the-arguments": "People are shown the values that will be sent.",
+    "spine.attempts-bounded": "A step is tried as often as its manifest allows, and then refused.",
     # store
     "store.epoch-guard": "What was judged under another control epoch does not commit.",
     "store.member-all-or-nothing": "A blocked member of a batch leaves no hold or record.",
@@ -84,6 +85,9 @@ CLAIMS: dict[str, str] = {
     "limits.shared-budget-exact": "Callers at once use a shared budget up, and never a unit more.",
     "limits.kill-fences": "After a kill no intent commits, and no send begins that is not listed.",
     "limits.kill-without-owner": "A kill takes effect though the owner of the database is stopped.",
+    "limits.breaker-opens-and-closes": "Failures in a row close a tool for a while, no longer.",
+    "limits.rates-through-act": "A call beyond a rate is refused until its period is over.",
+    "limits.run-seconds-through-act": "A run makes no call after its seconds.",
     # approval
     "approval.per-request-digest": "A vote counts for the very request it was signed over.",
     "approval.quorum-waits-for-all": "A rule is satisfied by its whole quorum and by nothing less.",
