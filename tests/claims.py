@@ -128,6 +128,11 @@ CLAIMS: dict[str, str] = {
     "ledger.verifier-semantics": "The verifier names records that contradict each other.",
     "ledger.row-against-record": "A row that says otherwise than its newest record is found.",
     "ledger.removed-row-found": "A record removed before it had its place in the tree is found.",
+    "ledger.one-root-a-size": "Of racing sequencers one extends the tree; a size has one root.",
+    "ledger.nothing-left-unsequenced": "Each committed record gets its leaf, in commit order.",
+    "ledger.unsigned-head-is-signed": "A crash between extending and signing is made good.",
+    "ledger.changed-nodes-never-signed": "A tree that is not what was signed is not signed again.",
+    "ledger.late-record-alarms": "A record that waits more than 2 s for its leaf is told of.",
     # propose
     "propose.strict-json": "JSON that can be read in two ways is refused, each with its code.",
     "propose.canonical-is-rfc8785": "The canonical form of every JSON value is that of RFC 8785.",
