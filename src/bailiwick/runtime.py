@@ -10,7 +10,7 @@ what it can reach. SECURITY.md says where the boundary is.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -214,9 +214,9 @@ class Bailiwick:
             while True:
                 self._nudge.clear()
                 ticks.add(asyncio.create_task(tick(self.world, self._busy)))
-                nudged = asyncio.create_task(self._nudge.wait())
-                await asyncio.wait((nudged,), timeout=self.world.settings.tick_seconds)
-                nudged.cancel()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self.world.settings.tick_seconds):
+                        await self._nudge.wait()
                 ended = {each for each in ticks if each.done()}
                 ticks -= ended
                 for each in ended:
