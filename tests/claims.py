@@ -169,6 +169,8 @@ CLAIMS: dict[str, str] = {
     "cli.changes-are-not-lost": "Changes of one account at one moment all stand.",
     "cli.exit-codes": "Each kind of no has a stable code and the exit code that is documented.",
     "cli.doctor-finds": "`doctor` says what is not in order and what to do about it.",
+    "cli.kill-says-what-it-does-not-know": "A stop of a name that nobody has is never a success.",
+    "cli.kill-not-set-is-said": "A kill that could not be written says that the stop is not set.",
     # telemetry
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
     "telemetry.no-content": "A span has the twelve timings and no argument, subject or key.",

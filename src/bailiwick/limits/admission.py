@@ -101,11 +101,11 @@ def covers(
 
 def _stopped(stop: Stop) -> Refusal:
     what = "everything" if stop.scope == "everything" else f"{stop.scope} `{shown(stop.target)}`"
-    since = _time(stop.since_us)
+    why = f": `{shown(stop.reason)}`" if stop.reason else ""
     return Refusal(
         step=_STEP,
         code="stopped",
-        message=f"{what} was stopped by `{shown(stop.by)}` at {since}: `{shown(stop.reason)}`",
+        message=f"{what} was stopped by `{shown(stop.by)}` at {_time(stop.since_us)}{why}",
         help="nothing more is done until a person lifts the stop",
         details={
             "scope": stop.scope,
