@@ -26,6 +26,7 @@ CLAIMS: dict[str, str] = {
     "spine.replay-is-said": "An answer that is given again says so and has no second effect.",
     "spine.approver-sees-the-arguments": "People are shown the values that will be sent.",
     "spine.blocking-face": "Plain scripts act without async, from any thread, and end cleanly.",
+    "spine.full-disk-nothing-half-done": "A full disk neither begins, loses nor doubles an effect.",
     "spine.attempts-bounded": "A step is tried as often as its manifest allows, and then refused.",
     # store
     "store.epoch-guard": "What was judged under another control epoch does not commit.",
