@@ -26,6 +26,9 @@ CLAIMS: dict[str, str] = {
     "spine.replay-is-said": "An answer that is given again says so and has no second effect.",
     "spine.approver-sees-the-arguments": "People are shown the values that will be sent.",
     "spine.house-is-kept": "No fault and no slow action keeps another action waiting.",
+    "spine.blocking-face": "Plain scripts act without async, from any thread, and end cleanly.",
+    "spine.full-disk-nothing-half-done": "A full disk neither begins, loses nor doubles an effect.",
+    "spine.attempts-bounded": "A step is tried as often as its manifest allows, and then refused.",
     # store
     "store.epoch-guard": "What was judged under another control epoch does not commit.",
     "store.member-all-or-nothing": "A blocked member of a batch leaves no hold or record.",
@@ -93,6 +96,9 @@ CLAIMS: dict[str, str] = {
     "limits.kill-without-owner": "A kill takes effect though the owner of the database is stopped.",
     "limits.unconsented-code-never-runs": "New code of a release runs only once it is activated.",
     "limits.changed-release-refused": "Released files that were changed in the database never run.",
+    "limits.breaker-opens-and-closes": "Failures in a row close a tool for a while, no longer.",
+    "limits.rates-through-act": "A call beyond a rate is refused until its period is over.",
+    "limits.run-seconds-through-act": "A run makes no call after its seconds.",
     # approval
     "approval.per-request-digest": "A vote counts for the very request it was signed over.",
     "approval.quorum-waits-for-all": "A rule is satisfied by its whole quorum and by nothing less.",
@@ -137,6 +143,10 @@ CLAIMS: dict[str, str] = {
     "ledger.row-against-record": "A row that says otherwise than its newest record is found.",
     "ledger.removed-row-found": "A record removed before it had its place in the tree is found.",
     "ledger.changed-tree-not-signed": "A tree that does not extend its signed head is not signed.",
+    "ledger.one-root-a-size": "Of racing sequencers one extends the tree; a size has one root.",
+    "ledger.nothing-left-unsequenced": "Each committed record gets its leaf, in commit order.",
+    "ledger.unsigned-head-is-signed": "A crash between extending and signing is made good.",
+    "ledger.late-record-alarms": "A record that waits more than 2 s for its leaf is told of.",
     # propose
     "propose.strict-json": "JSON that can be read in two ways is refused, each with its code.",
     "propose.canonical-is-rfc8785": "The canonical form of every JSON value is that of RFC 8785.",
@@ -172,6 +182,8 @@ CLAIMS: dict[str, str] = {
     "cli.changes-are-not-lost": "Changes of one account at one moment all stand.",
     "cli.exit-codes": "Each kind of no has a stable code and the exit code that is documented.",
     "cli.doctor-finds": "`doctor` says what is not in order and what to do about it.",
+    "cli.kill-says-what-it-does-not-know": "A stop of a name that nobody has is never a success.",
+    "cli.kill-not-set-is-said": "A kill that could not be written says that the stop is not set.",
     # telemetry
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
     "telemetry.no-content": "A span has the twelve timings and no argument, subject or key.",

@@ -111,7 +111,6 @@ async def work(demo: Demo, worker: Worker, first: str) -> bool:
             story.acts.append(event)
             demo.count(event)
         elif event["event"] == "waits" and event["status"] == "running":
-            story.looked_up = True
             demo.say(f"{story.ticket.id} is in doubt: asking the provider what became of it")
         elif event["event"] == "waits":
             await ask(demo, story, event["action"])

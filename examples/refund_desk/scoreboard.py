@@ -34,7 +34,6 @@ class Story:
     queue: str = ""
     quorum: int = 0
     votes: list[tuple[str, str]] = field(default_factory=list)
-    looked_up: bool = False
 
     @property
     def last(self) -> Event | None:
@@ -111,7 +110,7 @@ def why(story: Story, holders: Mapping[str, str]) -> str:
             plain.append("there is no charge of that name")
         said = act["message"].replace("the value is ", "").replace("the minimum of ", "")
         return plain[0] if plain else shown(said, 80)
-    if story.looked_up:
+    if act["found"]:
         return f"found after the crash; {act['verdict']}"
     return f"by the agent itself; {act['verdict']}"
 

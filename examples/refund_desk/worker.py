@@ -127,6 +127,7 @@ class Desk:
             verdict=outcome.verdict,
             rules=list(await self._forbidding(outcome.action)),
             earlier=outcome.earlier,
+            found=await self._found(outcome),
             waited=waited,
             took_ms=took_ms,
             cost_micro_usd=outcome.cost_micro_usd,
@@ -197,6 +198,15 @@ class Desk:
             await asyncio.sleep(LOOK_AGAIN_S)
             outcome = await self._bailiwick.outcome(outcome.action)
         return outcome
+
+    async def _found(self, outcome: Outcome) -> bool:
+        """Whether the effect was found after a crash, whoever looked: the outcome's evidence."""
+        world = self._bailiwick.world
+        if outcome.status != "done":
+            return False
+        kept = await world.vault.open(world.settings.tenant, outcome.action, "result")
+        evidence: Any = (kept or {}).get("evidence") or {}
+        return evidence.get("find") == "found"
 
     async def _forbidding(self, id: str) -> list[str]:
         """The rules that stood against an action, if the rules refused it."""

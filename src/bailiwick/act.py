@@ -2,7 +2,7 @@
 
     1 propose       parse, bound and name; touches no store
     2 authenticate  who, and by what right; only then is an earlier action looked up
-    3 admit         kill switch, breaker, run seconds
+    3 admit         kill switch, breaker, run seconds, attempts
     4 validate      schema, resource, reads, facts
     5 price         what it will hold, and whether that fits
     6 decide        allow, deny or ask

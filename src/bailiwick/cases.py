@@ -22,6 +22,7 @@ from bailiwick.nouns import (
     Decision,
     EffectReport,
     Hold,
+    Manifest,
     Outcome,
     Period,
     Price,
@@ -121,7 +122,7 @@ async def open_case(
     earlier = None
     if name != id:
         earlier = await world.store.find(caller.tenant, caller.agent, caller.subject, name)
-    if earlier is not None and _attaches(world, asked, earlier, now_us):
+    if earlier is not None and _attaches(world, manifest, asked, earlier, now_us):
         if earlier.arguments_mac != mac:
             return refused(_conflict(earlier))
         no = _uncovered(bundle, tool, asked, caller, earlier)
@@ -152,6 +153,7 @@ async def open_case(
         manifest=manifest,
         tool=tool,
         action=action,
+        no=limits.too_often(manifest, tool, action.attempt),
     )
 
 
@@ -468,8 +470,12 @@ def _outcome(action: Action, result: JSON) -> Outcome:
     )
 
 
-def _attaches(world: World, asked: Proposal, earlier: Action, now_us: int) -> bool:
+def _attaches(
+    world: World, manifest: Manifest, asked: Proposal, earlier: Action, now_us: int
+) -> bool:
     """Whether a call is the earlier one again. A refusal, or a failure, frees a derived name."""
+    if limits.is_exhausted(manifest, earlier):
+        return True
     if asked.key is not None:
         return earlier.state != "refused"
     young = now_us - earlier.created_at_us < world.settings.dedupe_window_seconds * 1_000_000

@@ -122,8 +122,17 @@ class Desk:
 
     def run(self, person: str, *words: str, stdin: str = "", cwd: Path | None = None) -> Answer:
         """Give a command as a process of its own, in the project's folder."""
+        return self._process(person, ["-m", "bailiwick.cli", *words], stdin, cwd)
+
+    def program(self, program: str, person: str, *words: str) -> Answer:
+        """Give a command by a program, which may take something away before it gives it."""
+        return self._process(person, ["-c", program, *words])
+
+    def _process(
+        self, person: str, words: Sequence[str], stdin: str = "", cwd: Path | None = None
+    ) -> Answer:
         done = subprocess.run(
-            [sys.executable, "-m", "bailiwick.cli", *words],
+            [sys.executable, *words],
             input=stdin,
             capture_output=True,
             text=True,

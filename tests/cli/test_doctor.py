@@ -142,6 +142,7 @@ def test_a_clock_behind_the_records(desk: Desk) -> None:
     assert "behind the newest record" in checks["clock"]["said"]
 
 
+@pytest.mark.claim("ledger.late-record-alarms")
 @pytest.mark.claim("cli.doctor-finds")
 def test_a_record_that_nobody_sequences(desk: Desk) -> None:
     database(

@@ -124,6 +124,9 @@ def test_killed_after_a_refund_it_comes_back_to_one(demo: Played) -> None:
     story = json.loads(demo.command("--json", "actions", "show", ids).stdout)
     assert (story["state"], story["verdict"]) == ("done", "verified")
     assert story["run"] == "tk_14.refund-desk"
+    # However long the start took, and whoever looked it up in the end, that is what is told.
+    told = next(line for line in demo.after(TABLE) if line.startswith("tk_14"))
+    assert told.endswith("found after the crash; verified")
 
 
 @pytest.mark.claim("demo.books-agree")

@@ -368,24 +368,32 @@ async def test_after_a_stop_and_quiet_nothing_more_arrives(at: Bench, system: Up
     at.room.slow_s = 0.01
     tool = at.add(http_tool(system.url))
     ended = asyncio.Event()
+    called = asyncio.Event()
+    calls = [0] * 8
 
-    async def caller() -> None:
+    async def caller(number: int) -> None:
         while not ended.is_set():
             await run(at, tool)
+            calls[number] += 1
+            called.set()
 
-    callers = [asyncio.create_task(caller()) for _ in range(8)]
-    async with asyncio.timeout(30):
-        while len(system.arrivals) <= 8:
-            system.arrived.clear()
-            await system.arrived.wait()
+    async def each_called(since: list[int]) -> None:
+        """Every call that had begun has ended, however slow the machine is."""
+        async with asyncio.timeout(30):
+            while any(now <= then for now, then in zip(calls, since, strict=True)):
+                called.clear()
+                await called.wait()
+
+    callers = [asyncio.create_task(caller(number)) for number in range(8)]
+    await each_called([0] * 8)
     at.room.stop()
-    assert await at.world.egress.quiet(2)
-    await asyncio.sleep(0.05)  # what had begun arrives
+    assert await at.world.egress.quiet(10)
+    await each_called(calls.copy())
     arrived = len(system.arrivals)
-    await asyncio.sleep(0.2)
+    await each_called([count + 3 for count in calls])
     ended.set()
     await asyncio.gather(*callers)
-    assert len(system.arrivals) == arrived
+    assert len(system.arrivals) == arrived >= 8
 
 
 # Any sequence of faults

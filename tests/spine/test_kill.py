@@ -6,7 +6,7 @@ import os
 import sqlite3
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing
 from itertools import count
 from pathlib import Path
@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from bailiwick.execution.egress import EgressDoor
 from bailiwick.operations import found
+from bailiwick.ports import Request, Response
 from bailiwick.testing import write_project
 from campaigns.crash.kinds import Kind
 from campaigns.crash.project import AGENT, READ_SECRET, WRITE_SECRET, project_files
@@ -55,6 +57,27 @@ class Killed(NamedTuple):
     took_s: float
 
 
+class Watched:
+    """The egress door, which notes when each write asked its fence and was let through."""
+
+    def __init__(self) -> None:
+        self.door = EgressDoor()
+        self.let_us: list[int] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.door, name)
+
+    async def send(self, request: Request, fence: Callable[[], Awaitable[bool]]) -> Response:
+        async def watched() -> bool:
+            asked_us = time.time_ns() // 1000
+            through = await fence()
+            if through and request.method == "POST":
+                self.let_us.append(asked_us)
+            return through
+
+        return await self.door.send(request, watched)
+
+
 @pytest.fixture(scope="module")
 def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideSystem]:
     folder = tmp_path_factory.mktemp("payments")
@@ -63,7 +86,12 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutsideSystem
 
 
 @pytest.fixture
-async def till(payments: OutsideSystem, tmp_path: Path) -> AsyncIterator[House]:
+def egress() -> Watched:
+    return Watched()
+
+
+@pytest.fixture
+async def till(payments: OutsideSystem, tmp_path: Path, egress: Watched) -> AsyncIterator[House]:
     """A project whose one provider is that process; it answers each refund after a while."""
     fault = {"name": "slow", "delay_s": 0.02}
     assert payments.call("POST", "/admin/faults", fault, token=None).status == 201
@@ -75,7 +103,7 @@ async def till(payments: OutsideSystem, tmp_path: Path) -> AsyncIterator[House]:
         (folder / "secrets" / name).touch(mode=0o600)
         (folder / "secrets" / name).write_text(secret)
     await found(folder, PEOPLE)
-    async with opened(folder) as house:
+    async with opened(folder, egress=egress) as house:
         yield house
 
 
@@ -104,7 +132,7 @@ async def from_outside(house: House) -> Killed:
 @pytest.mark.claim("limits.kill-fences")
 @pytest.mark.parametrize("kill", [by_the_owner, from_outside])
 async def test_after_a_kill_nothing_new_begins(
-    till: House, payments: OutsideSystem, kill: Any
+    till: House, payments: OutsideSystem, egress: Watched, kill: Any
 ) -> None:
     numbers = count()
 
@@ -134,7 +162,11 @@ async def test_after_a_kill_nothing_new_begins(
     await asyncio.sleep(0.3)
     arrivals = payments.call("GET", "/admin/arrivals", token=None).json["data"]
     late = {each["action_id"] for each in arrivals if each["at_us"] > killed.returned_us}
+    # What arrives afterwards is listed, and was let through before: its listing alone lets no
+    # intent begin its first send after the kill has returned.
     assert late <= killed.in_flight
+    assert max(egress.let_us) <= killed.returned_us
+    assert len(egress.let_us) >= WRITERS
     assert len(arrivals) >= WRITERS
 
     await till.command("ada", "resume", scope="everything")

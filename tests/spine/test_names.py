@@ -8,7 +8,7 @@ from bailiwick.act import act
 from bailiwick.cases import propose
 from bailiwick.nouns import Credential
 from bailiwick.testing import Clock
-from tests.spine.house import House, books, effects, opened
+from tests.spine.house import AGENT, House, books, effects, founded, opened
 
 NOTE = {"on": "t-1", "words": "ok"}
 
@@ -73,6 +73,41 @@ async def test_a_no_frees_the_name(
     assert (first.status, again.status) == (status, status)
     assert (again.earlier, again.action != first.action) == (False, True)
     assert (await house.action(again)).attempt == 2
+
+
+REFUSED = {"on": "t-1", "how": "refuse"}  # fails each time, which frees the name
+ABROAD = {"on": "t-1", "amount_minor": 4_000, "currency": "EUR"}  # the rules say no each time
+
+
+@pytest.mark.claim("spine.attempts-bounded")
+@pytest.mark.parametrize(
+    ("tool", "asked", "key", "code"),
+    [
+        pytest.param("desk.note", REFUSED, None, "not_done", id="failures"),
+        pytest.param("desk.refund", ABROAD, None, "denied", id="denials"),
+        pytest.param("desk.refund", ABROAD, "mine", "denied", id="denials under a key"),
+    ],
+)
+async def test_a_step_has_so_many_attempts_and_no_more(
+    tmp_path: Path, tool: str, asked: dict[str, object], key: str | None, code: str
+) -> None:
+    few = AGENT.replace("NAME", "clerk") + "max_attempts_per_step: 2\n"
+    async with opened(await founded(tmp_path / "project", clerk=few)) as house:
+        clerk = await house.clerk()
+        tried = [await clerk.act(tool, asked, key=key) for _ in range(2)]
+        assert [each.code for each in tried] == [code, code]
+        no = await clerk.act(tool, asked, key=key)
+        assert (no.status, no.step, no.code) == ("refused", 3, "attempts_exhausted")
+        assert "2 attempts" in no.message
+        assert await house.kinds(no.action) == ["refused"]
+        # However often it asks from now on, it is told the same and nothing more is written.
+        again = [await clerk.act(tool, asked, key=key) for _ in range(3)]
+        assert {(each.code, each.action) for each in again} == {(no.code, no.action)}
+        # Other arguments are another step.
+        other = {**asked, "on": "t-2"}
+        assert (await clerk.act(tool, other, key=key and "other")).code == code
+        if key is None:  # and so are the same ones in another run
+            assert (await (await house.clerk("run-2")).act(tool, asked)).code == code
 
 
 @pytest.mark.claim("spine.own-key-one-answer")

@@ -88,6 +88,10 @@ async def test_a_call_that_hangs_is_asked_for_three_times_and_done_once(
         answers = [await clerk.act(tool, asked) for _ in range(3)]
         assert {each.status for each in answers} <= {"unknown", "running"}
         assert len({each.action for each in answers}) == 1
+        if tool == "desk.refund":  # nor is it done again from another run, or under a new key
+            other = await (await house.clerk("run-2")).act(tool, asked, key="new")
+            assert (other.status, other.code) == ("refused", "effect_key_held")
+            assert other.details["holder"] == answers[0].action
         await asyncio.sleep(0.5)
         assert effects("t-1") == 1
 

@@ -14,6 +14,7 @@ _INTERRUPTED, _CUT_OFF = 130, 141
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="bailiwick", prog_name="bailiwick")
 def app() -> None:
     """Govern what AI agents do: any model may propose, the rules decide, all is on record.
 
@@ -90,5 +91,5 @@ def _usage(error: click.ClickException) -> BadInput:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return BadInput("no command is given", code="usage", help=where)
-    message = error.format_message().rstrip(".")
+    message = " ".join(error.format_message().split()).rstrip(".")
     return BadInput(message[:1].lower() + message[1:], code="usage", help=where)

@@ -8,11 +8,11 @@ from typing import cast, get_args
 import click
 
 from bailiwick import identity
-from bailiwick.cli.frame import OK, Command, Frame, Group, pass_frame
+from bailiwick.cli.frame import FOUND, OK, Command, Frame, Group, pass_frame
 from bailiwick.cli.people import waiting
 from bailiwick.cli.reaching import ask
 from bailiwick.cli.telling import at, line, table
-from bailiwick.errors import BadInput
+from bailiwick.errors import BadInput, StoreError
 from bailiwick.identity.jose import public_jwk
 from bailiwick.nouns import Scope
 from bailiwick.values import JSON, parse
@@ -30,14 +30,23 @@ _SCOPES = click.Choice(get_args(Scope))
 @click.argument("scope", type=_SCOPES)
 @click.argument("target", default="")
 @click.option("--reason", default="", help="Why, for whoever finds things stopped.")
+@click.option("--anyway", is_flag=True, help="Nothing may have the name yet; do not complain.")
 @pass_frame
-def kill(frame: Frame, scope: str, target: str, reason: str) -> int:
+def kill(frame: Frame, scope: str, target: str, reason: str, anyway: bool) -> int:
     """Stop a SCOPE at once: `kill everything`, `kill tool payments.refund`.
 
     When it returns nothing new begins; what has begun already is listed. It works without the
-    process that owns the database.
+    process that owns the database. If nothing has the name, the stop stands and the code is 1.
     """
-    answer = cast("Object", ask(frame, "kill", scope=scope, target=target, reason=reason))
+    try:
+        answer = cast("Object", ask(frame, "kill", scope=scope, target=target, reason=reason))
+    except StoreError as fault:
+        raise StoreError(
+            f"the stop is NOT set: {fault.message}",
+            code=fault.code,
+            help="to stop everything now, end the process that owns the database: its agents end"
+            f" with it; then {fault.help or 'look at the disk'}, and kill again",
+        ) from fault
     flying = cast("list[Object]", answer["in_flight"])
     lines = [f"stopped: {_what(answer)}"]
     if answer.get("owner") == "silent":
@@ -50,7 +59,15 @@ def kill(frame: Frame, scope: str, target: str, reason: str) -> int:
     headings = ["IN FLIGHT", "AGENT", "TOOL", "RUN"]
     rows = [[each[name] for name in ("action", "agent", "tool", "run")] for each in flying]
     frame.tell(answer, [*lines, *table(headings, rows, "nothing is in flight under it")])
-    return OK
+    if anyway or answer.get("known") is not False:
+        return OK
+    near = answer["near"]
+    meant = f"did you mean `{line(near)}`" if near else "`bailiwick kill everything` stops all"
+    frame.warn(
+        f"there is no {scope} `{line(answer['target'])}`: the stop is set, but nothing that runs"
+        f" now is under it; {meant}"
+    )
+    return FOUND
 
 
 @click.command("resume", cls=Command)

@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 from bailiwick.limits.breakers import breaker_targets
-from bailiwick.nouns import Caller, Manifest, Refusal, Stop, Tool
+from bailiwick.nouns import Action, Caller, Manifest, Refusal, Stop, Tool
 from bailiwick.ports import ControlState, World
 from bailiwick.values import shown
 
 _STEP = 3
+_EXHAUSTED = "attempts_exhausted"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,6 +44,32 @@ async def admit(
     return _out_of_time(manifest, started, now_us)
 
 
+def too_often(manifest: Manifest, tool: Tool, attempt: int) -> Refusal | None:
+    """Refuse an attempt beyond those that the manifest allows a step; None admits it.
+
+    A step is what one name names: a caller's key, or else a write with its run and arguments. What
+    was refused or failed counts, so that an agent does not go on asking what it was told.
+    """
+    most = manifest.max_attempts_per_step
+    if attempt <= most:
+        return None
+    return Refusal(
+        step=_STEP,
+        code=_EXHAUSTED,
+        message=f"`{shown(tool.name)}` has had its {most} attempts with these arguments",
+        help="find out why they were refused or failed; `max_attempts_per_step` bounds them",
+        details={"max_attempts_per_step": most},
+    )
+
+
+def is_exhausted(manifest: Manifest, earlier: Action) -> bool:
+    """Whether an earlier attempt was the one too many, and still is: it is answered, not added to.
+
+    Without it an agent that keeps asking would fill the store with refusals.
+    """
+    return earlier.code == _EXHAUSTED and earlier.attempt > manifest.max_attempts_per_step
+
+
 def covers(
     stop: Stop,
     *,
@@ -74,11 +101,11 @@ def covers(
 
 def _stopped(stop: Stop) -> Refusal:
     what = "everything" if stop.scope == "everything" else f"{stop.scope} `{shown(stop.target)}`"
-    since = _time(stop.since_us)
+    why = f": `{shown(stop.reason)}`" if stop.reason else ""
     return Refusal(
         step=_STEP,
         code="stopped",
-        message=f"{what} was stopped by `{shown(stop.by)}` at {since}: `{shown(stop.reason)}`",
+        message=f"{what} was stopped by `{shown(stop.by)}` at {_time(stop.since_us)}{why}",
         help="nothing more is done until a person lifts the stop",
         details={
             "scope": stop.scope,

@@ -287,6 +287,15 @@ def _risen(old: Bundle, new: Bundle) -> Iterator[str]:
                 yield f"removes {name}"
             elif limit > cap.limit:
                 yield f"raises {name} to {limit}"
+    for agent, was in old.manifests.items():
+        for bound in ("max_runtime_seconds", "max_attempts_per_step"):
+            most = getattr(was, bound)
+            if agent in new.manifests and most is not None:
+                now_most = getattr(new.manifests[agent], bound)
+                if now_most is None:
+                    yield f"removes the {bound} of {most} of agent `{agent}`"
+                elif now_most > most:
+                    yield f"raises the {bound} of {most} of agent `{agent}` to {now_most}"
 
 
 def _bounds(old: Bundle, new: Bundle) -> Iterator[tuple[str, Sequence[Cap], Sequence[Cap]]]:

@@ -1,5 +1,6 @@
 """Kill switches and revocation: tightening takes effect at once, lifting is a change for two."""
 
+import difflib
 from collections.abc import Sequence
 from typing import cast
 
@@ -18,7 +19,8 @@ _LISTED = 1000
 async def kill(world: World, person: Person, given: Parameters) -> JSON:
     """Pull a kill switch; list what is in flight under it, whose sends have already begun.
 
-    When it returns no new intent commits and no new send begins, if `quiet` says so.
+    When it returns no new intent commits and no new send begins, if `quiet` says so. `known` says
+    whether anything has that name now, and `near` the name that may have been meant.
     """
     scope = cast("Scope", text_of(given, "scope"))
     stop = Stop(
@@ -34,10 +36,13 @@ async def kill(world: World, person: Person, given: Parameters) -> JSON:
     # From here on no intent commits. Sends that passed their fence before are given the moment it
     # takes to begin, so that none begins after this returns.
     quiet = await world.egress.quiet(_QUIET_S)
+    known, near = await _known(world, stop)
     return {
         "epoch": epoch,
         "scope": scope,
         "target": stop.target,
+        "known": known,
+        "near": near,
         "quiet": quiet,
         "in_flight": [
             {"action": action.id, "tool": action.tool, "agent": action.agent, "run": action.run}
@@ -89,6 +94,31 @@ async def revoke(world: World, person: Person, given: Parameters) -> JSON:
 def _target(world: World, scope: str, given: Parameters) -> str:
     target = text_of(given, "target", "")
     return world.settings.tenant if scope == "tenant" and not target else target
+
+
+async def _known(world: World, stop: Stop) -> tuple[bool | None, str]:
+    """Whether anything has the name that was stopped (None: cannot tell), and the nearest name.
+
+    A stop for a name to come may be wanted, so it stands; a mistyped one must not look like safety.
+    """
+    tenant, target = world.settings.tenant, stop.target
+    names: set[str] = {tenant}
+    if stop.scope == "everything":
+        return True, ""
+    if stop.scope == "run":
+        return await world.shelf.run_started_us(tenant, target) is not None, ""
+    if stop.scope == "agent":
+        names = set((await world.store.control(tenant)).standings)
+    elif stop.scope in ("tool", "upstream"):
+        try:
+            bundle = await world.bundle(tenant, (await world.store.control(tenant)).release)
+        except BailiwickError:
+            return None, ""  # The release cannot be read; the stop stands without it.
+        tools = bundle.catalogue.tools.values()
+        found = {tool.name if stop.scope == "tool" else tool.upstream for tool in tools}
+        names = {name for name in found if name is not None}
+    near = difflib.get_close_matches(target[:64], names, n=1)
+    return target in names, near[0] if near else ""
 
 
 async def _in_flight(world: World, stop: Stop) -> Sequence[Action]:

@@ -1,0 +1,80 @@
+"""`kill` in an emergency: a mistyped name does not look like safety, a stop not set is said so."""
+
+import pytest
+
+from tests.cli.desk import Desk
+
+# A disk that takes no byte more: no file may grow, nor be written at all.
+FULL = """
+import resource, sys
+from bailiwick.cli import main
+_, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, most))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _logged_in(desk: Desk) -> None:
+    desk.log_in("ada")
+
+
+@pytest.mark.claim("cli.kill-says-what-it-does-not-know")
+@pytest.mark.parametrize(
+    ("scope", "typed", "near"),
+    [
+        ("agent", "note-takr", "did you mean `note-taker`"),
+        ("tool", "notes.ad", "did you mean `notes.add`"),
+        ("tenant", "defualt", "did you mean `default`"),
+        ("upstream", "pay.example", "`bailiwick kill everything` stops all"),
+        ("run", "run_of_nobody", "`bailiwick kill everything` stops all"),
+    ],
+)
+def test_a_name_that_nobody_has_is_stopped_and_does_not_pass_for_success(
+    desk: Desk, scope: str, typed: str, near: str
+) -> None:
+    killed = desk.here("ada", "kill", scope, typed)
+    assert killed.code == 1
+    assert f"there is no {scope} `{typed}`" in killed.err
+    assert near in killed.err
+    # The stop stands all the same: whoever gets the name later is under it.
+    pulled = desk.data("ada", "stops", "list")
+    assert [(each["scope"], each["target"]) for each in pulled] == [(scope, typed)]
+
+
+@pytest.mark.claim("cli.kill-says-what-it-does-not-know")
+def test_who_means_a_name_to_come_says_so(desk: Desk) -> None:
+    killed = desk.here("ada", "kill", "tool", "notes.erase", "--anyway")
+    assert (killed.code, killed.err) == (0, "")
+
+
+@pytest.mark.claim("cli.kill-says-what-it-does-not-know")
+def test_what_is_known_is_stopped_without_a_word(desk: Desk) -> None:
+    desk.act("notes.add", customer="c_1", text="likes tea")
+    (run,) = {each["run"] for each in desk.data("ada", "actions", "list")}
+    known = [["run", run], ["tool", "notes.add"], ["agent", "note-taker"], ["tenant"]]
+    for words in [*known, ["everything"]]:
+        killed = desk.here("ada", "kill", *words)
+        assert (killed.code, killed.err) == (0, ""), words
+
+
+@pytest.mark.claim("cli.kill-not-set-is-said")
+def test_on_a_full_disk_it_is_said_that_the_stop_is_not_set(desk: Desk) -> None:
+    answer = desk.program(FULL, "ada", "kill", "everything")
+    assert answer.code == 69
+    assert "the stop is NOT set" in answer.err
+    assert "end the process" in answer.err
+    assert "Traceback" not in answer.err
+    assert desk.data("ada", "stops", "list") == []
+    assert desk.here("ada", "kill", "everything").code == 0
+
+
+def test_a_forgotten_scope_is_told_in_one_line_with_those_that_there_are(desk: Desk) -> None:
+    said = desk.here("ada", "kill").err.splitlines()
+    assert len(said) == 2
+    assert "choose from: everything, tenant, agent, tool, upstream, run" in said[0].lower()
+
+
+def test_the_program_says_its_version(desk: Desk) -> None:
+    answer = desk.here("nobody", "--version")
+    assert (answer.code, answer.out.split()[0]) == (0, "bailiwick,")
