@@ -159,6 +159,15 @@ CLAIMS: dict[str, str] = {
     "cli.changes-are-not-lost": "Changes of one account at one moment all stand.",
     "cli.exit-codes": "Each kind of no has a stable code and the exit code that is documented.",
     "cli.doctor-finds": "`doctor` says what is not in order and what to do about it.",
+    # mcp
+    "mcp.both-revisions": "Servers of both MCP revisions are called, over pipes and HTTP.",
+    "mcp.action-id-goes-out": "A call of an MCP tool carries the action's id and key.",
+    "mcp.refused-is-failed-cut-is-unknown": "No connection is failed; a cut answer is unknown.",
+    "mcp.death-stays-within": "An upstream's end or a cancellation reaches no other caller.",
+    "mcp.changed-definition-held": "A tool runs under the definition that was accepted, or not.",
+    "mcp.confused-names-held": "A tool whose name can be taken for another's is held.",
+    "mcp.tool-error-is-unknown": "A write whose tool reports an error is not taken for undone.",
+    "mcp.bounded": "What an MCP server answers is bounded while it is read.",
     # telemetry
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
     "telemetry.no-content": "A span has the twelve timings and no argument, subject or key.",
@@ -177,7 +186,7 @@ CLAIMS: dict[str, str] = {
     # repo
     "repo.claims-both-ways": "Each claim has a test and each test's claim is listed.",
     "repo.import-map": "Imports go downward, organs never import each other, all are placed.",
-    "repo.one-home-per-library": "SQL, HTTP, Cedar, CEL, JOSE and JSON Schema have one folder.",
+    "repo.one-home-per-library": "SQL, HTTP, MCP, Cedar, CEL, JOSE, JSON Schema have one folder.",
     "repo.steps-agree": "Code, documents and test folders name the same twelve steps in one order.",
     "repo.limits": "No function, file, line or signature exceeds its limit without a named reason.",
     "repo.pure-core": "Nouns, values, policy and catalogue read no clock.",

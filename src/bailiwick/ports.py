@@ -32,6 +32,8 @@ from bailiwick.nouns import (
     State,
     Stop,
     Tool,
+    ToolAnswer,
+    ToolCall,
     Vote,
 )
 from bailiwick.values import JSON
@@ -584,6 +586,9 @@ class Egress(Protocol):
         fence: Callable[[], Awaitable[bool]],
     ) -> object:
         """Call a Python tool once, likewise. A `NotDone` that it raises is certainly not done."""
+
+    async def ask(self, call: ToolCall, fence: Callable[[], Awaitable[bool]]) -> ToolAnswer:
+        """Call a tool of an MCP server once, likewise; its upstream's faults are never raised."""
 
     async def quiet(self, timeout_s: float) -> bool:
         """Every send whose fence was passed has begun by now. False if not within the timeout."""

@@ -25,6 +25,7 @@ from bailiwick.values import digest
 # What `import bailiwick` leaves out until a project needs it.
 ON_DEMAND: Mapping[str, str] = {
     "egress": "bailiwick.execution.egress:EgressDoor",
+    "mcp": "bailiwick.execution.mcp:Upstreams",
     "operations": "bailiwick.operations",
     "cel": "bailiwick.verification.expressions:compile_cel",
     "migrate": "bailiwick.store.migrating:migrate",
@@ -90,7 +91,8 @@ def open_world(
     if told is None:
         endpoint = settings.telemetry_endpoint
         told = on_demand("otlp")(endpoint) if endpoint else telemetry.Silent()
-    door: Egress = egress or on_demand("egress")()
+    folder = settings.path(".")
+    door: Egress = egress or on_demand("egress")(upstreams=lambda: on_demand("mcp")(folder))
 
     async def close() -> None:
         await door.close()

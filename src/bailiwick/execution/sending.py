@@ -2,21 +2,26 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Literal
 
 import httpx2
 import msgspec
 from msgspec import Struct
 
-from bailiwick.execution.answers import SendReport, answered, lost, not_sent, returned
+from bailiwick.execution.answers import SendReport, answered, lost, not_sent, returned, told
 from bailiwick.execution.fencing import Fence
-from bailiwick.execution.outgoing import http_request, key_goes_out
-from bailiwick.nouns import HttpBinding, PythonBinding, Tool, ToolContext
+from bailiwick.execution.outgoing import http_request, key_goes_out, placed
+from bailiwick.nouns import HttpBinding, McpBinding, PythonBinding, Tool, ToolCall, ToolContext
 from bailiwick.ports import Bundle, Lost, NotSent, Request, World
 from bailiwick.values import JSON
 
+# The prefix of what goes out in `_meta`; reverse DNS, as the protocol asks for.
+_META = "dev.bailiwick"
+
 
 class Shot(Struct, frozen=True, kw_only=True):
-    """A send that is ready: an HTTP request with its secret, or a function with its arguments.
+    """A send that is ready: an HTTP request or a call of an MCP server's tool, each with its
+    secret, or a function with its arguments.
 
     `keyed`: the provider's key goes out with it. `looking`: it reads the world for another tool.
     """
@@ -26,6 +31,8 @@ class Shot(Struct, frozen=True, kw_only=True):
     looking: bool
     request: Request | None = None
     secret: str = ""
+    call: ToolCall | None = None
+    on_error: Literal["unknown", "not_done"] = "unknown"
     function: Callable[..., object] | None = None
     arguments: Mapping[str, JSON] = {}
 
@@ -50,6 +57,16 @@ def make_ready(
     """
     write = tool.effect == "write"
     binding = tool.binding
+    if isinstance(binding, McpBinding):
+        call, secret = _tool_call(world, bundle, tool, binding, names, credential=credential)
+        return Shot(
+            write=write,
+            keyed=True,
+            looking=looking,
+            call=call,
+            secret=secret,
+            on_error=binding.on_error,
+        )
     if not isinstance(binding, HttpBinding):
         return Shot(
             write=write,
@@ -64,9 +81,7 @@ def make_ready(
         # The same parser as the transport's says which host this is.
         host = httpx2.URL(request.url).netloc.decode("ascii")
         secret = world.broker.secret(credential, tool.name, host, write)
-        source = world.settings.credentials.get(credential)
-        scheme = "Bearer" if source is None else source.scheme
-        headers = {**request.headers, "authorization": f"{scheme} {secret}".strip()}
+        headers = {**request.headers, "authorization": _authorization(world, credential, secret)}
         request = msgspec.structs.replace(request, headers=headers)
     return Shot(
         write=write,
@@ -92,6 +107,14 @@ async def send(world: World, shot: Shot, timeout_s: float, fence: Fence | None) 
                 secret=shot.secret,
                 now_us=world.now_us(),
             )
+        elif shot.call is not None:
+            call = msgspec.structs.replace(shot.call, timeout_s=timeout_s)
+            report = told(
+                await world.egress.ask(call, asked),
+                on_error=shot.on_error,
+                secret=shot.secret,
+                max_bytes=call.max_bytes,
+            )
         else:
             assert shot.function is not None
             value = await world.egress.call(shot.function, shot.arguments, timeout_s, asked)
@@ -104,6 +127,53 @@ async def send(world: World, shot: Shot, timeout_s: float, fence: Fence | None) 
     if not shot.write and (report.fate == "unknown" or report.code):
         return msgspec.structs.replace(report, fate="not_done")
     return report
+
+
+def _tool_call(
+    world: World,
+    bundle: Bundle,
+    tool: Tool,
+    binding: McpBinding,
+    names: Mapping[str, JSON],
+    *,
+    credential: str | None,
+) -> tuple[ToolCall, str]:
+    """Make a call ready, and give its bare secret. The action's id and key go out as `_meta`."""
+    arguments, action = _object(names["args"]), _object(names["action"])
+    upstream = binding.upstream
+    secret = ""
+    if credential is not None:
+        host = f"stdio:{upstream.name}"
+        if upstream.url is not None:
+            host = httpx2.URL(upstream.url).netloc.decode("ascii")
+        secret = world.broker.secret(credential, tool.name, host, tool.effect == "write")
+    shown_as = secret
+    if credential is not None and upstream.url is not None:
+        shown_as = _authorization(world, credential, secret)
+    meta = {f"{_META}/action": str(action["id"]), f"{_META}/run": str(action["run"])}
+    if tool.effect == "write":
+        meta[f"{_META}/idempotencyKey"] = str(action["provider_key"])
+    call = ToolCall(
+        upstream=upstream,
+        tool=binding.tool,
+        arguments=arguments
+        if binding.arguments is None
+        else placed(bundle, tool, binding.arguments, names),
+        meta=meta,
+        pin=binding.pin,
+        beside=binding.beside,
+        credential=credential or "",
+        secret=shown_as,
+        timeout_s=tool.timeout_s,
+        max_bytes=world.settings.max_result_bytes,
+    )
+    return call, secret
+
+
+def _authorization(world: World, credential: str, secret: str) -> str:
+    source = world.settings.credentials.get(credential)
+    scheme = "Bearer" if source is None else source.scheme
+    return f"{scheme} {secret}".strip()
 
 
 def _function(
