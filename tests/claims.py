@@ -166,6 +166,10 @@ CLAIMS: dict[str, str] = {
     "mcp.death-stays-within": "An upstream's end or a cancellation reaches no other caller.",
     "mcp.changed-definition-held": "A tool runs under the definition that was accepted, or not.",
     "mcp.confused-names-held": "A tool whose name can be taken for another's is held.",
+    "mcp.unclassified-never-runs": "What is not classified and accepted is no tool.",
+    "mcp.hints-only-tighten": "A server's hint may contradict a classification, never loosen it.",
+    "mcp.pins-are-plain-text": "A pin is read as it was written and deceives no reader.",
+    "mcp.changes-in-words": "What changed is said in words, with the server's text escaped.",
     "mcp.tool-error-is-unknown": "A write whose tool reports an error is not taken for undone.",
     "mcp.bounded": "What an MCP server answers is bounded while it is read.",
     # telemetry

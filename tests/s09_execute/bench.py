@@ -156,7 +156,7 @@ async def bench(of: Settings | None = None) -> AsyncIterator[Bench]:
         caps=(),
         rates=(),
     )
-    door = EgressDoor(threads=2, upstreams=lambda: on_demand("mcp")(Path.cwd()))
+    door = EgressDoor(threads=2, upstreams=lambda: on_demand("mcp").Upstreams(Path.cwd()))
     doors: dict[str, Any] = dict.fromkeys(World.__struct_fields__)  # step 9 needs few of them
     doors |= {
         "settings": given,

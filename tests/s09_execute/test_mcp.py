@@ -1,16 +1,12 @@
 """Step 9 over MCP servers: real ones, as processes over pipes and over HTTP, in both revisions."""
 
 import asyncio
-import json
 import os
 import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -30,66 +26,22 @@ from tests.s09_execute.bench import (
     now_us,
     settings,
 )
+from tests.s09_execute.mcp_desk import Notes, Protocol
 
-PROGRAM = Path(__file__).with_name("mcp_server.py")
 PINS: dict[str, str] = {}
-Protocol = Literal["auto", "2025-11-25", "2026-07-28"]
-
-
-class Desk:
-    """A folder with what a server of `mcp_server.py` did, and what it is to do wrong."""
-
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        self.folder = folder
-        self.port = port
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def journal(self) -> list[dict[str, Any]]:
-        file = self.folder / "journal"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-
-    def behave(self, **behaviour: Any) -> None:
-        (self.folder / "behaviour.json").write_text(json.dumps(behaviour))
-
-    def over_pipes(self, name: str = "desk", protocol: Protocol = "auto") -> McpUpstream:
-        command = (sys.executable, str(PROGRAM), str(self.folder))
-        return McpUpstream(name=name, command=command, protocol=protocol)
-
-    def over_http(
-        self, name: str = "desk", protocol: Protocol = "auto", path: str = "/mcp"
-    ) -> McpUpstream:
-        return McpUpstream(name=name, url=f"http://127.0.0.1:{self.port}{path}", protocol=protocol)
-
-    def start(self) -> None:
-        command = [sys.executable, str(PROGRAM), str(self.folder), str(self.port)]
-        self.process = subprocess.Popen(command)
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise TimeoutError("the server did not start")
-
-    def stop(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
 
 
 @pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notes]:
     """One server over HTTP for the whole file."""
-    desk = Desk(tmp_path_factory.mktemp("desk"), free_port())
+    desk = Notes(tmp_path_factory.mktemp("desk"), free_port())
     desk.start()
     yield desk
     desk.stop()
 
 
 @pytest.fixture
-def web(serving: Desk) -> Desk:
+def web(serving: Notes) -> Notes:
     for name in ("journal", "behaviour.json"):
         (serving.folder / name).unlink(missing_ok=True)
     return serving
@@ -115,8 +67,7 @@ async def pins(upstream: McpUpstream) -> Mapping[str, str]:
         timeout_s=60.0,
         max_bytes=0,
     )
-    offer, _ = await definitions_of(call, Path.cwd())
-    return offer.digests
+    return (await definitions_of(call, Path.cwd())).digests
 
 
 async def tool_of(at: Bench, upstream: McpUpstream, name: str, **members: Any) -> Tool:
@@ -132,7 +83,7 @@ async def run(at: Bench, tool: Tool, id: str = "act-1", **arguments: JSON) -> Ef
     return await execute(at.world, at.bundle, asked, tool, arguments, before={}, epoch=7)
 
 
-async def until(desk: Desk, entries: int) -> None:
+async def until(desk: Notes, entries: int) -> None:
     async with asyncio.timeout(30):
         while len(desk.journal) < entries:  # noqa: ASYNC110 - a file of another process
             await asyncio.sleep(0.02)
@@ -146,7 +97,7 @@ async def until(desk: Desk, entries: int) -> None:
 @pytest.mark.parametrize("protocol", ["2025-11-25", "2026-07-28"])
 @pytest.mark.parametrize("over", ["pipes", "http"])
 async def test_a_call_is_done_once_and_carries_the_actions_id(
-    at: Bench, web: Desk, over: str, protocol: Protocol
+    at: Bench, web: Notes, over: str, protocol: Protocol
 ) -> None:
     upstream = getattr(web, f"over_{over}")(protocol=protocol)
     tool = await tool_of(at, upstream, "add_note")
@@ -165,12 +116,12 @@ async def test_a_call_is_done_once_and_carries_the_actions_id(
 
 
 @pytest.mark.claim("mcp.both-revisions")
-async def test_a_definition_has_one_digest_in_both_revisions(web: Desk) -> None:
+async def test_a_definition_has_one_digest_in_both_revisions(web: Notes) -> None:
     older, newer = web.over_http(protocol="2025-11-25"), web.over_http(protocol="2026-07-28")
     assert await pins(older) == await pins(newer)
 
 
-async def test_a_read_looks_for_another_tool(at: Bench, web: Desk) -> None:
+async def test_a_read_looks_for_another_tool(at: Bench, web: Notes) -> None:
     upstream = web.over_http()
     tool = await tool_of(at, upstream, "add_note")
     counting = await tool_of(at, upstream, "count_notes", effect="read")
@@ -183,7 +134,7 @@ async def test_a_read_looks_for_another_tool(at: Bench, web: Desk) -> None:
     assert await read(at.world, at.bundle, tool, looked, names) == {"count": 1}
 
 
-async def test_many_calls_share_one_session(at: Bench, web: Desk) -> None:
+async def test_many_calls_share_one_session(at: Bench, web: Notes) -> None:
     tool = await tool_of(at, web.over_http(), "add_note")
     reports = await asyncio.gather(*(run(at, tool, id=f"act-{n}", text="x") for n in range(30)))
     assert {report.status for report in reports} == {"done"}
@@ -198,7 +149,7 @@ async def test_many_calls_share_one_session(at: Bench, web: Desk) -> None:
 async def test_a_killed_process_is_unknown_and_the_next_call_starts_another(
     at: Bench, tmp_path: Path
 ) -> None:
-    desk = Desk(tmp_path)
+    desk = Notes(tmp_path)
     upstream = desk.over_pipes()
     slow = await tool_of(at, upstream, "slow", retries=0)
     note = await tool_of(at, upstream, "add_note")
@@ -216,7 +167,7 @@ async def test_a_killed_process_is_unknown_and_the_next_call_starts_another(
 async def test_a_dead_http_server_is_failed_a_cut_answer_unknown_and_nobody_is_cancelled(
     at: Bench, tmp_path: Path
 ) -> None:
-    desk = Desk(tmp_path, free_port())
+    desk = Notes(tmp_path, free_port())
     upstream = desk.over_http()
     dead = await tool_of(at, upstream, "add_note", pin="0" * 64, retries=1)
     report = await run(at, dead, text="nobody there")
@@ -250,7 +201,7 @@ async def test_a_command_that_cannot_start_or_is_no_server_is_failed(at: Bench) 
 
 
 @pytest.mark.claim("mcp.refused-is-failed-cut-is-unknown")
-async def test_out_of_time_is_unknown_once_sent_and_failed_before(at: Bench, web: Desk) -> None:
+async def test_out_of_time_is_unknown_once_sent_and_failed_before(at: Bench, web: Notes) -> None:
     slow = await tool_of(at, web.over_http(), "slow", timeout_s=1.0, retries=0)
     await run(at, await tool_of(at, web.over_http(), "add_note"), text="warm")
     assert (await run(at, slow, text="x")).status == "unknown"
@@ -262,7 +213,7 @@ async def test_out_of_time_is_unknown_once_sent_and_failed_before(at: Bench, web
 
 @pytest.mark.claim("mcp.death-stays-within")
 async def test_a_cancelled_caller_gets_its_cancellation_and_the_session_lives_on(
-    at: Bench, web: Desk
+    at: Bench, web: Notes
 ) -> None:
     slow = await tool_of(at, web.over_http(), "slow")
     note = await tool_of(at, web.over_http(), "add_note")
@@ -279,7 +230,7 @@ async def test_a_cancelled_caller_gets_its_cancellation_and_the_session_lives_on
 
 @pytest.mark.claim("execution.fence-each-send")
 @pytest.mark.parametrize("over", ["pipes", "http"])
-async def test_nothing_leaves_behind_a_shut_fence(at: Bench, web: Desk, over: str) -> None:
+async def test_nothing_leaves_behind_a_shut_fence(at: Bench, web: Notes, over: str) -> None:
     tool = await tool_of(at, getattr(web, f"over_{over}")(), "add_note")
     assert (await run(at, tool, text="before")).status == "done"
     at.room.stop()
@@ -291,7 +242,7 @@ async def test_nothing_leaves_behind_a_shut_fence(at: Bench, web: Desk, over: st
 @pytest.mark.claim("execution.quiet-after-a-stop")
 @pytest.mark.parametrize("over", ["pipes", "http"])
 async def test_quiet_waits_for_a_call_whose_fence_is_being_asked(
-    at: Bench, web: Desk, over: str
+    at: Bench, web: Notes, over: str
 ) -> None:
     tool = await tool_of(at, getattr(web, f"over_{over}")(), "add_note")
     await run(at, tool, text="warm")
@@ -322,7 +273,7 @@ async def test_quiet_waits_for_a_call_whose_fence_is_being_asked(
     ],
 )
 async def test_a_definition_that_changed_is_held(
-    at: Bench, web: Desk, change: dict[str, Any]
+    at: Bench, web: Notes, change: dict[str, Any]
 ) -> None:
     upstream = web.over_http()
     tool = await tool_of(at, upstream, "add_note")
@@ -334,7 +285,7 @@ async def test_a_definition_that_changed_is_held(
 
 @pytest.mark.claim("mcp.changed-definition-held")
 async def test_a_definition_that_changes_in_a_session_is_held_at_the_latest_ten_seconds_later(
-    at: Bench, web: Desk, monkeypatch: pytest.MonkeyPatch
+    at: Bench, web: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bailiwick.execution.mcp.linking._LISTING_HOLDS_S", 0.2)
     tool = await tool_of(at, web.over_http(), "add_note")
@@ -347,7 +298,7 @@ async def test_a_definition_that_changes_in_a_session_is_held_at_the_latest_ten_
     assert (await run(at, tool, id="act-3", text="x")).status == "done"
 
 
-async def test_a_tool_that_is_gone_or_is_not_plain_json_is_held(at: Bench, web: Desk) -> None:
+async def test_a_tool_that_is_gone_or_is_not_plain_json_is_held(at: Bench, web: Notes) -> None:
     upstream = web.over_http()
     gone = await tool_of(at, upstream, "no_such_tool", pin="0" * 64)
     assert (await run(at, gone)).code == "definition_missing"
@@ -369,7 +320,7 @@ async def test_a_tool_that_is_gone_or_is_not_plain_json_is_held(at: Bench, web: 
     ],
 )
 async def test_a_name_that_can_be_taken_for_another_is_held_until_it_is_accepted(
-    at: Bench, web: Desk, name: str, code: str
+    at: Bench, web: Notes, name: str, code: str
 ) -> None:
     upstream = web.over_http()
     tool = await tool_of(at, upstream, "add_note")
@@ -384,7 +335,7 @@ async def test_a_name_that_can_be_taken_for_another_is_held_until_it_is_accepted
 
 @pytest.mark.claim("mcp.confused-names-held")
 async def test_a_name_that_another_upstream_has_too_is_held_until_it_is_accepted(
-    at: Bench, web: Desk
+    at: Bench, web: Notes
 ) -> None:
     first, second = web.over_http("first"), web.over_http("second")
     tool = await tool_of(at, first, "add_note")
@@ -401,7 +352,7 @@ async def test_a_name_that_another_upstream_has_too_is_held_until_it_is_accepted
 
 @pytest.mark.claim("mcp.tool-error-is-unknown")
 async def test_a_tool_that_reports_an_error_leaves_a_write_unknown_unless_declared(
-    at: Bench, web: Desk
+    at: Bench, web: Notes
 ) -> None:
     upstream = web.over_http()
     report = await run(at, await tool_of(at, upstream, "half"), text="x")
@@ -414,7 +365,7 @@ async def test_a_tool_that_reports_an_error_leaves_a_write_unknown_unless_declar
 
 @pytest.mark.claim("mcp.bounded")
 @pytest.mark.parametrize("over", ["pipes", "http"])
-async def test_a_hundred_megabytes_are_refused_by_name(at: Bench, web: Desk, over: str) -> None:
+async def test_a_hundred_megabytes_are_refused_by_name(at: Bench, web: Notes, over: str) -> None:
     upstream = getattr(web, f"over_{over}")()
     huge = await tool_of(at, upstream, "huge", retries=0)
     note = await tool_of(at, upstream, "add_note")
@@ -424,7 +375,7 @@ async def test_a_hundred_megabytes_are_refused_by_name(at: Bench, web: Desk, ove
 
 
 @pytest.mark.claim("execution.no-redirects")
-async def test_a_redirect_to_a_private_address_is_refused_by_name(at: Bench, web: Desk) -> None:
+async def test_a_redirect_to_a_private_address_is_refused_by_name(at: Bench, web: Notes) -> None:
     upstream = web.over_http(path="/inward")
     tool = await tool_of(at, upstream, "add_note", pin="0" * 64, retries=0)
     report = await run(at, tool, text="x")
@@ -435,7 +386,7 @@ async def test_a_redirect_to_a_private_address_is_refused_by_name(at: Bench, web
 
 @pytest.mark.claim("execution.secrets-stay-secret")
 async def test_a_secret_reaches_its_upstream_and_comes_back_in_no_answer(
-    web: Desk, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    web: Notes, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("TOKEN_OF_DESK", "s3cr3t-s3cr3t")
     source = CredentialSource(
@@ -451,7 +402,7 @@ async def test_a_secret_reaches_its_upstream_and_comes_back_in_no_answer(
     assert "s3cr3t" not in "".join(capfd.readouterr())
 
 
-async def test_after_a_crash_the_note_is_found_by_the_actions_id(at: Bench, web: Desk) -> None:
+async def test_after_a_crash_the_note_is_found_by_the_actions_id(at: Bench, web: Notes) -> None:
     upstream = web.over_http()
     finding = await tool_of(at, upstream, "find_note", effect="read")
     tool = await tool_of(

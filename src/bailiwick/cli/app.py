@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from bailiwick.cli import actions, control, people, proofs, rules, starting
+from bailiwick.cli import actions, control, people, proofs, rules, starting, upstreams
 from bailiwick.cli.frame import INTERNAL, Frame, Group
 from bailiwick.errors import BadInput, BailiwickError
 
@@ -22,7 +22,7 @@ def app() -> None:
     Decide:   approvals, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke
-    Change:   release, agents, people, changes
+    Change:   release, tools, agents, people, changes
     Prove:    ledger
 
     Exit codes: 0 done; 1 a check found something; 2 bad input; 3 refused or not allowed; 4 it
@@ -30,7 +30,7 @@ def app() -> None:
     """
 
 
-for _module in (starting, people, actions, control, rules, proofs):
+for _module in (starting, people, actions, control, rules, upstreams, proofs):
     for _command in _module.COMMANDS:
         app.add_command(_command)
 

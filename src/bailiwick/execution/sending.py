@@ -8,10 +8,19 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
+from bailiwick.config import Settings
 from bailiwick.execution.answers import SendReport, answered, lost, not_sent, returned, told
 from bailiwick.execution.fencing import Fence
 from bailiwick.execution.outgoing import http_request, key_goes_out, placed
-from bailiwick.nouns import HttpBinding, McpBinding, PythonBinding, Tool, ToolCall, ToolContext
+from bailiwick.nouns import (
+    HttpBinding,
+    McpBinding,
+    McpUpstream,
+    PythonBinding,
+    Tool,
+    ToolCall,
+    ToolContext,
+)
 from bailiwick.ports import Bundle, Lost, NotSent, Request, World
 from bailiwick.values import JSON
 
@@ -81,7 +90,10 @@ def make_ready(
         # The same parser as the transport's says which host this is.
         host = httpx2.URL(request.url).netloc.decode("ascii")
         secret = world.broker.secret(credential, tool.name, host, write)
-        headers = {**request.headers, "authorization": _authorization(world, credential, secret)}
+        headers = {
+            **request.headers,
+            "authorization": authorization(world.settings, credential, secret),
+        }
         request = msgspec.structs.replace(request, headers=headers)
     return Shot(
         write=write,
@@ -141,15 +153,13 @@ def _tool_call(
     """Make a call ready, and give its bare secret. The action's id and key go out as `_meta`."""
     arguments, action = _object(names["args"]), _object(names["action"])
     upstream = binding.upstream
-    secret = ""
+    secret = given = ""
     if credential is not None:
-        host = f"stdio:{upstream.name}"
+        write = tool.effect == "write"
+        secret = world.broker.secret(credential, tool.name, upstream_host(upstream), write)
+        given = secret
         if upstream.url is not None:
-            host = httpx2.URL(upstream.url).netloc.decode("ascii")
-        secret = world.broker.secret(credential, tool.name, host, tool.effect == "write")
-    shown_as = secret
-    if credential is not None and upstream.url is not None:
-        shown_as = _authorization(world, credential, secret)
+            given = authorization(world.settings, credential, secret)
     meta = {f"{_META}/action": str(action["id"]), f"{_META}/run": str(action["run"])}
     if tool.effect == "write":
         meta[f"{_META}/idempotencyKey"] = str(action["provider_key"])
@@ -163,15 +173,23 @@ def _tool_call(
         pin=binding.pin,
         beside=binding.beside,
         credential=credential or "",
-        secret=shown_as,
+        secret=given,
         timeout_s=tool.timeout_s,
         max_bytes=world.settings.max_result_bytes,
     )
     return call, secret
 
 
-def _authorization(world: World, credential: str, secret: str) -> str:
-    source = world.settings.credentials.get(credential)
+def upstream_host(upstream: McpUpstream) -> str:
+    """Name where a secret for an MCP server goes: its host, or `stdio:` and its name."""
+    if upstream.url is None:
+        return f"stdio:{upstream.name}"
+    return httpx2.URL(upstream.url).netloc.decode("ascii")
+
+
+def authorization(settings: Settings, credential: str, secret: str) -> str:
+    """Give the value of the `Authorization` header for a secret of the settings."""
+    source = settings.credentials.get(credential)
     scheme = "Bearer" if source is None else source.scheme
     return f"{scheme} {secret}".strip()
 

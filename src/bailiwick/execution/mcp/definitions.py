@@ -1,7 +1,7 @@
 """What an MCP server says of its tools, as far as it is pinned, and which names can be confused."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bailiwick.errors import BadInput
@@ -42,10 +42,10 @@ class Offer:
         self.looks = {name: skeleton(name) for name in self.definitions}
 
 
-def confused(
+def confusable(
     upstream: str, tool: str, offers: Mapping[str, Offer], accepted: Iterable[str]
-) -> tuple[str, str] | None:
-    """Name a tool, as `upstream/tool`, that may be taken for this one and was not accepted.
+) -> Iterator[tuple[str, str]]:
+    """Name the tools, as `upstream/tool`, that may be taken for this one and were not accepted.
 
     The code says how: definition_shadowed (the same name) or definition_look_alike.
     """
@@ -53,10 +53,8 @@ def confused(
     look = skeleton(tool)
     for server, offer in offers.items():
         if server == upstream and tool in offer.twice:
-            return "definition_shadowed", f"{server}/{tool}"
+            yield "definition_shadowed", f"{server}/{tool}"
         for name, other in offer.looks.items():
             label = f"{server}/{name}"
-            if other != look or (server, name) == (upstream, tool) or label in known:
-                continue
-            return ("definition_shadowed" if name == tool else "definition_look_alike"), label
-    return None
+            if other == look and (server, name) != (upstream, tool) and label not in known:
+                yield ("definition_shadowed" if name == tool else "definition_look_alike"), label

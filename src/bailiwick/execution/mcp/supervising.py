@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 
-from bailiwick.execution.mcp.definitions import Offer, confused
+from bailiwick.execution.mcp.definitions import Offer, confusable
 from bailiwick.execution.mcp.linking import Link
 from bailiwick.execution.mcp.wire import CURRENT, Delivery
 from bailiwick.execution.passage import Passage
@@ -173,9 +173,7 @@ class Supervisor:
             listed = call.tool in self.offer.definitions
             reason = "is not plain JSON or too large" if listed else "is not offered any more"
             raise _held("definition_missing", call, reason)
-        found = confused(self.name, call.tool, self._owner.offers(), call.beside)
-        if found is not None:
-            code, other = found
+        for code, other in confusable(self.name, call.tool, self._owner.offers(), call.beside):
             raise _held(code, call, f"can be taken for `{other}`")
         if live != call.pin:
             raise _held("definition_changed", call, "is not the one that was accepted")
@@ -216,11 +214,11 @@ def _held(code: str, call: ToolCall, reason: str) -> NotSent:
     )
 
 
-async def definitions_of(call: ToolCall, folder: Path) -> tuple[Offer, str]:
-    """Start or reach an upstream, and give what it lists. Raises `NotSent`.
+async def definitions_of(call: ToolCall, folder: Path) -> Offer:
+    """Start or reach an upstream, and give what it lists.
 
-    Nothing is called: of `call`, only the upstream, the secret and the bounds count. The second
-    value is what its process said on standard error, safe to show.
+    Nothing is called: of `call`, only the upstream, the secret and the timeout count. Raises
+    `NotSent`, with what its process said last on standard error, safe to show.
     """
     delivery = Delivery(call, Passage(set(), _never))
     link = Link(delivery, folder, httpx2.create_ssl_context(trust_env=False))
@@ -228,9 +226,12 @@ async def definitions_of(call: ToolCall, folder: Path) -> tuple[Offer, str]:
     try:
         await link.open(call.timeout_s)
         async with asyncio.timeout(call.timeout_s):
-            return await link.offer(), link.last_words
-    except TimeoutError:
-        raise NotSent("definitions_unread", "the upstream did not list its tools in time") from None
+            return await link.offer()
+    except (NotSent, TimeoutError) as error:
+        late = ("definitions_unread", "the upstream did not list its tools in time")
+        code, message = error.args[:2] if isinstance(error, NotSent) else late
+        said = f"; it said `{link.last_words}`" if link.last_words else ""
+        raise NotSent(code, f"{message}{said}") from error
     finally:
         await link.end()
 
