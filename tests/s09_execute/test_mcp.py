@@ -72,9 +72,11 @@ async def pins(upstream: McpUpstream) -> Mapping[str, str]:
 
 async def tool_of(at: Bench, upstream: McpUpstream, name: str, **members: Any) -> Tool:
     """A tool under the pin of what a well-behaved server offers, or under another pin."""
-    if not PINS:
-        PINS.update(await pins(upstream))
-    pin = members.pop("pin", None) or PINS[name]
+    pin = members.pop("pin", None)
+    if pin is None:
+        if not PINS:
+            PINS.update(await pins(upstream))
+        pin = PINS[name]
     return at.add(mcp_tool(upstream, name, pin, **{"timeout_s": 30.0, **members}))
 
 
@@ -164,11 +166,12 @@ async def test_a_killed_process_is_unknown_and_the_next_call_starts_another(
 
 @pytest.mark.claim("mcp.refused-is-failed-cut-is-unknown")
 @pytest.mark.claim("mcp.death-stays-within")
+@pytest.mark.parametrize("protocol", ["2025-11-25", "2026-07-28"])
 async def test_a_dead_http_server_is_failed_a_cut_answer_unknown_and_nobody_is_cancelled(
-    at: Bench, tmp_path: Path
+    at: Bench, tmp_path: Path, protocol: Protocol
 ) -> None:
     desk = Notes(tmp_path, free_port())
-    upstream = desk.over_http()
+    upstream = desk.over_http(protocol=protocol)
     dead = await tool_of(at, upstream, "add_note", pin="0" * 64, retries=1)
     report = await run(at, dead, text="nobody there")
     assert (report.status, report.code, report.sends) == ("failed", "provider_unreachable", 0)

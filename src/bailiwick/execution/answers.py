@@ -59,7 +59,9 @@ _REFUSED = frozenset(
 _NOTHING_THERE = (404, 410)
 # JSON-RPC: no such method, invalid params; MCP: headers, capabilities or revision not agreed.
 _NOT_AGREED = frozenset({-32601, -32602, -32020, -32021, -32022})
-_FINAL = frozenset({"result_too_large", "provider_redirected", "input_required"})
+_FINAL = frozenset(
+    {"result_too_large", "result_unreadable", "provider_redirected", "input_required"}
+)
 _MAX_RETRY_AFTER_S = 86_400.0
 _EXCERPT_BYTES = 4096
 # A shorter one is found in innocent answers too, and is no secret.

@@ -49,7 +49,9 @@ class Passage:
             raise NotSent("fenced", "the fence was shut before the first byte")
         if self.over or self.begun:
             self.settle()
-            raise NotSent("abandoned", "it was given up, or sent already, before the first byte")
+            if self.begun:
+                raise Lost("answer_lost", "it was about to be sent a second time")
+            raise NotSent("abandoned", "it was given up before the first byte")
         self.begun = True
 
     async def watch(self, event: str, _: object) -> None:

@@ -111,14 +111,14 @@ class Link:
         async with self._listing:
             now_s = asyncio.get_running_loop().time()
             if self._offer is None or now_s - self._listed_at_s > _LISTING_HOLDS_S:
-                self._listed_at_s = now_s
+                if self._http is not None:
+                    self._http.failure = None
                 try:
                     self._offer = Offer(await self._list())
                 except (MCPError, ValidationError) as error:
-                    what = shown(error.message) if isinstance(error, MCPError) else "not as agreed"
-                    raise NotSent(
-                        "definitions_unread", f"the upstream's tools could not be listed: `{what}`"
-                    ) from error
+                    self._offer = None
+                    raise self._unlisted(error) from error
+                self._listed_at_s = now_s
             return self._offer
 
     async def ask(self, delivery: Delivery) -> ToolAnswer:
@@ -145,6 +145,8 @@ class Link:
     @property
     def gone(self) -> bool:
         """Whether no further call can be made in this session."""
+        if self._http is not None and self._http.session_lost:
+            return True
         return self.task.done() or (self._pipes is not None and self._pipes.failure is not None)
 
     async def _live(self, delivery: Delivery) -> None:
@@ -182,6 +184,13 @@ class Link:
             ) as streams,
         ):
             yield streams
+
+    def _unlisted(self, error: MCPError | ValidationError) -> NotSent:
+        """Say why the tools could not be listed: for want of a connection, or of sense."""
+        if self._http is not None and self._http.failure is not None:
+            return NotSent("provider_unreachable", str(self._http.failure.args[1]))
+        what = shown(error.message) if isinstance(error, MCPError) else "not as the protocol has it"
+        return NotSent("definitions_unread", f"the upstream's tools cannot be listed: `{what}`")
 
     async def _heard(self, message: IncomingMessage) -> None:
         if isinstance(message, mcp_types.ToolListChangedNotification):

@@ -48,7 +48,7 @@ class Upstreams:
         # A process is started with its secret, so that another secret is another process.
         key = (call.upstream, call.credential, "" if call.upstream.url else call.secret)
         supervisor = self._running.get(key)
-        if supervisor is None:
+        if supervisor is None or supervisor.ended:
             if self._tls is None:
                 self._tls = httpx2.create_ssl_context(trust_env=False)
             supervisor = self._running[key] = Supervisor(self, key, self._folder, self._tls)
@@ -82,7 +82,7 @@ class Supervisor:
         self._key = key
         self._folder = folder
         self._tls = tls
-        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue(_WAITING)
+        self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._carrying: set[asyncio.Task[ToolAnswer]] = set()
         self._link: Link | None = None
         self._failures = 0
@@ -90,11 +90,10 @@ class Supervisor:
 
     async def ask(self, delivery: Delivery) -> ToolAnswer:
         """Wait for a call's answer. Raises `NotSent` or `Lost`."""
+        if self._queue.qsize() + len(self._carrying) >= _WAITING:
+            raise NotSent("upstream_busy", "too many calls wait for this upstream")
         waiting = _Waiting(delivery)
-        try:
-            self._queue.put_nowait(waiting)
-        except asyncio.QueueFull:
-            raise NotSent("upstream_busy", "too many calls wait for this upstream") from None
+        self._queue.put_nowait(waiting)
         try:
             async with asyncio.timeout(delivery.call.timeout_s):
                 return await waiting.answer
@@ -108,6 +107,11 @@ class Supervisor:
             waiting.answer.cancel()
             if waiting.task is not None:
                 waiting.task.cancel()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody takes calls from the queue any more."""
+        return self._task.done()
 
     async def close(self) -> None:
         """End the supervisor, its calls and its session."""
@@ -126,7 +130,7 @@ class Supervisor:
                 async with asyncio.timeout(_IDLE_SECONDS):
                     waiting = await self._queue.get()
             except TimeoutError:
-                if self._carrying:
+                if self._carrying or not self._queue.empty():
                     continue
                 break
             if waiting.answer.done():

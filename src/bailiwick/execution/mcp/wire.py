@@ -2,9 +2,9 @@
 
 The client is given a transport that never raises: it would cancel the task that holds the session.
 What went wrong is kept with the call instead, and the client is told that the server failed. The
-transport asks the call's fence before its first byte, follows no redirect, keeps no cookie, asks
-for no content coding and reads no more than it may. A GET is answered here: a server has no
-business to begin a conversation.
+transport asks the call's fence before its first byte, follows no redirect, keeps no cookie, takes
+no content coding and reads no more than it may. A GET is answered here, unless it takes up a broken
+answer again: a server has no business to begin a conversation.
 """
 
 import ipaddress
@@ -65,10 +65,11 @@ class FencedTransport(httpx2.AsyncBaseTransport):
         )
         self._inner = httpx2.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits)
         self.failure: NotSent | Lost | None = None
+        self.session_lost = False
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request, or say as a server would that it failed."""
-        if request.method == "GET":
+        if request.method == "GET" and "last-event-id" not in request.headers:
             return httpx2.Response(405, request=request)
         delivery = CURRENT.get()
         calls = request.method == "POST" and is_call(request.content)
@@ -105,10 +106,19 @@ class FencedTransport(httpx2.AsyncBaseTransport):
         if 300 <= response.status_code < 400:
             await response.aclose()
             raise Lost("provider_redirected", _redirected(response))
+        if response.status_code == 404 and "mcp-session-id" in request.headers:
+            # By the protocol it did not look at the message; a new session is needed.
+            self.session_lost = True
+            await response.aclose()
+            raise NotSent("session_lost", "the server does not know the session any more")
+        if response.headers.get("content-encoding", "identity") != "identity":
+            await response.aclose()
+            raise Lost("result_unreadable", "the answer has a content coding nobody asked for")
         assert isinstance(response.stream, httpx2.AsyncByteStream)
-        most = delivery.call.max_bytes if calls else MAX_LISTING_BYTES
+        mine = calls or request.method == "GET"
+        most = delivery.call.max_bytes if mine else MAX_LISTING_BYTES
         headers = {name: each for name, each in response.headers.items() if name != "set-cookie"}
-        bounded = _Bounded(response.stream, most, self, delivery if calls else None)
+        bounded = _Bounded(response.stream, most, self, delivery if mine else None)
         return httpx2.Response(response.status_code, headers=headers, stream=bounded)
 
 
