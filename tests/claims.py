@@ -170,6 +170,7 @@ CLAIMS: dict[str, str] = {
     "mcp.hints-only-tighten": "A server's hint may contradict a classification, never loosen it.",
     "mcp.pins-are-plain-text": "A pin is read as it was written and deceives no reader.",
     "mcp.changes-in-words": "What changed is said in words, with the server's text escaped.",
+    "mcp.restarts-with-backoff": "An upstream starts again later and later; callers are bounded.",
     "mcp.never-sent-twice": "The client library repeats no call of a tool.",
     "mcp.tool-error-is-unknown": "A write whose tool reports an error is not taken for undone.",
     "mcp.bounded": "What an MCP server answers is bounded while it is read.",

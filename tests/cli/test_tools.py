@@ -92,6 +92,8 @@ def test_a_server_is_accepted_changes_its_definition_and_is_accepted_again(
     assert pins.read_text() == before
     assert desk.here("ada", "tools", "accept", stdin="y\n").code == 0
     assert desk.act("pad.add", text="milk")["code"] == "definition_changed"
+    told = desk.here("ada", "release", "diff").out
+    assert "`pad/add_note`: its description was `Adds a note.` and is" in told
     release(desk)
     assert desk.act("pad.add", text="juice")["status"] == "done"
     assert [entry["text"] for entry in server.journal] == ["tea", "juice"]

@@ -103,6 +103,8 @@ async def call_tool(context: Any, params: types.CallToolRequestParams) -> types.
             "protocol": context.protocol_version,
         }
     )
+    if text == "announce":
+        await context.session.send_tool_list_changed()
     if params.name == "slow":
         await asyncio.sleep(30)
     if params.name == "half":

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,14 @@ async def tool_of(at: Bench, upstream: McpUpstream, name: str, **members: Any) -
 async def run(at: Bench, tool: Tool, id: str = "act-1", **arguments: JSON) -> EffectReport:
     asked = action(tool, deadline_s=60, id=id)
     return await execute(at.world, at.bundle, asked, tool, arguments, before={}, epoch=7)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 async def until(desk: Notes, entries: int) -> None:
@@ -228,6 +237,65 @@ async def test_a_cancelled_caller_gets_its_cancellation_and_the_session_lives_on
     assert (await run(at, note, id="act-2", text="next")).status == "done"
 
 
+@pytest.mark.claim("mcp.restarts-with-backoff")
+async def test_what_does_not_start_is_tried_again_later_and_later(
+    at: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bailiwick.execution.mcp.supervising._FIRST_PAUSE_S", 0.4)
+    starts = tmp_path / "starts"
+    command = ("/bin/sh", "-c", f"date +%s%N >> {starts}")
+    upstream = McpUpstream(name="none", command=command)
+    tool = await tool_of(at, upstream, "add_note", pin="0" * 64, retries=0)
+    for n in range(3):
+        assert (await run(at, tool, id=f"act-{n}", text="x")).status == "failed"
+    first, second, third = map(int, starts.read_text().split())
+    assert second - first > 0.2e9
+    assert third - second > 0.4e9
+
+
+@pytest.mark.claim("mcp.restarts-with-backoff")
+async def test_calls_that_wait_for_an_upstream_are_bounded_in_number_and_time(
+    at: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bailiwick.execution.mcp.supervising._WAITING", 3)
+    hung = McpUpstream(name="hung", command=("/bin/cat",))
+    tool = await tool_of(at, hung, "add_note", pin="0" * 64, timeout_s=1.0, retries=0)
+    begun = time.monotonic()
+    reports = await asyncio.gather(*(run(at, tool, id=f"act-{n}", text="x") for n in range(6)))
+    assert time.monotonic() - begun < 3
+    assert {report.status for report in reports} == {"failed"}
+    assert "upstream_busy" in {report.code for report in reports}
+
+
+async def test_an_idle_process_ends_and_another_takes_the_next_call(
+    at: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bailiwick.execution.mcp.supervising._IDLE_SECONDS", 0.5)
+    desk = Notes(tmp_path)
+    note = await tool_of(at, desk.over_pipes(), "add_note")
+    assert (await run(at, note, text="x")).status == "done"
+    pid = desk.journal[0]["pid"]
+    async with asyncio.timeout(20):
+        while alive(pid):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+    assert (await run(at, note, id="act-2", text="y")).status == "done"
+    assert desk.journal[1]["pid"] != pid
+
+
+async def test_closing_the_door_ends_a_process_that_is_just_starting(tmp_path: Path) -> None:
+    started = tmp_path / "pid"
+    command = ("/bin/sh", "-c", f"echo $$ > {started}; exec cat > /dev/null")
+    async with bench() as at:
+        upstream = McpUpstream(name="slow", command=command)
+        tool = await tool_of(at, upstream, "add_note", pin="0" * 64, retries=0)
+        calling = asyncio.create_task(run(at, tool, text="x"))
+        async with asyncio.timeout(20):
+            while not started.exists() or not started.read_text():  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.02)
+    assert (await calling).status == "failed"
+    assert not alive(int(started.read_text()))
+
+
 # --- the fence -----------------------------------------------------------------------------------
 
 
@@ -299,6 +367,17 @@ async def test_a_definition_that_changes_in_a_session_is_held_at_the_latest_ten_
     web.behave()
     await asyncio.sleep(0.3)
     assert (await run(at, tool, id="act-3", text="x")).status == "done"
+
+
+@pytest.mark.claim("mcp.changed-definition-held")
+async def test_a_server_that_says_so_is_asked_again_at_once(at: Bench, tmp_path: Path) -> None:
+    desk = Notes(tmp_path)
+    upstream = desk.over_pipes(protocol="2025-11-25")
+    tool = await tool_of(at, upstream, "add_note")
+    assert (await run(at, tool, text="x")).status == "done"
+    desk.behave(add_note={"description": "Adds a note, elsewhere."})
+    assert (await run(at, tool, id="act-2", text="announce")).status == "done"
+    assert (await run(at, tool, id="act-3", text="x")).code == "definition_changed"
 
 
 async def test_a_tool_that_is_gone_or_is_not_plain_json_is_held(at: Bench, web: Notes) -> None:

@@ -163,7 +163,11 @@ class Supervisor:
             await asyncio.sleep(most_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         link = Link(delivery, self._folder, self._tls)
         self._failures += 1
-        await link.open(_OPEN_SECONDS)
+        try:
+            await link.open(_OPEN_SECONDS)
+        except asyncio.CancelledError:
+            await link.end()
+            raise
         self._failures = 0
         self._link = link
         return link
@@ -190,6 +194,8 @@ class _Waiting:
     def __init__(self, delivery: Delivery) -> None:
         self.delivery = delivery
         self.answer: asyncio.Future[ToolAnswer] = asyncio.get_running_loop().create_future()
+        # A caller that has gone away does not look at it.
+        self.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
         self.task: asyncio.Task[ToolAnswer] | None = None
 
     def fail(self, error: NotSent | Lost) -> None:
