@@ -21,7 +21,7 @@ from bailiwick.execution.passage import Passage
 from bailiwick.nouns import McpUpstream, ToolAnswer, ToolCall
 from bailiwick.ports import Lost, NotSent
 
-_OPEN_SECONDS = 20.0
+_OPEN_SECONDS = 60.0
 _IDLE_SECONDS = 300.0
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
