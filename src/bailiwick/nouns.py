@@ -152,6 +152,38 @@ class PythonBinding(Struct, frozen=True, kw_only=True):
     takes_context: bool = False
 
 
+class McpUpstream(Struct, frozen=True, kw_only=True):
+    """An MCP server: a command that is started and spoken to over its pipes, or a URL.
+
+    `env` are variables with literal values; the secret, if any, goes into `credential_env` (or the
+    `Authorization` header of a URL). `protocol` is a revision, or `auto` to find out.
+    """
+
+    name: str
+    command: tuple[str, ...] = ()
+    url: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    credential_env: str | None = None
+    protocol: Literal["auto", "2025-11-25", "2026-07-28"] = "auto"
+
+
+class McpBinding(Struct, frozen=True, kw_only=True):
+    """A tool of an MCP server, under the definition that people accepted.
+
+    `pin` is the SHA-256 of that definition's canonical JSON. `beside` are the tools, as
+    `upstream/tool`, that have the same or an easily confused name and were accepted beside it.
+    `arguments` maps names to expressions; None sends the arguments as they are. `on_error` is what
+    an answer with `isError` says of a write.
+    """
+
+    upstream: McpUpstream
+    tool: str
+    pin: str
+    beside: tuple[str, ...] = ()
+    arguments: Mapping[str, str] | None = None
+    on_error: Literal["unknown", "not_done"] = "unknown"
+
+
 class Reader(Struct, frozen=True, kw_only=True):
     """A read that looks at the world for another tool: which tool, with which arguments.
 
@@ -191,7 +223,7 @@ class Tool(Struct, frozen=True, kw_only=True):
     traits: tuple[Trait, ...]
     owner: str
     schema: Mapping[str, JSON]
-    binding: HttpBinding | PythonBinding
+    binding: HttpBinding | PythonBinding | McpBinding
     digest: str
     resource_type: str
     resource_id: str | None = None
@@ -216,6 +248,53 @@ class Tool(Struct, frozen=True, kw_only=True):
     credential: str | None = None
     read_credential: str | None = None
     upstream: str | None = None
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """Where a request would go: `authority` is the host with its port, `path` has the query."""
+
+    scheme: str
+    authority: str
+    path: str
+
+
+class ToolCall(Struct, frozen=True, kw_only=True):
+    """A call of an MCP server's tool that may leave by the egress door, with the secret in it.
+
+    `pin` and `beside` are those of the tool's binding; `meta` goes out as the request's `_meta`.
+    `credential` names the secret: calls under different ones never share a session.
+    """
+
+    upstream: McpUpstream
+    tool: str
+    arguments: Mapping[str, JSON]
+    meta: Mapping[str, str]
+    pin: str
+    beside: tuple[str, ...]
+    credential: str
+    secret: str
+    timeout_s: float
+    max_bytes: int
+
+    def __repr__(self) -> str:
+        return f"ToolCall({self.upstream.name}/{self.tool} …)"
+
+
+class ToolAnswer(Struct, frozen=True, kw_only=True):
+    """What an MCP server answered to a call.
+
+    `error_code` is that of a JSON-RPC error; `is_error` that the tool ran and reported an error.
+    `text` is its text blocks or the error's message, `left_out` the kinds of other blocks.
+    `status` is the HTTP status, if it came over HTTP.
+    """
+
+    text: str = ""
+    structured: JSON = None
+    is_structured: bool = False
+    left_out: tuple[str, ...] = ()
+    is_error: bool = False
+    error_code: int | None = None
+    status: int | None = None
 
 
 # --- the action, step by step --------------------------------------------------------------------

@@ -31,7 +31,10 @@ from bailiwick.nouns import (
     Situation,
     Standing,
     Stop,
+    Target,
     Tool,
+    ToolAnswer,
+    ToolCall,
     Vote,
 )
 from bailiwick.values import JSON, Canonical
@@ -564,14 +567,6 @@ class Response(Struct, frozen=True, kw_only=True):
     body: bytes
 
 
-class Target(Struct, frozen=True, kw_only=True):
-    """Where a request would go: `authority` is the host with its port, `path` has the query."""
-
-    scheme: str
-    authority: str
-    path: str
-
-
 class NotSent(Exception):
     """The request certainly never reached the other side (refused, unresolved, fenced)."""
 
@@ -600,6 +595,9 @@ class Egress(Protocol):
         fence: Callable[[], Awaitable[bool]],
     ) -> object:
         """Call a Python tool once, likewise. A `NotDone` that it raises is certainly not done."""
+
+    async def ask(self, call: ToolCall, fence: Callable[[], Awaitable[bool]]) -> ToolAnswer:
+        """Call a tool of an MCP server once, likewise; its upstream's faults are never raised."""
 
     async def quiet(self, timeout_s: float) -> bool:
         """Every send whose fence was passed has begun by now. False if not within the timeout."""

@@ -28,6 +28,13 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_INTEGER = 2**53 - 1
 
+# Digits and the Cyrillic and Greek letters that look like Latin ones; separators look like nothing.
+_LOOKS_LIKE = str.maketrans(
+    "01|iіıјѕаеорсухһԁԛԝɡαονικρτυχε",  # noqa: RUF001 - it is about such letters
+    "ollllljsaeopcyxhdqwgaovlkptuxe",
+    "_- \u200b\u200c\u200d\u2060\ufeff",
+)
+_PAIRS_LIKE = (("rn", "m"), ("vv", "w"))
 _FORBIDDEN_IN_SEGMENT = frozenset("/\\?#%")
 # Cc control, Cf format (bidi and zero-width), Co private use, Cs surrogate, Cn unassigned,
 # Zl and Zp the line separators: none of them is visible, all of them change what a reader sees.
@@ -140,6 +147,20 @@ def shown(text: str, limit: int = 200) -> str:
         f"\\u{{{ord(char):x}}}" if _is_invisible(char) else char for char in text[:limit]
     )
     return head if len(text) <= limit else f"{head}… ({len(text)} characters)"
+
+
+def skeleton(name: str) -> str:
+    """Give what a name looks like: two names with one skeleton are easily taken for each other.
+
+    Case, accents, separators and letters that look alike in most typefaces make no difference.
+    Source: UTS 39, section 4, with a table of the letters that names are written in.
+    """
+    looks = unicodedata.normalize("NFKD", name).casefold()
+    looks = "".join(char for char in looks if not unicodedata.combining(char))
+    looks = looks.translate(_LOOKS_LIKE)
+    for pair, like in _PAIRS_LIKE:
+        looks = looks.replace(pair, like)
+    return looks
 
 
 def _is_invisible(char: str) -> bool:

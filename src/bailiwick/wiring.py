@@ -18,13 +18,14 @@ from typing import Any
 from bailiwick import catalog, execution, identity, ledger, store, telemetry
 from bailiwick.config import Settings
 from bailiwick.errors import ConfigError, ControlError
-from bailiwick.nouns import Release
+from bailiwick.nouns import McpBinding, Release
 from bailiwick.ports import Bundle, Egress, Expression, Policies, Register, Telemetry, World
 from bailiwick.values import digest
 
 # What `import bailiwick` leaves out until a project needs it.
 ON_DEMAND: Mapping[str, str] = {
     "egress": "bailiwick.execution.egress:EgressDoor",
+    "mcp": "bailiwick.execution.mcp",
     "operations": "bailiwick.operations",
     "cel": "bailiwick.verification.expressions:compile_cel",
     "migrate": "bailiwick.store.migrating:migrate",
@@ -91,7 +92,10 @@ def open_world(
     if told is None:
         endpoint = settings.telemetry_endpoint
         told = on_demand("otlp")(endpoint) if endpoint else telemetry.Silent()
-    door: Egress = egress or on_demand("egress")()
+    folder = settings.path(".")
+    door: Egress = egress or on_demand("egress")(
+        upstreams=lambda: on_demand("mcp").Upstreams(folder)
+    )
 
     async def close() -> None:
         await door.close()
@@ -186,6 +190,9 @@ def compile_bundle(release: Release) -> Bundle:
         )
     modules = {path: _module(path, text) for path, text in files.items() if path.endswith(".py")}
     catalogue = catalog.load_catalogue(files, modules, compile_expression)
+    if any(isinstance(tool.binding, McpBinding) for tool in catalogue.tools.values()):
+        # It takes most of a second to load, and a call has a deadline.
+        on_demand("mcp")
     manifests = catalog.load_manifests(files, catalogue)
     caps, rates = catalog.load_limits(files, catalogue, manifests)
     policies: Policies = on_demand("policies")(catalogue.tools, manifests, files)

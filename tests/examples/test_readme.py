@@ -13,7 +13,10 @@ import msgspec
 import pytest
 import yaml
 
+from bailiwick.catalog import Pin, declared_upstreams, load_catalogue, path_of, pins_text
 from bailiwick.config import Settings
+from bailiwick.values import digest
+from bailiwick.wiring import compile_expression
 from tests.repo.sources import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -109,7 +112,7 @@ def test_the_settings_table_is_the_settings() -> None:
 
 
 def test_the_tool_it_shows_is_the_refund_desks() -> None:
-    (block,) = blocks("yaml")
+    block, _ = blocks("yaml")
     (shown,) = yaml.safe_load(block)
     tools = yaml.safe_load(TOOLS.read_text(encoding="utf-8"))
     real = next(tool for tool in tools["tools"] if tool["name"] == shown["name"])
@@ -122,6 +125,23 @@ def test_the_tool_it_shows_is_the_refund_desks() -> None:
             assert set(value.split(" && ")) <= wanted
         else:
             assert value == real[member], member
+
+
+def test_the_mcp_tools_it_shows_load_once_they_are_accepted() -> None:
+    _, block = blocks("yaml")
+    files = {"tools/files.yaml": block}
+    assert list(declared_upstreams(files)["files"].classified) == ["write_file", "read_text_file"]
+    text = {"type": "string"}
+    schema = {"type": "object", "properties": {"path": text, "content": text}, "required": ["path"]}
+    pins = {}
+    for name in ("write_file", "read_text_file"):
+        definition: dict[str, Any] = {"name": name, "inputSchema": schema}
+        pins[name] = Pin(sha256=digest(definition), definition=definition)
+    files[path_of("files")] = pins_text("files", pins)
+    assert sorted(load_catalogue(files, {}, compile_expression).tools) == [
+        "files.read",
+        "files.write",
+    ]
 
 
 @pytest.mark.parametrize("file", re.findall(r"\]\(([A-Z.a-z]+)\)", README))

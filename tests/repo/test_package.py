@@ -36,6 +36,7 @@ STAYS_OUT = {
     "fastapi",
     "httpx2",
     "mcp",
+    "mcp_types",
     "opentelemetry.sdk",
     "psycopg",
     "pydantic",
@@ -108,6 +109,7 @@ def test_imports_keep_to_the_map() -> None:
         ("errors.py", "import bailiwick.values", "bailiwick.errors -> bailiwick.values"),
         ("policy/stray.py", "import bailiwick.store", "bailiwick.policy.stray -> bailiwick.store"),
         ("ledger/stray.py", "import sqlite3", "bailiwick.ledger.stray -> sqlite3"),
+        ("ledger/stray.py", "import mcp", "bailiwick.ledger.stray -> mcp"),
         ("ledger/stray.py", "import httpx2", "bailiwick.ledger.stray -> httpx2"),
     ],
 )

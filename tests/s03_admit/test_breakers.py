@@ -95,6 +95,8 @@ def failed(code: str, status: int | None = None) -> EffectReport:
         (failed("answer_lost"), None, TOOL, True),
         (failed("provider_unreachable"), None, TOOL, True),
         (failed("provider_refused", 400), None, TOOL, None),
+        (EffectReport(status="unknown", code="tool_error"), None, TOOL, None),
+        (failed("definition_changed"), None, TOOL, None),
         (failed("provider_refused", 402), None, TOOL, None),
         (failed("provider_refused", 404), None, TOOL, None),
         (failed("not_done"), None, TOOL, None),

@@ -10,7 +10,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -23,6 +24,8 @@ from bailiwick.nouns import (
     Caller,
     Capability,
     HttpBinding,
+    McpBinding,
+    McpUpstream,
     PythonBinding,
     Refusal,
     Release,
@@ -35,6 +38,7 @@ from bailiwick.nouns import (
 from bailiwick.ports import Bundle, ControlState, World
 from bailiwick.values import JSON
 from bailiwick.verification.expressions import compile_cel
+from bailiwick.wiring import on_demand
 
 TENANT = "acme"
 AGENT = "refund-desk"
@@ -152,7 +156,7 @@ async def bench(of: Settings | None = None) -> AsyncIterator[Bench]:
         caps=(),
         rates=(),
     )
-    door = EgressDoor(threads=2)
+    door = EgressDoor(threads=2, upstreams=lambda: on_demand("mcp").Upstreams(Path.cwd()))
     doors: dict[str, Any] = dict.fromkeys(World.__struct_fields__)  # step 9 needs few of them
     doors |= {
         "settings": given,
@@ -230,7 +234,23 @@ def python_tool(name: str = "desk.note", *, context: bool = False, **members: An
     return _tool(name, binding, {"effect": "write", **members})
 
 
-def _tool(name: str, binding: HttpBinding | PythonBinding, members: dict[str, Any]) -> Tool:
+def mcp_tool(
+    upstream: McpUpstream,
+    tool: str,
+    pin: str,
+    *,
+    on_error: Literal["unknown", "not_done"] = "unknown",
+    beside: tuple[str, ...] = (),
+    **members: Any,
+) -> Tool:
+    """A tool of an MCP server, under a name of its own."""
+    binding = McpBinding(upstream=upstream, tool=tool, pin=pin, beside=beside, on_error=on_error)
+    return _tool(f"desk.{tool}", binding, {"effect": "write", **members})
+
+
+def _tool(
+    name: str, binding: HttpBinding | PythonBinding | McpBinding, members: dict[str, Any]
+) -> Tool:
     return Tool(
         name=name,
         description="",

@@ -14,6 +14,8 @@ from bailiwick.catalog.forms import Declaration, complete, form_problems
 from bailiwick.catalog.http_tools import PARAMETER, http_declarations
 from bailiwick.catalog.input_types import Plan, project, projection
 from bailiwick.catalog.law import fact_type_conflicts, law_problems, look_alikes, shared_credentials
+from bailiwick.catalog.mcp_tools import is_mcp_file, mcp_declarations
+from bailiwick.catalog.pins import SUFFIX, Pins, read_pins
 from bailiwick.catalog.problems import did_you_mean, problem, refuse
 from bailiwick.catalog.python_tools import python_declarations
 from bailiwick.catalog.schemas import ArgumentSchema, filled, judge
@@ -184,12 +186,14 @@ def _declared(
     files: Mapping[str, str], modules: Mapping[str, ModuleType]
 ) -> tuple[list[Declaration], list[CatalogError]]:
     declarations: list[Declaration] = []
-    problems: list[CatalogError] = []
+    pins, problems = read_pins(files)
     for path in sorted(files.keys() | modules.keys()):
         if not path.startswith("tools/"):
             continue
+        if path.endswith(SUFFIX):
+            continue
         if path.endswith((".yaml", ".yml")):
-            found = http_declarations(files[path], path)
+            found = _from_yaml(files[path], path, pins)
         elif not path.endswith(".py"):
             continue
         elif path not in files or path not in modules:
@@ -200,6 +204,15 @@ def _declared(
         declarations += found[0]
         problems += found[1]
     return declarations, problems
+
+
+def _from_yaml(text: str, path: str, pins: Pins) -> tuple[list[Declaration], list[CatalogError]]:
+    try:
+        if is_mcp_file(text, path):
+            return mcp_declarations(text, path, pins)
+    except CatalogError as error:
+        return [], [error]
+    return http_declarations(text, path)
 
 
 def _path_parameters(tool: Tool) -> tuple[str, ...]:

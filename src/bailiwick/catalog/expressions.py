@@ -10,7 +10,7 @@ from bailiwick.catalog.paths import NAMES, Path, compile_path
 from bailiwick.catalog.problems import did_you_mean, problem
 from bailiwick.catalog.schemas import certain_arguments, parameters
 from bailiwick.errors import CatalogError
-from bailiwick.nouns import HttpBinding, Tool
+from bailiwick.nouns import HttpBinding, McpBinding, Tool
 from bailiwick.ports import Expression
 from bailiwick.values import shown
 
@@ -65,6 +65,9 @@ def places(tool: Tool) -> Iterator[Place]:
         yield from _several("query", tool.binding.query, names, reads)
         yield from _several("headers", tool.binding.headers, names, reads)
         yield from _several("body", tool.binding.body or {}, names, reads)
+    if isinstance(tool.binding, McpBinding):
+        names = _SENDING if tool.effect == "write" else _READS
+        yield from _several("arguments", tool.binding.arguments or {}, names, reads)
 
 
 def compile_expressions(

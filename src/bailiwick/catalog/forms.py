@@ -18,7 +18,7 @@ from bailiwick.catalog.money import micro_usd
 from bailiwick.catalog.problems import problem
 from bailiwick.catalog.schemas import ArgumentSchema
 from bailiwick.errors import BadInput, CatalogError
-from bailiwick.nouns import HttpBinding, PythonBinding, Reader, Tool, Trait
+from bailiwick.nouns import HttpBinding, McpBinding, PythonBinding, Reader, Tool, Trait
 from bailiwick.values import MAX_INTEGER, canonical, shown
 from bailiwick.vocabulary import STANDARD_FACTS, FactType
 
@@ -84,7 +84,7 @@ class Declaration(Struct, frozen=True, kw_only=True):
     where: str
     form: ToolForm
     schema: ArgumentSchema
-    binding: HttpBinding | PythonBinding
+    binding: HttpBinding | PythonBinding | McpBinding
     function: Callable[..., object] | None = None
     upstream: str | None = None
     credential: str | None = None

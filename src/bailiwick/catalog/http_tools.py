@@ -45,9 +45,9 @@ _READING = ("GET", "HEAD")
 _METHODS = (*_READING, "POST", "PUT", "PATCH", "DELETE")
 _REPLACING = ("PUT", "PATCH", "DELETE")
 _NO_BODY = (*_READING, "DELETE")
-_UPSTREAM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+UPSTREAM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110 token
-_BASE_URL = re.compile(
+BASE_URL = re.compile(
     r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(/[\w.~/-]*)?", re.A
 )
 _SEGMENT = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@-]*")  # RFC 3986 pchar, nothing escaped
@@ -191,14 +191,14 @@ def _declaration(
 
 
 def _upstream_problems(upstream: UpstreamForm, where: str) -> Iterator[CatalogError]:
-    if not _UPSTREAM_NAME.fullmatch(upstream.name):
+    if not UPSTREAM_NAME.fullmatch(upstream.name):
         yield problem(
             "upstream_name_invalid",
             where,
             f"`{shown(upstream.name, 60)}` is not an upstream's name",
             "write lower-case letters, digits, `-` and `_`",
         )
-    if not _BASE_URL.fullmatch(upstream.base_url) or _has_dots(upstream.base_url):
+    if not BASE_URL.fullmatch(upstream.base_url) or _has_dots(upstream.base_url):
         yield problem(
             "upstream_url_invalid",
             where,

@@ -12,14 +12,12 @@ from bailiwick.catalog.forms import Declaration
 from bailiwick.catalog.problems import did_you_mean, problem
 from bailiwick.catalog.schemas import parameters
 from bailiwick.errors import CatalogError
-from bailiwick.nouns import HttpBinding, Reader, Tool
+from bailiwick.nouns import HttpBinding, McpBinding, Reader, Tool
+from bailiwick.values import skeleton
 from bailiwick.vocabulary import TRAIT_FACTS
 
 _WRITE_TRAITS = ("money", "destructive", "permission", "code")
 _KEYED_TRAITS = ("money", "destructive")
-
-# Letters and digits that look alike in most typefaces, as in UTS 39's skeletons.
-_LOOKS = (("0", "o"), ("1", "l"), ("rn", "m"), ("vv", "w"), ("_", ""))
 
 
 def law_problems(declared: Declaration, tools: Mapping[str, Tool]) -> Iterator[CatalogError]:
@@ -37,18 +35,16 @@ def look_alikes(names: Sequence[str]) -> Iterator[CatalogError]:
     """Say which names are the same, or are easily taken for each other."""
     seen: dict[str, str] = {}
     for name in names:
-        skeleton = name
-        for looks, like in _LOOKS:
-            skeleton = skeleton.replace(looks, like)
-        if skeleton not in seen:
-            seen[skeleton] = name
-        elif seen[skeleton] == name:
+        look = skeleton(name)
+        if look not in seen:
+            seen[look] = name
+        elif seen[look] == name:
             yield problem("tool_duplicate", name, "two tools have this name", "rename one")
         else:
             yield problem(
                 "tool_look_alike",
                 name,
-                f"this name is easily taken for `{seen[skeleton]}`",
+                f"this name is easily taken for `{seen[look]}`",
                 "rename one",
             )
 
@@ -125,6 +121,8 @@ def _write_problems(declared: Declaration, tool: Tool) -> Iterator[CatalogError]
 
 def _sends_key(tool: Tool) -> bool:
     binding = tool.binding
+    if isinstance(binding, McpBinding):
+        return True
     if not isinstance(binding, HttpBinding):
         return binding.takes_context
     texts = (*binding.headers.values(), *binding.query.values(), *(binding.body or {}).values())

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from bailiwick.cli import actions, control, keys, people, proofs, rules, starting
+from bailiwick.cli import actions, control, keys, people, proofs, rules, starting, upstreams
 from bailiwick.cli.frame import INTERNAL, Frame, Group
 from bailiwick.errors import BadInput, BailiwickError
 
@@ -23,7 +23,7 @@ def app() -> None:
     Decide:   approvals, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke
-    Change:   release, agents, people, changes
+    Change:   release, tools, agents, people, changes
     Prove:    ledger
     Keep:     keys
 
@@ -32,7 +32,7 @@ def app() -> None:
     """
 
 
-for _module in (starting, people, actions, control, rules, proofs, keys):
+for _module in (starting, people, actions, control, rules, upstreams, proofs, keys):
     for _command in _module.COMMANDS:
         app.add_command(_command)
 

@@ -5,6 +5,8 @@ execute         done, failed (certainly not done) or unknown
 reconcile       after a crash: the same, or None when it is too early to say
 action_names    what an expression may read as `action`
 action_names_of the same before there is an action
+authorization   the header for a secret of the settings
+upstream_host   where a secret for an MCP server goes
 provider_key    the idempotency key of an action, the same for all its sends
 CredentialBroker    the door `Broker`; `egress.EgressDoor` is the door `Egress`, opened on demand:
                 what it needs of HTTP is not loaded with the package
@@ -14,12 +16,15 @@ from bailiwick.execution.broker import CredentialBroker
 from bailiwick.execution.executing import execute, read
 from bailiwick.execution.keys import action_names, provider_key
 from bailiwick.execution.reconciling import reconcile
+from bailiwick.execution.sending import authorization, upstream_host
 
 __all__ = [
     "CredentialBroker",
     "action_names",
+    "authorization",
     "execute",
     "provider_key",
     "read",
     "reconcile",
+    "upstream_host",
 ]

@@ -17,6 +17,17 @@ refusal of a repeat says nothing of the send before it.
     an answer that is too large                         unknown     no      result_too_large
     reset, cut or timed out; a Python tool raised       unknown     yes     answer_lost
 
+For a call of an MCP server's tool the same holds, and:
+
+    isError, and the tool is declared to do nothing then not done    no      tool_error
+    isError                                             unknown     no      tool_error
+    JSON-RPC: no such method or tool, invalid params,
+    or a revision or header that was not agreed         not done    no      provider_refused
+    any other JSON-RPC error                            unknown     yes     provider_error
+    it asks for input instead of answering              unknown     no      input_required
+    its definition is held                              not done    no      definition_…
+    it could not be started or listed; its queue is full not done   yes     provider_unreachable …
+
 A read changes nothing: what is unknown above is *not done* for it. When a read looks at the world
 for another tool, 404 and 410 to a GET are a fact, namely that nothing is there: null.
 
@@ -30,11 +41,13 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Literal
 
+import msgspec
 from msgspec import Struct
 
 from bailiwick.errors import BadInput
+from bailiwick.nouns import ToolAnswer
 from bailiwick.ports import Lost, NotSent, Response
-from bailiwick.values import JSON, parse, shown
+from bailiwick.values import JSON, parse, plain, shown
 
 Fate = Literal["done", "not_done", "unknown"]
 
@@ -44,6 +57,11 @@ _REFUSED = frozenset(
     {400, 401, 402, 403, 404, 405, 407, 410, 411, 412, 413, 414, 415, 417, 421, 422, 426, 428, 431}
 )
 _NOTHING_THERE = (404, 410)
+# JSON-RPC: no such method, invalid params; MCP: headers, capabilities or revision not agreed.
+_NOT_AGREED = frozenset({-32601, -32602, -32020, -32021, -32022})
+_FINAL = frozenset(
+    {"result_too_large", "result_unreadable", "provider_redirected", "input_required"}
+)
 _MAX_RETRY_AFTER_S = 86_400.0
 _EXCERPT_BYTES = 4096
 # A shorter one is found in innocent answers too, and is no secret.
@@ -100,6 +118,45 @@ def returned(value: object, max_bytes: int) -> SendReport:
         return _withheld("result_unreadable", f"the tool's result is not JSON: {error.code}")
 
 
+def told(
+    answer: ToolAnswer, *, on_error: Literal["unknown", "not_done"], secret: str, max_bytes: int
+) -> SendReport:
+    """Say what an MCP server's answer means. Its structured content is the result, else its text.
+
+    `on_error` is what is declared of a tool that reports an error.
+    """
+    if answer.error_code is None and not answer.is_error:
+        result: dict[str, JSON] = {"text": answer.text}
+        if answer.left_out:
+            result["left_out"] = list(answer.left_out)
+        value = answer.structured if answer.is_structured else result
+        report = returned(value, max_bytes)
+        if len(secret) >= _SHORTEST_SECRET and secret.encode() in plain(report.result):
+            return _withheld("result_holds_secret", "the answer repeats the credential")
+        return msgspec.structs.replace(report, http_status=answer.status)
+    text = answer.text[:_EXCERPT_BYTES].strip()
+    if secret:
+        text = text.replace(secret, "[secret]")
+    said = f": `{shown(text)}`" if text else ""
+    if answer.error_code is None:
+        return SendReport(
+            fate=on_error, code="tool_error", message=f"the tool reports an error{said}"
+        )
+    fate: Fate = "unknown"
+    again, code = True, "provider_error"
+    if answer.status is not None and answer.status not in (200, 400, 404):
+        fate, again, code = _meaning(answer.status, keyed=True, told_to_wait=False)
+    elif answer.error_code in _NOT_AGREED or answer.status in _REFUSED:
+        fate, again, code = "not_done", False, "provider_refused"
+    return SendReport(
+        fate=fate,
+        again=again,
+        code=code,
+        message=f"the provider answered with error {answer.error_code}{said}",
+        http_status=answer.status,
+    )
+
+
 def not_sent(error: NotSent, fence_code: str, fence_reason: str) -> SendReport:
     """Say what a send means that certainly did nothing."""
     code, message = _told(error, "provider_unreachable")
@@ -112,13 +169,14 @@ def not_sent(error: NotSent, fence_code: str, fence_reason: str) -> SendReport:
         )
     if code == "not_done":
         return SendReport(fate="not_done", code=code, message=message)
-    return SendReport(fate="not_done", again=True, begun=False, code=code, message=message)
+    again = not code.startswith("definition_")
+    return SendReport(fate="not_done", again=again, begun=False, code=code, message=message)
 
 
 def lost(error: Lost) -> SendReport:
     """Say what a send means whose answer never came whole."""
     code, message = _told(error, "answer_lost")
-    again = code != "result_too_large"
+    again = code not in _FINAL
     return SendReport(fate="unknown", again=again, code=code, message=message)
 
 

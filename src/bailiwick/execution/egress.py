@@ -18,10 +18,10 @@ import asyncio
 import contextvars
 import inspect
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from typing import NoReturn
+from typing import Protocol
 
 # Named here so that they are loaded with the door, not at the first send, which has a deadline.
 import anyio  # noqa: F401
@@ -29,25 +29,29 @@ import h11  # noqa: F401
 import httpcore2  # noqa: F401
 import httpx2
 
-from bailiwick.errors import BadInput, ExecutionError, NotDone
-from bailiwick.ports import Lost, NotSent, Request, Response, Target
+from bailiwick.errors import BadInput, ConfigError, NotDone
+from bailiwick.execution.passage import Fencing, Passage
+from bailiwick.nouns import Target, ToolAnswer, ToolCall
+from bailiwick.ports import Lost, NotSent, Request, Response
 from bailiwick.values import JSON, shown
 
-Fencing = Callable[[], Awaitable[bool]]
-
-_FIRST_BYTE = "http11.send_request_headers.started"
-_BEGUN = frozenset({"http11.send_request_headers.complete", "http11.send_request_headers.failed"})
 _CONNECT_SECONDS = 5.0
 # Common servers close an idle connection after 5 s. A connection is given up well before that: a
 # request on one that is just being closed is lost, and a write that is lost is in doubt.
 _IDLE_SECONDS = 2.0
 _CONNECTIONS = 100
-_NOTHING_LEFT = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
-    httpx2.UnsupportedProtocol,
-)
+
+
+class UpstreamTools(Protocol):
+    """What carries calls to MCP servers, each past its passage."""
+
+    async def ask(self, call: ToolCall, passage: Passage) -> ToolAnswer: ...
+
+    async def close(self) -> None: ...
+
+
+def _no_upstreams() -> UpstreamTools:
+    raise ConfigError("this door has no way to MCP servers", code="extra_missing")
 
 
 class EgressDoor:
@@ -58,14 +62,21 @@ class EgressDoor:
     It belongs to the event loop that uses it first.
     """
 
-    def __init__(self, *, threads: int = 16) -> None:
-        """Make a door that runs at most `threads` Python tools that are not async at a time."""
+    def __init__(
+        self, *, threads: int = 16, upstreams: Callable[[], UpstreamTools] = _no_upstreams
+    ) -> None:
+        """Make a door that runs at most `threads` Python tools that are not async at a time.
+
+        `upstreams` opens the way to MCP servers, when the first tool of one is called.
+        """
+        self._open_upstreams = upstreams
+        self._upstreams: UpstreamTools | None = None
         self._transports: dict[bytes, httpx2.AsyncHTTPTransport] = {}
         self._tls: ssl.SSLContext | None = None
         self._threads = threads
         self._workers: ThreadPoolExecutor | None = None
         self._free = asyncio.Semaphore(threads)
-        self._passing: set[_Passage] = set()
+        self._passing: set[Passage] = set()
 
     def target(self, url: str) -> Target:
         """Where a request for this URL would go. Raises `BadInput` for no plain http address."""
@@ -91,7 +102,7 @@ class EgressDoor:
         `request.timeout_s` bounds the whole exchange, connecting and reading the answer included.
         An answer over `request.max_bytes` is `Lost` with the code `result_too_large`.
         """
-        passage = _Passage(self._passing, fence)
+        passage = Passage(self._passing, fence)
         outgoing = _outgoing(request, passage)
         try:
             async with asyncio.timeout(request.timeout_s):
@@ -125,6 +136,24 @@ class EgressDoor:
             return await self._call_in_task(function, arguments, timeout_s, fence)
         return await self._call_in_thread(function, arguments, timeout_s, fence)
 
+    async def ask(self, call: ToolCall, fence: Fencing) -> ToolAnswer:
+        """Call a tool of an MCP server once. Raises `NotSent` or `Lost`.
+
+        `call.timeout_s` bounds it all: waiting for the upstream, the look at its definitions, the
+        call and the answer.
+        """
+        if self._upstreams is None:
+            try:
+                self._upstreams = self._open_upstreams()
+            except ConfigError as error:
+                raise NotSent(error.code, error.message) from error
+        passage = Passage(self._passing, fence)
+        try:
+            return await self._upstreams.ask(call, passage)
+        finally:
+            passage.over = True
+            passage.settle()
+
     async def quiet(self, timeout_s: float) -> bool:
         """Wait until every send that had passed its fence, or was asking it, has begun or died.
 
@@ -139,6 +168,9 @@ class EgressDoor:
 
     async def close(self) -> None:
         """Close the connections. Threads end with the functions that they run."""
+        if self._upstreams is not None:
+            await self._upstreams.close()
+            self._upstreams = None
         while self._transports:
             _, transport = self._transports.popitem()
             await transport.aclose()
@@ -168,7 +200,7 @@ class EgressDoor:
         timeout_s: float,
         fence: Fencing,
     ) -> object:
-        passage = _Passage(self._passing, fence)
+        passage = Passage(self._passing, fence)
         try:
             await passage.through()
             ended = asyncio.get_running_loop().create_future()
@@ -196,7 +228,7 @@ class EgressDoor:
         except TimeoutError:
             raise NotSent("threads_busy", "all threads for Python tools are taken") from None
         loop = asyncio.get_running_loop()
-        passage = _Passage(self._passing, fence)
+        passage = Passage(self._passing, fence)
         context = contextvars.copy_context()
 
         def begin() -> object:
@@ -221,64 +253,7 @@ class EgressDoor:
         return _result(running)
 
 
-class _Passage:
-    """One send's way past its fence; `begun` says that its first byte may have left."""
-
-    __slots__ = ("_fence", "_passing", "_waiting", "begun")
-
-    def __init__(self, passing: set["_Passage"], fence: Fencing) -> None:
-        self._passing = passing
-        self._fence = fence
-        self._waiting: list[asyncio.Future[None]] = []
-        self.begun = False
-
-    async def through(self) -> None:
-        """Ask the fence; raise `NotSent` with the code `fenced` if it is shut."""
-        self._passing.add(self)
-        if not await self._fence():
-            self.settle()
-            raise NotSent("fenced", "the fence was shut before the first byte")
-        self.begun = True
-
-    async def watch(self, event: str, _: object) -> None:
-        """Follow the transport's trace of one request."""
-        if event == _FIRST_BYTE:
-            await self.through()
-        elif event in _BEGUN:
-            self.settle()
-
-    def settle(self) -> None:
-        """Whoever waits for this send to begin need not wait any longer."""
-        self._passing.discard(self)
-        for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
-
-    def settled(self) -> asyncio.Future[None]:
-        """Give what is done once the send has begun or died."""
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
-        return waiting
-
-    def must_have_begun(self) -> None:
-        """Raise `ExecutionError` if the transport never announced the first byte to the fence."""
-        if not self.begun:
-            raise ExecutionError(
-                "a request left without asking the fence",
-                code="egress_unfenced",
-                help="this version of the HTTP library may not be used",
-            )
-
-    def failed(self, error: Exception) -> NoReturn:
-        """Say what an error of the transport means for the effect."""
-        detail = shown(str(error))
-        what = f"`{type(error).__name__}`" + (f": {detail}" if detail else "")
-        if not self.begun and isinstance(error, (*_NOTHING_LEFT, TimeoutError)):
-            raise NotSent("provider_unreachable", f"the request did not leave: {what}") from error
-        raise Lost("answer_lost", f"the request may have arrived: {what}") from error
-
-
-def _outgoing(request: Request, passage: _Passage) -> httpx2.Request:
+def _outgoing(request: Request, passage: Passage) -> httpx2.Request:
     """Build the transport's request. An encoded answer is neither asked for nor decoded."""
     return httpx2.Request(
         request.method,
@@ -306,7 +281,7 @@ async def _bounded(response: httpx2.Response, max_bytes: int) -> bytes:
 
 
 async def _begin(
-    passage: _Passage,
+    passage: Passage,
     function: Callable[..., object],
     arguments: Mapping[str, JSON],
     ended: asyncio.Future[None],

@@ -65,11 +65,7 @@ def http_request(
     assert isinstance(action, Mapping)
 
     def evaluated(members: Mapping[str, str]) -> dict[str, JSON]:
-        return {
-            name: bundle.catalogue.evaluate(tool, text, names)
-            for name, text in members.items()
-            if (plain := _PLAIN_ARGUMENT.fullmatch(text)) is None or plain[1] in arguments
-        }
+        return placed(bundle, tool, members, names)
 
     # Names in lower case: two spellings of one header would leave the choice to the provider.
     headers = {"accept": "application/json", "user-agent": "bailiwick"}
@@ -93,6 +89,19 @@ def http_request(
         timeout_s=tool.timeout_s,
         max_bytes=max_bytes,
     )
+
+
+def placed(
+    bundle: Bundle, tool: Tool, members: Mapping[str, str], names: Mapping[str, JSON]
+) -> dict[str, JSON]:
+    """Evaluate members by name; one that is just an argument which was not given is left out."""
+    arguments = names["args"]
+    assert isinstance(arguments, Mapping)
+    return {
+        name: bundle.catalogue.evaluate(tool, text, names)
+        for name, text in members.items()
+        if (plain := _PLAIN_ARGUMENT.fullmatch(text)) is None or plain[1] in arguments
+    }
 
 
 def key_goes_out(binding: HttpBinding) -> bool:

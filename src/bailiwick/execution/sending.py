@@ -2,20 +2,34 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from bailiwick.execution.answers import SendReport, answered, lost, not_sent, returned
+from bailiwick.config import Settings
+from bailiwick.execution.answers import SendReport, answered, lost, not_sent, returned, told
 from bailiwick.execution.fencing import Fence
-from bailiwick.execution.outgoing import http_request, key_goes_out
-from bailiwick.nouns import HttpBinding, PythonBinding, Tool, ToolContext
-from bailiwick.ports import Bundle, Lost, NotSent, Request, World
+from bailiwick.execution.outgoing import http_request, key_goes_out, placed
+from bailiwick.nouns import (
+    HttpBinding,
+    McpBinding,
+    McpUpstream,
+    PythonBinding,
+    Tool,
+    ToolCall,
+    ToolContext,
+)
+from bailiwick.ports import Bundle, Egress, Lost, NotSent, Request, World
 from bailiwick.values import JSON
+
+# The prefix of what goes out in `_meta`; reverse DNS, as the protocol asks for.
+_META = "dev.bailiwick"
 
 
 class Shot(Struct, frozen=True, kw_only=True):
-    """A send that is ready: an HTTP request with its secret, or a function with its arguments.
+    """A send that is ready: an HTTP request or a call of an MCP server's tool, each with its
+    secret, or a function with its arguments.
 
     `keyed`: the provider's key goes out with it. `looking`: it reads the world for another tool.
     """
@@ -25,6 +39,8 @@ class Shot(Struct, frozen=True, kw_only=True):
     looking: bool
     request: Request | None = None
     secret: str = ""
+    call: ToolCall | None = None
+    on_error: Literal["unknown", "not_done"] = "unknown"
     function: Callable[..., object] | None = None
     arguments: Mapping[str, JSON] = {}
 
@@ -49,6 +65,16 @@ def make_ready(
     """
     write = tool.effect == "write"
     binding = tool.binding
+    if isinstance(binding, McpBinding):
+        call, secret = _tool_call(world, bundle, tool, binding, names, credential=credential)
+        return Shot(
+            write=write,
+            keyed=True,
+            looking=looking,
+            call=call,
+            secret=secret,
+            on_error=binding.on_error,
+        )
     if not isinstance(binding, HttpBinding):
         return Shot(
             write=write,
@@ -70,9 +96,10 @@ def make_ready(
         # The parser that sends says which host this is.
         host = world.egress.target(request.url).authority
         secret = world.broker.secret(credential, tool.name, host, write)
-        source = world.settings.credentials.get(credential)
-        scheme = "Bearer" if source is None else source.scheme
-        headers = {**request.headers, "authorization": f"{scheme} {secret}".strip()}
+        headers = {
+            **request.headers,
+            "authorization": authorization(world.settings, credential, secret),
+        }
         request = msgspec.structs.replace(request, headers=headers)
     return Shot(
         write=write,
@@ -98,6 +125,14 @@ async def send(world: World, shot: Shot, timeout_s: float, fence: Fence | None) 
                 secret=shot.secret,
                 now_us=world.now_us(),
             )
+        elif shot.call is not None:
+            call = msgspec.structs.replace(shot.call, timeout_s=timeout_s)
+            report = told(
+                await world.egress.ask(call, asked),
+                on_error=shot.on_error,
+                secret=shot.secret,
+                max_bytes=call.max_bytes,
+            )
         else:
             assert shot.function is not None
             value = await world.egress.call(shot.function, shot.arguments, timeout_s, asked)
@@ -110,6 +145,60 @@ async def send(world: World, shot: Shot, timeout_s: float, fence: Fence | None) 
     if not shot.write and (report.fate == "unknown" or report.code):
         return msgspec.structs.replace(report, fate="not_done")
     return report
+
+
+def _tool_call(
+    world: World,
+    bundle: Bundle,
+    tool: Tool,
+    binding: McpBinding,
+    names: Mapping[str, JSON],
+    *,
+    credential: str | None,
+) -> tuple[ToolCall, str]:
+    """Make a call ready, and give its bare secret. The action's id and key go out as `_meta`."""
+    arguments, action = _object(names["args"]), _object(names["action"])
+    upstream = binding.upstream
+    secret = given = ""
+    if credential is not None:
+        write = tool.effect == "write"
+        host = upstream_host(upstream, world.egress)
+        secret = world.broker.secret(credential, tool.name, host, write)
+        given = secret
+        if upstream.url is not None:
+            given = authorization(world.settings, credential, secret)
+    meta = {f"{_META}/action": str(action["id"]), f"{_META}/run": str(action["run"])}
+    if tool.effect == "write":
+        meta[f"{_META}/idempotencyKey"] = str(action["provider_key"])
+    call = ToolCall(
+        upstream=upstream,
+        tool=binding.tool,
+        arguments=arguments
+        if binding.arguments is None
+        else placed(bundle, tool, binding.arguments, names),
+        meta=meta,
+        pin=binding.pin,
+        beside=binding.beside,
+        credential=credential or "",
+        secret=given,
+        timeout_s=tool.timeout_s,
+        max_bytes=world.settings.max_result_bytes,
+    )
+    return call, secret
+
+
+def upstream_host(upstream: McpUpstream, egress: Egress) -> str:
+    """Name where a secret for an MCP server goes: its host, or `stdio:` and its name."""
+    if upstream.url is None:
+        return f"stdio:{upstream.name}"
+    return egress.target(upstream.url).authority
+
+
+def authorization(settings: Settings, credential: str, secret: str) -> str:
+    """Give the value of the `Authorization` header for a secret of the settings."""
+    source = settings.credentials.get(credential)
+    scheme = "Bearer" if source is None else source.scheme
+    return f"{scheme} {secret}".strip()
 
 
 def _function(

@@ -40,6 +40,9 @@ def breaker_mark(
 
 
 def _failed(tool: Tool, report: EffectReport, verification: Verification | None) -> bool | None:
+    if report.code == "tool_error":
+        # The tool answered; what it says speaks of the arguments as often as of itself.
+        return None
     if report.status == "unknown":
         return True
     if report.status == "failed":

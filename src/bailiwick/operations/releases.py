@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from bailiwick import ledger, policy
+from bailiwick import catalog, ledger, policy
 from bailiwick.errors import BadInput, ControlError
 from bailiwick.ledger import records
 from bailiwick.nouns import Cap, Person, Release, Resource
@@ -105,6 +105,7 @@ async def release_diff(world: World, person: Person, given: Parameters) -> JSON:
         }
     sentences = [
         *_file_changes(old.release.files, release.files),
+        *_pin_changes(old.release.files, release.files),
         *policy.diff_rules(book_of(old), book_of(new)),
         *_tool_changes(old, new),
     ]
@@ -263,6 +264,24 @@ def _file_changes(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[st
             yield f"removes the file {path}"
         elif old[path] != new[path]:
             yield f"changes the file {path}"
+
+
+def _pin_changes(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
+    """What MCP servers are newly allowed to say of their tools, in words, their text escaped."""
+    before, after = catalog.read_pins(old)[0], catalog.read_pins(new)[0]
+    for upstream, pins in after.items():
+        for tool, pin in pins.items():
+            was = before.get(upstream, {}).get(tool)
+            label = f"`{upstream}/{shown(tool)}`"
+            if was is None:
+                yield from (
+                    f"accepts {label}: {each}" for each in catalog.described(pin.definition)
+                )
+                continue
+            for each in catalog.changes(was.definition, pin.definition):
+                yield f"{label}: {each}"
+            for other in sorted(set(pin.beside) - set(was.beside)):
+                yield f"accepts {label} beside `{shown(other)}`"
 
 
 def _tool_changes(old: Bundle, new: Bundle) -> Iterator[str]:

@@ -1,0 +1,17 @@
+"""MCP servers as upstreams of tools: the one place that knows the official client.
+
+`Upstreams` carries the calls; `definitions_of` asks a server what it offers, and `confusable` names
+what can be taken for a tool. Both revisions of the
+protocol are spoken: 2025-11-25, with a handshake and sessions, and 2026-07-28, without either.
+
+supervising   a task for each upstream: its queue, its restarts; no fault of it reaches a caller
+linking       one session: its definitions against their pins, one call, what the answer means
+pipes         standard input and output of a process
+wire          HTTP, and what the transports know of the call they carry
+definitions   what is pinned of a definition, and which names are easily confused
+"""
+
+from bailiwick.execution.mcp.definitions import confusable
+from bailiwick.execution.mcp.supervising import Upstreams, definitions_of
+
+__all__ = ["Upstreams", "confusable", "definitions_of"]

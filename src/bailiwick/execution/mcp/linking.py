@@ -1,0 +1,252 @@
+"""One session with an MCP server, in a task of its own, and one call in it.
+
+The official client may cancel the task that holds a session when its server dies; that task is this
+one and nobody else's. It offers a server nothing (no sampling, no elicitation, no roots), repeats
+no call, and hands out no definition that was listed more than ten seconds ago.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import mcp_types
+from mcp import Client, MCPError
+from mcp.client._transport import TransportStreams
+from mcp.client.session import IncomingMessage
+from mcp.client.streamable_http import streamable_http_client
+from pydantic import TypeAdapter, ValidationError
+
+from bailiwick.execution.mcp.definitions import Offer
+from bailiwick.execution.mcp.pipes import Pipes, started
+from bailiwick.execution.mcp.wire import CURRENT, MAX_LISTING_BYTES, Delivery, FencedTransport
+from bailiwick.nouns import ToolAnswer
+from bailiwick.ports import Lost, NotSent
+from bailiwick.values import shown
+
+# The client logs what it could not read: it would quote an answer on the terminal.
+_TALKATIVE = ("mcp.client", "client", "mcp.shared.jsonrpc_dispatcher")
+_LISTING_HOLDS_S = 10.0
+_MAX_PAGES = 50
+_MAX_TOOLS = 2000
+_MODES = {"auto": "auto", "2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
+_ENDED = (mcp_types.CONNECTION_CLOSED, mcp_types.REQUEST_TIMEOUT)
+_ANSWER: TypeAdapter[mcp_types.CallToolResult | mcp_types.InputRequiredResult] = TypeAdapter(
+    mcp_types.CallToolResult | mcp_types.InputRequiredResult
+)
+
+for _name in _TALKATIVE:
+    logging.getLogger(_name).propagate = False
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
+
+class Link:
+    """A session: opened once, ended once; `task` holds it, and its end is the session's."""
+
+    def __init__(self, delivery: Delivery, folder: Path, tls: ssl.SSLContext) -> None:
+        """Open a session for the call that needs it, under that call's secret."""
+        self._upstream = delivery.call.upstream
+        self._folder = folder
+        self._tls = tls
+        self._client: Client | None = None
+        self._pipes: Pipes | None = None
+        self._http: FencedTransport | None = None
+        self._leave = asyncio.Event()
+        self._listing = asyncio.Lock()
+        self._listed_at_s = 0.0
+        self._offer: Offer | None = None
+        self.opened = asyncio.get_running_loop().create_future()
+        self.task = asyncio.create_task(self._live(delivery))
+        # Nobody awaits it: how it ended is told by `failure`.
+        self.task.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    async def open(self, timeout_s: float) -> None:
+        """Wait until the session is open. Raises `NotSent`; the link is ended then."""
+        either = (self.task, self.opened)
+        await asyncio.wait(either, timeout=timeout_s, return_when="FIRST_COMPLETED")
+        if not self.opened.done():
+            reason = self.failure
+            await self.end()
+            raise NotSent("provider_unreachable", f"the upstream cannot be reached: {reason}")
+
+    async def end(self) -> None:
+        """End the session, and the process if there is one, in a bounded time."""
+        self._leave.set()
+        if not self.opened.done():
+            self.task.cancel()
+        _, late = await asyncio.wait((self.task,), timeout=10.0)
+        for task in late:
+            task.cancel()
+        self.opened.cancel()
+
+    @property
+    def failure(self) -> str:
+        """How the session ended, or why it is not open, in words without its data."""
+        known = self._http.failure if self._http else self._pipes.failure if self._pipes else None
+        if known is not None:
+            return str(known.args[1])
+        error = None
+        if self.task.done() and not self.task.cancelled():
+            error = self.task.exception()
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        if isinstance(error, MCPError):
+            return f"`{shown(error.message)}`"
+        if isinstance(error, OSError):
+            return f"its command cannot be started: {error.strerror}"
+        return f"`{type(error).__name__}`" if error else "it did not answer in time"
+
+    @property
+    def last_words(self) -> str:
+        """The last of what its process said on standard error, safe to show."""
+        said = b"".join(self._pipes.last_words) if self._pipes else b""
+        return shown(said.decode("utf-8", "replace"), 4000)
+
+    async def offer(self) -> Offer:
+        """Give what the server lists now, at most ten seconds ago. Raises `NotSent`."""
+        async with self._listing:
+            now_s = asyncio.get_running_loop().time()
+            if self._offer is None or now_s - self._listed_at_s > _LISTING_HOLDS_S:
+                if self._http is not None:
+                    self._http.failure = None
+                try:
+                    self._offer = Offer(await self._list())
+                except (MCPError, ValidationError) as error:
+                    self._offer = None
+                    raise self._unlisted(error) from error
+                self._listed_at_s = now_s
+            return self._offer
+
+    async def ask(self, delivery: Delivery) -> ToolAnswer:
+        """Make the call. Raises `NotSent`, or `Lost` once its first byte may have left."""
+        call = delivery.call
+        assert self._client is not None
+        request = mcp_types.CallToolRequest(
+            params=mcp_types.CallToolRequestParams.model_validate(
+                {"name": call.tool, "arguments": dict(call.arguments), "_meta": dict(call.meta)}
+            )
+        )
+        sending = asyncio.create_task(self._client.session.send_request(request, _ANSWER))
+        try:
+            await asyncio.wait((sending, self.task), return_when="FIRST_COMPLETED")
+            # The session tells its calls that it ended; one that it forgets is not waited for.
+            await asyncio.wait((sending,), timeout=1.0)
+            if not sending.done():
+                raise delivery.gave_up("answer_lost", "the upstream's session ended")
+            return _answered(delivery, sending, self._pipes)
+        finally:
+            sending.cancel()
+            sending.add_done_callback(lambda task: task.cancelled() or task.exception())
+
+    @property
+    def gone(self) -> bool:
+        """Whether no further call can be made in this session."""
+        if self._http is not None and self._http.session_lost:
+            return True
+        return self.task.done() or (self._pipes is not None and self._pipes.failure is not None)
+
+    async def _live(self, delivery: Delivery) -> None:
+        CURRENT.set(delivery)
+        client = Client(
+            self._transport(delivery),
+            mode=_MODES[self._upstream.protocol],
+            cache=None,
+            message_handler=self._heard,
+            client_info=mcp_types.Implementation(name="bailiwick", version="1"),
+        )
+        async with client:
+            self._client = client
+            self.opened.set_result(None)
+            ends = [asyncio.create_task(self._leave.wait())]
+            if self._pipes is not None:
+                ends.append(asyncio.create_task(self._pipes.closed.wait()))
+            try:
+                await asyncio.wait(ends, return_when="FIRST_COMPLETED")
+            finally:
+                for each in ends:
+                    each.cancel()
+
+    @asynccontextmanager
+    async def _transport(self, delivery: Delivery) -> AsyncIterator[TransportStreams]:
+        if self._upstream.url is None:
+            async with started(delivery.call, self._folder) as self._pipes:
+                yield self._pipes.incoming, self._pipes
+            return
+        self._http = FencedTransport(self._tls)
+        async with (
+            httpx2.AsyncClient(transport=self._http, trust_env=False) as http,
+            streamable_http_client(
+                self._upstream.url, http_client=http, max_sse_event_size=MAX_LISTING_BYTES
+            ) as streams,
+        ):
+            yield streams
+
+    def _unlisted(self, error: MCPError | ValidationError) -> NotSent:
+        """Say why the tools could not be listed: for want of a connection, or of sense."""
+        if self._http is not None and self._http.failure is not None:
+            return NotSent("provider_unreachable", str(self._http.failure.args[1]))
+        what = shown(error.message) if isinstance(error, MCPError) else "not as the protocol has it"
+        return NotSent("definitions_unread", f"the upstream's tools cannot be listed: `{what}`")
+
+    async def _heard(self, message: IncomingMessage) -> None:
+        if isinstance(message, mcp_types.ToolListChangedNotification):
+            self._offer = None
+
+    async def _list(self) -> list[Mapping[str, Any]]:
+        assert self._client is not None
+        listed: list[Mapping[str, Any]] = []
+        cursor: str | None = None
+        for _ in range(_MAX_PAGES):
+            params = mcp_types.PaginatedRequestParams(cursor=cursor)
+            page = await self._client.session.list_tools(params=params)
+            listed += (
+                tool.model_dump(by_alias=True, mode="json", exclude_unset=True)
+                for tool in page.tools
+            )
+            cursor = page.next_cursor
+            if cursor is None or len(listed) > _MAX_TOOLS:
+                break
+        if cursor is not None:
+            raise NotSent("definitions_unread", f"the upstream lists more than {_MAX_TOOLS} tools")
+        return listed
+
+
+def _answered(
+    delivery: Delivery, sending: "asyncio.Task[mcp_types.Result]", pipes: Pipes | None
+) -> ToolAnswer:
+    """Say what came of a call. Raises `NotSent` or `Lost`."""
+    if sending.cancelled():
+        raise delivery.gave_up("answer_lost", "the call was cancelled from within")
+    error = sending.exception()
+    if error is None:
+        return _result(delivery, sending.result())
+    if isinstance(error, (NotSent, Lost)):
+        raise error
+    if delivery.failure is not None:
+        raise delivery.failure
+    if pipes is not None and pipes.failure is not None:
+        raise delivery.gave_up(*map(str, pipes.failure.args))
+    if isinstance(error, MCPError) and error.code not in _ENDED:
+        return ToolAnswer(text=error.message, error_code=error.code, status=delivery.status)
+    if isinstance(error, ValidationError):
+        raise delivery.gave_up("answer_lost", "the answer is not as the protocol has it")
+    raise delivery.gave_up("answer_lost", f"the upstream's session ended: `{type(error).__name__}`")
+
+
+def _result(delivery: Delivery, result: mcp_types.Result) -> ToolAnswer:
+    if not isinstance(result, mcp_types.CallToolResult):
+        raise delivery.gave_up("input_required", "the upstream asks for input instead of answering")
+    texts = [each.text for each in result.content if isinstance(each, mcp_types.TextContent)]
+    others = [each.type for each in result.content if not isinstance(each, mcp_types.TextContent)]
+    return ToolAnswer(
+        text="\n".join(texts),
+        structured=result.structured_content,
+        is_structured="structured_content" in result.model_fields_set,
+        left_out=tuple(others),
+        is_error=result.is_error,
+        status=delivery.status,
+    )

@@ -1,0 +1,192 @@
+"""HTTP under the official client, and what a transport knows of the call that it carries.
+
+The client is given a transport that never raises: it would cancel the task that holds the session.
+What went wrong is kept with the call instead, and the client is told that the server failed. The
+transport asks the call's fence before its first byte, follows no redirect, keeps no cookie, takes
+no content coding and reads no more than it may. A GET is answered here, unless it takes up a broken
+answer again: a server has no business to begin a conversation.
+"""
+
+import ipaddress
+import ssl
+from collections.abc import AsyncIterator
+from contextvars import ContextVar
+
+import httpx2
+import msgspec
+from msgspec import Struct
+
+from bailiwick.execution.passage import Passage
+from bailiwick.nouns import ToolCall
+from bailiwick.ports import Lost, NotSent
+from bailiwick.values import shown
+
+_CONNECT_SECONDS = 5.0
+_CONNECTIONS = 32
+_IDLE_SECONDS = 2.0
+MAX_LISTING_BYTES = 4 * 1024 * 1024
+
+
+class Delivery:
+    """A call on its way: its passage, and what the transport found out about it."""
+
+    def __init__(self, call: ToolCall, passage: Passage) -> None:
+        self.call = call
+        self.passage = passage
+        self.failure: NotSent | Lost | None = None
+        self.status: int | None = None
+
+    def gave_up(self, code: str, message: str) -> NotSent | Lost:
+        """Say what the end of the attempt means: certainly not done, or unknown."""
+        return (Lost if self.passage.begun else NotSent)(code, message)
+
+
+# Set in the task that makes a request; the client hands it on to the task that sends it.
+CURRENT: ContextVar[Delivery] = ContextVar("bailiwick_mcp_delivery")
+
+
+class _Message(Struct):
+    method: str = ""
+
+
+def is_call(raw: bytes) -> bool:
+    """Tell whether a message is the one that has effects."""
+    return msgspec.json.decode(raw, type=_Message).method == "tools/call"
+
+
+class FencedTransport(httpx2.AsyncBaseTransport):
+    """Sends the client's requests; `failure` is the last one that was not about a call."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        limits = httpx2.Limits(
+            max_connections=_CONNECTIONS,
+            max_keepalive_connections=_CONNECTIONS,
+            keepalive_expiry=_IDLE_SECONDS,
+        )
+        self._inner = httpx2.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits)
+        self.failure: NotSent | Lost | None = None
+        self.session_lost = False
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send one request, or say as a server would that it failed."""
+        if request.method == "GET" and "last-event-id" not in request.headers:
+            return httpx2.Response(405, request=request)
+        delivery = CURRENT.get()
+        calls = request.method == "POST" and is_call(request.content)
+        try:
+            return await self._send(request, delivery, calls=calls)
+        except (NotSent, Lost) as error:
+            if calls:
+                delivery.failure = error
+            self.failure = error
+            return httpx2.Response(502, request=request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()
+
+    async def _send(
+        self, request: httpx2.Request, delivery: Delivery, *, calls: bool
+    ) -> httpx2.Response:
+        passage = delivery.passage if calls else Passage(set(), _open)
+        outgoing = httpx2.Request(
+            request.method,
+            request.url,
+            headers={**request.headers, **_secret(delivery.call), "accept-encoding": "identity"},
+            content=request.content,
+            extensions={"trace": passage.watch, "timeout": _timeouts(delivery.call.timeout_s)},
+        )
+        try:
+            response = await self._inner.handle_async_request(outgoing)
+        except (httpx2.TransportError, OSError) as error:
+            passage.failed(error)
+        passage.must_have_begun()
+        if calls:
+            delivery.status = response.status_code
+        if 300 <= response.status_code < 400:
+            await response.aclose()
+            raise Lost("provider_redirected", _redirected(response))
+        if response.status_code == 404 and "mcp-session-id" in request.headers:
+            # By the protocol it did not look at the message; a new session is needed.
+            self.session_lost = True
+            await response.aclose()
+            raise NotSent("session_lost", "the server does not know the session any more")
+        if response.headers.get("content-encoding", "identity") != "identity":
+            await response.aclose()
+            raise Lost("result_unreadable", "the answer has a content coding nobody asked for")
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        mine = calls or request.method == "GET"
+        most = delivery.call.max_bytes if mine else MAX_LISTING_BYTES
+        headers = {name: each for name, each in response.headers.items() if name != "set-cookie"}
+        bounded = _Bounded(response.stream, most, self, delivery if mine else None)
+        return httpx2.Response(response.status_code, headers=headers, stream=bounded)
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """An answer that ends early, as if cut, when it is too large or breaks; and says so."""
+
+    def __init__(
+        self,
+        inner: httpx2.AsyncByteStream,
+        most: int,
+        transport: FencedTransport,
+        delivery: Delivery | None,
+    ) -> None:
+        self._inner = inner
+        self._most = most
+        self._transport = transport
+        self._delivery = delivery
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        try:
+            async for chunk in self._inner:
+                size += len(chunk)
+                if size > self._most:
+                    message = f"the answer is larger than {self._most} bytes"
+                    self._failed(Lost("result_too_large", message))
+                    return
+                yield chunk
+        except (httpx2.TransportError, OSError) as error:
+            what = f"the answer was cut: `{type(error).__name__}`"
+            self._failed(Lost("answer_lost", what))
+
+    def _failed(self, error: Lost) -> None:
+        self._transport.failure = error
+        if self._delivery is not None:
+            self._delivery.failure = error
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+async def _open() -> bool:
+    return True
+
+
+def _secret(call: ToolCall) -> dict[str, str]:
+    return {"authorization": call.secret} if call.secret else {}
+
+
+def _timeouts(timeout_s: float) -> dict[str, float]:
+    return {
+        "connect": min(_CONNECT_SECONDS, timeout_s),
+        "pool": timeout_s,
+        "read": timeout_s,
+        "write": timeout_s,
+    }
+
+
+def _redirected(response: httpx2.Response) -> str:
+    """Say where a redirect leads, without its query; a private address is named as such."""
+    try:
+        target = httpx2.URL(response.headers.get("location", ""))
+    except httpx2.InvalidURL:
+        return "the server redirects, and redirects are not followed"
+    where = target.host or "another path"
+    try:
+        address = ipaddress.ip_address(target.host)
+        kind = "" if address.is_global else "the private address "
+    except ValueError:
+        kind = "the private address " if target.host == "localhost" else ""
+    return f"the server redirects to {kind}`{shown(where)}`, and redirects are not followed"
