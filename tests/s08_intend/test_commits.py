@@ -93,7 +93,7 @@ async def test_a_member_that_kills_its_batch_is_alone_in_failing(tmp_path: Path)
     async with depot(tmp_path) as store:
 
         def poison(batch: Batch) -> None:
-            batch.balance(("acme", "tenant", "calls", "all"))
+            batch.balances.balance(("acme", "tenant", "calls", "all"))
             batch.connection.execute("insert into no_such_table values (1)")
 
         answers = await asyncio.gather(

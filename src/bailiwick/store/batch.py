@@ -9,40 +9,20 @@ one savepoint a member (`WroteInVain`).
 
 import sqlite3
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from bailiwick import ports
-from bailiwick.nouns import Action, Cap, Period
+from bailiwick.nouns import Action
 from bailiwick.store import statements as sql
-
-BalanceKey = tuple[str, str, str, str]
+from bailiwick.store.balances import BalanceKey, Balances
 
 _encode = msgspec.json.Encoder().encode
-_decode_holds = msgspec.json.Decoder(list[tuple[str, str, str, int]]).decode
 decode_action = msgspec.json.Decoder(Action).decode
 
 
 _ENDED = frozenset({"done", "failed", "unknown"})
-_PERIODS: Mapping[Period, tuple[int, str]] = {
-    "day": (86_400_000_000, "%Y-%m-%d"),
-    "hour": (3_600_000_000, "%Y-%m-%dT%H"),
-    "minute": (60_000_000, "%Y-%m-%dT%H:%M"),
-}
-
-
-def bucket(period: Period, now_us: int) -> str:
-    """Name the bucket a moment falls in: `all`, or the UTC day, hour or minute."""
-    return "all" if period == "all" else _named(period, now_us // _PERIODS[period][0])
-
-
-@lru_cache(maxsize=64)
-def _named(period: Period, number: int) -> str:
-    length_us, form = _PERIODS[period]
-    return datetime.fromtimestamp(number * length_us / 1_000_000, UTC).strftime(form)
 
 
 class WroteInVain(Exception):
@@ -72,10 +52,7 @@ class Batch:
         self.held: dict[tuple[str, str], bytes | None] = {}
         self._savepoints = savepoints
         self.epochs: dict[str, int] = {}
-        self.balances: dict[BalanceKey, tuple[int, int]] = {}
-        self.pending: dict[BalanceKey, tuple[int, int]] = {}
-        self.changed: set[BalanceKey] = set()
-        self.buckets: dict[Period, str] = {}
+        self.balances = Balances(now_us, self._look)
         self.controlled = False
         # What a member's operations leave to the action's own row, which is written last.
         self.holder = ""
@@ -89,7 +66,8 @@ class Batch:
         if self._savepoints:
             connection.execute("savepoint member")
         changes = connection.total_changes
-        self.pending, self.records = {}, {}
+        self.balances.begin()
+        self.records = {}
         self.holder, self.holds, self.settled = "", None, False
         for op in commit.ops:
             blocked = HANDLERS[type(op)](self, commit.tenant, op)
@@ -102,8 +80,7 @@ class Batch:
             sql.run(connection, "list_record", values)
         if self._savepoints:
             connection.execute("release member")
-        self.balances.update(self.pending)
-        self.changed.update(self.pending)
+        self.balances.keep()
         if self.holder:
             self.held[commit.tenant, self.holder] = self.holds
         return ports.Committed(at_us=self.now_us)
@@ -115,13 +92,9 @@ class Batch:
         elif self.connection.total_changes != changes:
             raise WroteInVain
 
-    def written(self) -> Mapping[BalanceKey, tuple[int, int]]:
-        """The balances as this transaction leaves them."""
-        return {key: self.balances[key] for key in self.changed}
-
     def write_balances(self) -> None:
         """Write every balance that the members left changed."""
-        if not self.changed:
+        if not self.balances.changed:
             return
         sql.run_many(
             self.connection,
@@ -135,7 +108,7 @@ class Batch:
                     "spent": spent,
                     "held": held,
                 }
-                for (tenant, node, unit, name), (spent, held) in self.written().items()
+                for (tenant, node, unit, name), (spent, held) in self.balances.written().items()
             ],
         )
 
@@ -146,25 +119,10 @@ class Batch:
             self.epochs[tenant] = row[0] if row else 0
         return self.epochs[tenant]
 
-    def balance(self, key: BalanceKey) -> tuple[int, int]:
-        """What a node has spent and holds, as this member sees it."""
-        found = self.pending.get(key) or self.balances.get(key)
-        if found is None:
-            tenant, node, unit, name = key
-            row = sql.one(
-                self.connection,
-                "balance",
-                {"tenant": tenant, "node": node, "unit": unit, "bucket": name},
-            )
-            found = (row[0], row[1]) if row else (0, 0)
-            self.balances[key] = found
-        return found
-
-    def bucket(self, cap: Cap) -> str:
-        """The bucket of a cap at the store's clock."""
-        if cap.period not in self.buckets:
-            self.buckets[cap.period] = bucket(cap.period, self.now_us)
-        return self.buckets[cap.period]
+    def _look(self, key: BalanceKey) -> tuple[int, int]:
+        values = dict(zip(("tenant", "node", "unit", "bucket"), key, strict=True))
+        row = sql.one(self.connection, "balance", values)
+        return (row[0], row[1]) if row else (0, 0)
 
 
 def _epoch_is(batch: Batch, tenant: str, op: ports.EpochIs) -> ports.Blocked | None:
@@ -212,27 +170,10 @@ def move_action(batch: Batch, tenant: str, op: ports.MoveAction) -> ports.Blocke
 
 
 def _take(batch: Batch, tenant: str, op: ports.Take) -> ports.Blocked | None:
-    taken: list[tuple[str, str, str, int]] = []
-    for hold in op.holds:
-        cap = hold.cap
-        key = (tenant, cap.node, cap.unit, batch.bucket(cap))
-        spent, held = batch.balance(key)
-        if spent + held + hold.amount > cap.limit and cap not in op.lift:
-            return ports.Blocked(
-                code="over_budget",
-                details={
-                    "node": cap.node,
-                    "unit": cap.unit,
-                    "period": cap.period,
-                    "limit": cap.limit,
-                    "spent": spent,
-                    "held": held,
-                    "wanted": hold.amount,
-                },
-            )
-        batch.pending[key] = (spent, held + hold.amount)
-        taken.append((cap.node, cap.unit, key[3], hold.amount))
-    batch.holder, batch.holds = op.action, _encode(taken) if taken else None
+    taken = batch.balances.take(tenant, op)
+    if isinstance(taken, ports.Blocked):
+        return taken
+    batch.holder, batch.holds = op.action, taken
     return None
 
 
@@ -242,10 +183,7 @@ def _settle(batch: Batch, tenant: str, op: ports.Settle) -> None:
         row = sql.one(batch.connection, "holds", {"tenant": tenant, "action": op.action})
         holds = row[0] if row else None
     batch.holder, batch.holds, batch.settled = op.action, None, True
-    for node, unit, name, amount in _decode_holds(holds or b"[]"):
-        key = (tenant, node, unit, name)
-        spent, held = batch.balance(key)
-        batch.pending[key] = (spent + op.spent.get(unit, amount), held - amount)
+    batch.balances.settle(tenant, holds or b"[]", op.spent)
 
 
 def _claim(batch: Batch, tenant: str, op: ports.Claim) -> ports.Blocked | None:

@@ -14,7 +14,8 @@ from bailiwick.errors import StoreFenced, StoreUnavailable
 from bailiwick.nouns import Breaker
 from bailiwick.ports import MarkBreaker
 from bailiwick.store import statements as sql
-from bailiwick.store.batch import BalanceKey, Batch
+from bailiwick.store.balances import BalanceKey
+from bailiwick.store.batch import Batch
 from bailiwick.store.bell import Bell
 from bailiwick.store.writer import Writer, connect, fault_of
 
@@ -102,7 +103,7 @@ class Database:
         # Here, where no caller can be cancelled: a change that is durable is heard.
         if batch.controlled:
             self.bell.ring()
-        self._keep(batch.written())
+        self._keep(batch.balances.written())
         if self.alone:
             self._keep_holds(batch.held)
 

@@ -23,7 +23,8 @@ from bailiwick.nouns import (
     Vote,
 )
 from bailiwick.store import statements as sql
-from bailiwick.store.batch import Batch, bucket, decode_action
+from bailiwick.store.balances import bucket
+from bailiwick.store.batch import Batch, decode_action
 from bailiwick.store.database import Database
 from bailiwick.values import JSON
 

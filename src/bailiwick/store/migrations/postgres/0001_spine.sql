@@ -86,6 +86,7 @@ create table actions (
     updated_at_us bigint not null,
     body bytea not null,
     holds text,
+    records text not null default '',
     primary key (tenant, id)
 ) with (fillfactor = 70);
 
@@ -151,19 +152,20 @@ create table breakers (
     primary key (tenant, target)
 );
 
+-- Numbers are given out before they are written, so that an action's own row can list its records.
+create sequence record_numbers;
+
 create table records (
-    seq bigint generated always as identity primary key,
+    seq bigint primary key,
     tenant text collate "C" not null,
     kind text not null,
-    action text collate "C",
+    action text,
     body bytea not null,
     hash text not null
 );
 
-create index records_by_action on records (tenant, action) where action is not null;
-
--- The records without a leaf. A number is given before its transaction commits, so a record may
--- appear below one that has its leaf already: it waits here until it is placed.
+-- The records without a leaf. A record may be committed after one with a higher number that has its
+-- leaf already: it waits here until it is placed.
 create table unsequenced (
     record bigint primary key
 );
