@@ -17,10 +17,7 @@ from bailiwick import ports
 from bailiwick.nouns import Action
 from bailiwick.store import statements as sql
 from bailiwick.store.balances import BalanceKey, Balances
-
-_encode = msgspec.json.Encoder().encode
-decode_action = msgspec.json.Decoder(Action).decode
-
+from bailiwick.store.rows import encode
 
 _ENDED = frozenset({"done", "failed", "unknown"})
 
@@ -147,7 +144,7 @@ def _row(batch: Batch, tenant: str, action: Action) -> dict[str, object]:
         "lease_owner": action.lease_owner,
         "lease_until_us": action.lease_until_us,
         "updated_at_us": action.updated_at_us,
-        "body": _encode(action),
+        "body": encode(action),
         "holds": batch.holds,
         "records": batch.records.pop(action.id, ""),
     }
@@ -210,7 +207,7 @@ def _open_approval(batch: Batch, tenant: str, op: ports.OpenApproval) -> None:
         "request_digest": approval.request_digest,
         "state": approval.state,
         "expires_at_us": approval.expires_at_us,
-        "body": _encode(msgspec.structs.replace(approval, votes=())),
+        "body": encode(msgspec.structs.replace(approval, votes=())),
     }
     sql.run(batch.connection, "put_approval", values)
 
@@ -233,7 +230,7 @@ def _cast_vote(batch: Batch, tenant: str, op: ports.CastVote) -> ports.Blocked |
         "action": vote.action,
         "person": vote.person,
         "request_digest": vote.request_digest,
-        "body": _encode(vote),
+        "body": encode(vote),
     }
     if sql.run(batch.connection, "cast_vote", values) == 0:
         return ports.Blocked(code="already_voted")
@@ -293,7 +290,7 @@ def _raise_epoch(batch: Batch, tenant: str, _: ports.RaiseEpoch) -> None:
 
 def _put_stop(batch: Batch, tenant: str, op: ports.PutStop) -> None:
     stop = op.stop
-    values = {"scope": stop.scope, "target": stop.target, "body": _encode(stop)}
+    values = {"scope": stop.scope, "target": stop.target, "body": encode(stop)}
     sql.run(batch.connection, "put_stop", {"tenant": tenant, **values})
 
 
@@ -303,7 +300,7 @@ def _lift_stop(batch: Batch, tenant: str, op: ports.LiftStop) -> ports.Blocked |
 
 
 def _put_standing(batch: Batch, tenant: str, op: ports.PutStanding) -> None:
-    values = {"tenant": tenant, "name": op.standing.agent, "body": _encode(op.standing)}
+    values = {"tenant": tenant, "name": op.standing.agent, "body": encode(op.standing)}
     sql.run(batch.connection, "put_standing", values)
 
 
@@ -316,8 +313,8 @@ def _put_person(batch: Batch, tenant: str, op: ports.PutPerson) -> None:
     values = {
         "tenant": tenant,
         "name": op.person.name,
-        "body": _encode(op.person),
-        "secret": _encode(op.secret),
+        "body": encode(op.person),
+        "secret": encode(op.secret),
     }
     sql.run(batch.connection, "put_person", values)
 
@@ -327,7 +324,7 @@ def _put_release(batch: Batch, tenant: str, op: ports.PutRelease) -> None:
     values = {
         "tenant": tenant,
         "digest": release.digest,
-        "body": _encode(release),
+        "body": encode(release),
         "created_at_us": release.created_at_us,
     }
     sql.run(batch.connection, "put_release", values)
@@ -339,7 +336,7 @@ def _activate(batch: Batch, tenant: str, op: ports.Activate) -> None:
 
 
 def _put_change(batch: Batch, tenant: str, op: ports.PutChange) -> None:
-    values = {**_members(op), "tenant": tenant, "body": _encode(op.body)}
+    values = {**_members(op), "tenant": tenant, "body": encode(op.body)}
     sql.run(batch.connection, "put_change", values)
 
 

@@ -1,6 +1,5 @@
 """One SQLite file: who owns it, its writer, its reading connection, and its schema version."""
 
-import asyncio
 import fcntl
 import os
 import sqlite3
@@ -17,6 +16,7 @@ from bailiwick.store import statements as sql
 from bailiwick.store.balances import BalanceKey
 from bailiwick.store.batch import Batch
 from bailiwick.store.bell import Bell
+from bailiwick.store.waiting import Waiting
 from bailiwick.store.writer import Writer, connect, fault_of
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Database:
     ) -> None:
         self.now_us = now_us
         self.alone = alone
-        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self.waiting = Waiting()
         # What only the owner changes, the owner need not read again.
         self._balances: OrderedDict[BalanceKey, tuple[int, int]] = OrderedDict()
         self._holds: OrderedDict[tuple[str, str], bytes] = OrderedDict()
@@ -134,25 +134,6 @@ class Database:
         """Read the target's failures again next time, unless a success found none to forget."""
         if mark.failed or self.breakers.get((tenant, mark.target)) is not None:
             self.breakers.pop((tenant, mark.target), None)
-
-    def tell(self, action: str) -> None:
-        """Wake those who wait for the action."""
-        for waiting in self._waiting.pop(action, ()):
-            if not waiting.done():
-                waiting.set_result(None)
-
-    async def wait(self, action: str, timeout_s: float) -> None:
-        """Return when the action is told of, at the latest after the timeout."""
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(action, set()).add(waiting)
-        try:
-            await asyncio.wait((waiting,), timeout=timeout_s)
-        finally:
-            others = self._waiting.get(action)
-            if others is not None:
-                others.discard(waiting)
-                if not others:
-                    del self._waiting[action]
 
     async def close(self) -> None:
         """Everything submitted is answered; the file and the lock are given back."""
