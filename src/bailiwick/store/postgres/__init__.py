@@ -4,10 +4,10 @@ Opened by name, so that who does not use it needs no PostgreSQL library. It has 
 say who carries an action on, and the control lock and the epoch are in the database.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Callable
 
 from bailiwick.config import Settings
+from bailiwick.store.opened import Doors
 from bailiwick.store.postgres.connections import Address
 from bailiwick.store.postgres.database import Database
 from bailiwick.store.postgres.doors import (
@@ -18,17 +18,6 @@ from bailiwick.store.postgres.doors import (
     PostgresStore,
 )
 from bailiwick.store.postgres.migrating import SCHEMA_VERSION, prepare
-
-
-class Doors(NamedTuple):
-    """Every door of the store on one database."""
-
-    store: PostgresStore
-    shelf: PostgresShelf
-    register: PostgresRegister
-    ledger: PostgresLedger
-    due: PostgresDue
-    close: Callable[[], Awaitable[None]]
 
 
 def open_doors(
@@ -56,7 +45,6 @@ __all__ = [
     "SCHEMA_VERSION",
     "Address",
     "Database",
-    "Doors",
     "PostgresDue",
     "PostgresLedger",
     "PostgresRegister",
