@@ -40,6 +40,13 @@ CLAIMS: dict[str, str] = {
     "store.full-disk-nothing-half-done": "A full disk fails whole commits; room makes it serve.",
     "store.outcomes-still-fit": "Below the watermark no intent begins, and outcomes still fit.",
     "store.control-change-heard": "A control change is heard though its caller was cancelled.",
+    "store.many-processes": "Processes that share a database overspend and repeat nothing.",
+    "store.dead-process-taken-over": "What a killed process had under way another finds out.",
+    "store.server-restart": "A server that dies and comes back loses nothing that was answered.",
+    "store.commit-fate": "A commit whose answer was lost is asked for before anybody is answered.",
+    "store.stopped-process": "A process that stands still keeps no control change waiting.",
+    "store.moves-are-told": "A move by one process wakes those who wait for it in another.",
+    "store.no-password-told": "The database's password is in no fault, and may lie in a file.",
     # identity
     "identity.forged-token-refused": "Only a token that this tenant's issuer signed is taken.",
     "identity.stolen-token-refused": "A token is worth nothing without a proof by its own key.",
@@ -132,6 +139,7 @@ CLAIMS: dict[str, str] = {
     "ledger.row-against-record": "A row that says otherwise than its newest record is found.",
     "ledger.removed-row-found": "A record removed before it had its place in the tree is found.",
     "ledger.changed-tree-not-signed": "A tree that does not extend its signed head is not signed.",
+    "ledger.late-commit-sequenced": "A late commit gets its leaf; one of two sequencers extends.",
     # propose
     "propose.strict-json": "JSON that can be read in two ways is refused, each with its code.",
     "propose.canonical-is-rfc8785": "The canonical form of every JSON value is that of RFC 8785.",

@@ -92,9 +92,10 @@ def fault_of(error: psycopg.Error, address: Address) -> StoreError:
         if state.startswith(prefixes):
             return StoreUnavailable(f"{address}: {message}", code=code, help=help)
     if is_gone(error):
-        text = str(error)
-        if "password" in text or "authentication" in text:
-            return _denied(address)
+        # A connection that was refused has no code, only the server's words.
+        for words, state in _WORDS.items():
+            if words in str(error):
+                return fault_of(_coded(state), address)
         return StoreUnavailable(
             f"{address}: the server cannot be reached",
             code="store_unreachable",
@@ -109,12 +110,8 @@ def fault_of(error: psycopg.Error, address: Address) -> StoreError:
     )
 
 
-def _denied(address: Address) -> StoreUnavailable:
-    return StoreUnavailable(
-        f"{address}: the server does not let this user in",
-        code="store_denied",
-        help="check user, password (PGPASSFILE, or ?passfile= in the address) and privileges",
-    )
+def _coded(state: str) -> psycopg.Error:
+    return errors.lookup(state)()
 
 
 def unknown_fate(address: Address) -> StoreError:
@@ -131,7 +128,20 @@ _FAULTS: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
     (("53300",), "store_busy", "the server takes no more connections", "raise max_connections"),
     (("55P03", "57014"), "store_busy", "a lock was not given in time", "try again"),
     (("25006",), "store_read_only", "the server is read-only", "name its primary in `store`"),
-    (("28", "42501"), "store_denied", "this user may not do that", "check user and privileges"),
+    (
+        ("28", "42501"),
+        "store_denied",
+        "the server does not let this user in, or not do that",
+        "check user, password (PGPASSFILE, or ?passfile= in the address) and privileges",
+    ),
     (("3D000",), "store_missing", "there is no such database", "create it, or check `store`"),
     (("XX001", "XX002"), "store_corrupt", "the database is damaged", "restore the newest backup"),
 )
+
+_WORDS = {
+    "password": "28P01",
+    "authentication": "28000",
+    "does not exist": "3D000",
+    "too many clients": "53300",
+    "remaining connection slots": "53300",
+}
