@@ -45,7 +45,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 lock: $(UV)
 	@$(COMPILE) requirements/uv.in -o requirements/uv.txt
 	@$(COMPILE) pyproject.toml requirements/run.in -o requirements/run.txt
-	@$(COMPILE) pyproject.toml requirements/test.in --extra mcp --extra otlp \
+	@$(COMPILE) pyproject.toml requirements/test.in --extra mcp --extra otlp --extra postgres \
 	  --constraint requirements/run.txt -o requirements/test.txt
 	@$(COMPILE) requirements/node.in -o requirements/node.txt
 	@$(COMPILE) requirements/bench-ctrlrun.in -o requirements/bench-ctrlrun.txt

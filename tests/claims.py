@@ -46,6 +46,13 @@ CLAIMS: dict[str, str] = {
     "store.full-disk-nothing-half-done": "A full disk fails whole commits; room makes it serve.",
     "store.outcomes-still-fit": "Below the watermark no intent begins, and outcomes still fit.",
     "store.control-change-heard": "A control change is heard though its caller was cancelled.",
+    "store.many-processes": "Processes that share a database overspend and repeat nothing.",
+    "store.dead-process-taken-over": "What a killed process had under way another finds out.",
+    "store.server-restart": "A server that dies and comes back loses nothing that was answered.",
+    "store.commit-fate": "A commit whose answer was lost is asked for before anybody is answered.",
+    "store.stopped-process": "A process that stands still keeps no control change waiting.",
+    "store.moves-are-told": "A move by one process wakes those who wait for it in another.",
+    "store.no-password-told": "The database's password is in no fault, and may lie in a file.",
     # identity
     "identity.forged-token-refused": "Only a token that this tenant's issuer signed is taken.",
     "identity.stolen-token-refused": "A token is worth nothing without a proof by its own key.",
@@ -147,6 +154,7 @@ CLAIMS: dict[str, str] = {
     "ledger.nothing-left-unsequenced": "Each committed record gets its leaf, in commit order.",
     "ledger.unsigned-head-is-signed": "A crash between extending and signing is made good.",
     "ledger.late-record-alarms": "A record that waits more than 2 s for its leaf is told of.",
+    "ledger.late-commit-sequenced": "A late commit gets its leaf; one of two sequencers extends.",
     # propose
     "propose.strict-json": "JSON that can be read in two ways is refused, each with its code.",
     "propose.canonical-is-rfc8785": "The canonical form of every JSON value is that of RFC 8785.",

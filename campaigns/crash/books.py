@@ -17,7 +17,7 @@ from bailiwick.config import load_settings
 from bailiwick.nouns import Action
 from bailiwick.operations import audit, export
 from bailiwick.operations.doubts import in_doubt_list
-from bailiwick.store.batch import decode_action
+from bailiwick.store.rows import decode_action
 from bailiwick.wiring import open_world
 from campaigns.crash.client import Call
 from campaigns.crash.kinds import Kind

@@ -53,6 +53,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     free_space_watermark_mb: int = 64
     telemetry_endpoint: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Settings(project={self.project!r}, tenant={self.tenant!r}, …)"  # no password
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether the store is a PostgreSQL database, which other processes may use as well."""
+        return self.store.startswith(("postgresql://", "postgres://"))
+
+    @property
+    def data(self) -> Path:
+        """The folder of what this machine keeps of the project's state."""
+        return self.path("state") if self.is_shared else self.path(self.store).parent
+
+    @property
+    def socket(self) -> Path:
+        """Where commands reach a process that has this project open."""
+        if self.is_shared:
+            return self.data / "bailiwick.sock"
+        return self.path(self.store).with_suffix(".sock")
+
     def path(self, relative: str) -> Path:
         """Resolve a path of the settings against the project's folder."""
         return Path(self.project) / relative

@@ -124,7 +124,7 @@ class Session:
 
 
 class Bailiwick:
-    """An open project: this process owns its database until it is closed."""
+    """An open project; of an SQLite file this process is the owner until it is closed."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -141,9 +141,8 @@ class Bailiwick:
         """
         world = open_world(load_settings(Path(project)), **doors)
         bailiwick = cls(world)
-        path = world.settings.path(world.settings.store).with_suffix(".sock")
         try:
-            server = await on_demand("operations").serve(path, bailiwick._perform)
+            server = await on_demand("operations").serve(world.settings.socket, bailiwick._perform)
             house = asyncio.create_task(bailiwick._keep_house())
             try:
                 yield bailiwick

@@ -20,6 +20,7 @@ from bailiwick.config import Settings
 from bailiwick.errors import ConfigError, ControlError
 from bailiwick.nouns import McpBinding, Release
 from bailiwick.ports import Bundle, Egress, Expression, Policies, Register, Telemetry, World
+from bailiwick.store import Doors
 from bailiwick.values import digest
 
 # What `import bailiwick` leaves out until a project needs it.
@@ -30,6 +31,7 @@ ON_DEMAND: Mapping[str, str] = {
     "cel": "bailiwick.verification.expressions:compile_cel",
     "migrate": "bailiwick.store.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
+    "postgres": "bailiwick.store.postgres:open_doors",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
 }
 
@@ -75,20 +77,22 @@ def open_world(
     alone: bool = True,
     egress: Egress | None = None,
     told: Telemetry | None = None,
-    now_us: Callable[[], int] = lambda: time.time_ns() // 1000,
+    now_us: Callable[[], int] | None = None,
 ) -> World:
-    """Open every door. `alone` takes the owner's lock of the database and migrates it if need be.
+    """Open every door. `alone` takes the owner's lock of an SQLite file and migrates it if need be.
+
+    A PostgreSQL database has no owner, and is only given its tables when it is empty. `now_us`
+    replaces the clocks, for tests.
 
     Raises `StoreFenced`, `StoreUnavailable`, `IdentityError` or `ConfigError`, and then nothing is
     left open.
     """
-    file = settings.path(settings.store)
-    if alone and store.schema_version(file) != store.SCHEMA_VERSION:
-        on_demand("migrate")(file)
+    if alone and not settings.is_shared:
+        file = settings.path(settings.store)
+        if store.schema_version(file) != store.SCHEMA_VERSION:
+            on_demand("migrate")(file)
     keys = identity.load_keyring(keys_folder(settings), settings.log_origin)
-    database = store.Database(file, settings, now_us, alone=alone)
-    shelf = store.SqliteShelf(database)
-    register = store.SqliteRegister(database)
+    doors = _doors(settings, now_us, alone=alone)
     if told is None:
         endpoint = settings.telemetry_endpoint
         told = on_demand("otlp")(endpoint) if endpoint else telemetry.Silent()
@@ -100,27 +104,48 @@ def open_world(
     async def close() -> None:
         await door.close()
         told.close()
-        await database.close()
+        await doors.close()
 
     return World(
         settings=settings,
-        store=store.SqliteStore(database),
-        shelf=shelf,
-        register=register,
-        ledger=store.SqliteLedger(database),
-        due=store.SqliteDue(database, int(settings.lease_seconds * 1_000_000)),
+        store=doors.store,
+        shelf=doors.shelf,
+        register=doors.register,
+        ledger=doors.ledger,
+        due=doors.due,
         keys=keys,
         tokens=identity.VerifiedTokens(os.urandom),
-        vault=ledger.RunVault(keys, shelf, os.urandom),
+        vault=ledger.RunVault(keys, doors.shelf, os.urandom),
         broker=execution.CredentialBroker(settings),
         egress=door,
         telemetry=told,
-        bundle=Bundles(register).bundle,
-        now_us=now_us,
+        bundle=Bundles(doors.register).bundle,
+        now_us=now_us or _wall_us,
         monotonic_us=lambda: time.monotonic_ns() // 1000,
         random=os.urandom,
         owner=secrets.token_hex(8),
         close=close,
+    )
+
+
+def _wall_us() -> int:
+    return time.time_ns() // 1000
+
+
+def _doors(settings: Settings, now_us: Callable[[], int] | None, *, alone: bool) -> Doors:
+    """The store's doors, on the kind of database that the settings name."""
+    if settings.is_shared:
+        shared: Doors = on_demand("postgres")(settings, now_us, alone=alone)
+        return shared
+    file = settings.path(settings.store)
+    database = store.Database(file, settings, now_us or _wall_us, alone=alone)
+    return Doors(
+        store=store.SqliteStore(database),
+        shelf=store.SqliteShelf(database),
+        register=store.SqliteRegister(database),
+        ledger=store.SqliteLedger(database),
+        due=store.SqliteDue(database, int(settings.lease_seconds * 1_000_000)),
+        close=database.close,
     )
 
 

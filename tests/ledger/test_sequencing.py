@@ -16,7 +16,7 @@ from bailiwick.ledger.tree import Frontier, append, leaf_hash, root
 from bailiwick.ports import Append, Keys, Ledger
 from bailiwick.store import SqliteLedger
 from tests.ledger.samples import LOG
-from tests.s08_intend.depot import Depot, depot
+from tests.s08_intend.depot import Depot, depot, within
 
 
 class LogKey:
@@ -56,7 +56,7 @@ class Stalled:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Depot]:
-    async with depot(tmp_path) as store:
+    async with depot(within(tmp_path)) as store:
         yield store
 
 

@@ -1,19 +1,20 @@
-"""A store by itself: a fresh file, its doors, and actions made of nothing but a name."""
+"""A store by itself, of either kind: its doors, and actions made of nothing but a name."""
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
+import psycopg
 
 from bailiwick.config import Settings
 from bailiwick.nouns import Action, Caller, Cap, Capability, Hold
-from bailiwick.ports import Blocked, Commit, Committed, Op, RaiseEpoch
-from bailiwick.store import Database, SqliteDue, SqliteShelf, SqliteStore
+from bailiwick.ports import Blocked, Commit, Committed, Due, Ledger, Op, RaiseEpoch, Shelf, Store
+from bailiwick.store import Database, SqliteDue, SqliteLedger, SqliteShelf, SqliteStore, postgres
 from bailiwick.store.migrating import migrate
 
 TENANT = "acme"
@@ -28,18 +29,43 @@ CALLER = Caller(
 )
 
 
+class Where(NamedTuple):
+    """A store that is not open: an SQLite file's path, or a PostgreSQL database's address."""
+
+    store: str
+
+    @property
+    def is_file(self) -> bool:
+        return not self.store.startswith("postgresql:")
+
+    @property
+    def file(self) -> Path:
+        return Path(self.store)
+
+
+def within(folder: Path) -> Where:
+    """An SQLite file in a folder."""
+    return Where(str(folder / "store.sqlite"))
+
+
 @dataclass
 class Depot:
-    """An open file. `now_us` is the store's clock, which stands still unless a test moves it."""
+    """An open store. `now_us` is the store's clock, which stands still unless a test moves it."""
 
-    file: Path
-    database: Database
-    store: SqliteStore
-    shelf: SqliteShelf
+    where: Where
+    store: Store
+    shelf: Shelf
+    ledger: Ledger
+    due_of: Callable[[int], Due]
     clock: list[int]
+    database: Any
 
-    def due(self, lease_s: float = 5.0) -> SqliteDue:
-        return SqliteDue(self.database, int(lease_s * 1_000_000))
+    @property
+    def file(self) -> Path:
+        return self.where.file
+
+    def due(self, lease_s: float = 5.0) -> Due:
+        return self.due_of(int(lease_s * 1_000_000))
 
     async def commit(self, *ops: Op) -> Committed | Blocked:
         return await self.store.commit(Commit(tenant=TENANT, ops=ops))
@@ -50,7 +76,10 @@ class Depot:
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What another process would read."""
-        with closing(sqlite3.connect(f"{self.file.as_uri()}?mode=ro", uri=True)) as reader:
+        if not self.where.is_file:
+            with psycopg.connect(self.where.store) as connection:
+                return connection.execute(query.encode()).fetchall()
+        with closing(sqlite3.connect(f"{self.where.file.as_uri()}?mode=ro", uri=True)) as reader:
             return reader.execute(query).fetchall()
 
     def balances(self) -> Mapping[str, tuple[int, int]]:
@@ -59,22 +88,50 @@ class Depot:
 
 
 @asynccontextmanager
-async def depot(folder: Path, *, alone: bool = True, **settings: Any) -> AsyncIterator[Depot]:
-    """A file in a folder, made if it is not there, open until the block ends."""
-    file = folder / "store.sqlite"
-    if alone:
-        migrate(file)
+async def depot(where: Where, *, alone: bool = True, **settings: Any) -> AsyncIterator[Depot]:
+    """A store, made if it is not there, open until the block ends."""
     clock = [NOW_US]
-    of = Settings(**{"free_space_watermark_mb": 0, "batch_gap_ms": 0.0, **settings})
-    database = Database(file, of, lambda: clock[0], alone=alone)
+    given = {"free_space_watermark_mb": 0, "batch_gap_ms": 0.0, "store": where.store, **settings}
+    made, close = (_file if where.is_file else _shared)(where, Settings(**given), clock, alone)
     try:
-        store = SqliteStore(database)
-        made = Depot(file, database, store, SqliteShelf(database), clock)
-        if alone and await store.epoch(TENANT) == 0:
+        if alone and await made.store.epoch(TENANT) == 0:
             await made.commit(RaiseEpoch())
         yield made
     finally:
-        await database.close()
+        await close()
+
+
+Opened = tuple[Depot, Callable[[], Awaitable[None]]]
+
+
+def _file(where: Where, of: Settings, clock: list[int], alone: bool) -> Opened:
+    if alone:
+        migrate(where.file)
+    database = Database(where.file, of, lambda: clock[0], alone=alone)
+    made = Depot(
+        where,
+        SqliteStore(database),
+        SqliteShelf(database),
+        SqliteLedger(database),
+        lambda lease_us: SqliteDue(database, lease_us),
+        clock,
+        database,
+    )
+    return made, database.close
+
+
+def _shared(where: Where, of: Settings, clock: list[int], alone: bool) -> Opened:
+    database = postgres.Database(postgres.Address(where.store), of, lambda: clock[0])
+    made = Depot(
+        where,
+        postgres.PostgresStore(database),
+        postgres.PostgresShelf(database),
+        postgres.PostgresLedger(database),
+        lambda lease_us: postgres.PostgresDue(database, lease_us),
+        clock,
+        database,
+    )
+    return made, database.close
 
 
 def action(name: str, **members: Any) -> Action:

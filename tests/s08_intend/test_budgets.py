@@ -1,14 +1,12 @@
 """Budgets in the batch: what is held and spent is what was committed, whatever was blocked."""
 
 import asyncio
-import tempfile
 from collections.abc import Iterator, Sequence
 from itertools import count
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -27,7 +25,8 @@ from bailiwick.ports import (
     Settle,
     Take,
 )
-from tests.s08_intend.depot import TENANT, action, depot, hold
+from tests.s08_intend.conftest import Fresh
+from tests.s08_intend.depot import TENANT, Where, action, depot, hold
 
 CAPS = {
     "tenant": Cap(node="tenant", unit="calls", limit=12),
@@ -144,9 +143,9 @@ def commits_of(
             yield ending(old, member.spent), True
 
 
-async def compare(folder: Path, rounds: list[tuple[list[Take1 | Settle1], int]]) -> None:
+async def compare(where: Where, rounds: list[tuple[list[Take1 | Settle1], int]]) -> None:
     books, names, caps = Books(), (f"a{number:03}" for number in count()), tuple(CAPS.values())
-    async with depot(folder) as at, depot(folder, alone=False) as other:
+    async with depot(where) as at, depot(where, alone=False) as other:
         await at.commit(
             Claim(key="taken", action="act-taken"), InsertAction(action=action("taken"))
         )
@@ -164,18 +163,23 @@ async def compare(folder: Path, rounds: list[tuple[list[Take1 | Settle1], int]])
 
 
 @pytest.mark.claim("store.member-all-or-nothing")
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # it makes a store an example
+)
 @given(rounds=ROUNDS)
 def test_whatever_is_blocked_balances_are_those_of_what_was_committed(
-    rounds: list[tuple[list[Take1 | Settle1], int]],
+    fresh: Fresh, rounds: list[tuple[list[Take1 | Settle1], int]]
 ) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(compare(Path(folder), rounds))
+    with fresh() as where:
+        asyncio.run(compare(where, rounds))
 
 
 @pytest.mark.claim("store.member-all-or-nothing")
-async def test_a_refused_member_of_a_batch_leaves_no_hold(tmp_path: Path) -> None:
-    async with depot(tmp_path) as at:
+async def test_a_refused_member_of_a_batch_leaves_no_hold(where: Where) -> None:
+    async with depot(where) as at:
         holds = (hold("run", 1), hold("tenant", 1, limit=6))
         answers = await at.together(
             *(
@@ -197,7 +201,7 @@ async def test_a_refused_member_of_a_batch_leaves_no_hold(tmp_path: Path) -> Non
 
 
 @pytest.mark.claim("approval.lifted-caps-shown")
-async def test_a_cap_that_is_lifted_lifts_no_other_cap_of_its_node(tmp_path: Path) -> None:
+async def test_a_cap_that_is_lifted_lifts_no_other_cap_of_its_node(where: Where) -> None:
     day = Hold(cap=Cap(node="tenant", unit="calls", limit=5, period="day"), amount=7)
     hour = Hold(cap=Cap(node="tenant", unit="calls", limit=9, period="hour"), amount=7)
     lower = replace(day, cap=replace(day.cap, limit=4))
@@ -207,7 +211,7 @@ async def test_a_cap_that_is_lifted_lifts_no_other_cap_of_its_node(tmp_path: Pat
         taken = Take(action=f"act-{name}", holds=(day, hour), lift=lift)
         return taken, InsertAction(action=action(name))
 
-    async with depot(tmp_path) as store:
+    async with depot(where) as store:
         for name, lifted in (("none", ()), ("other", (hour,)), ("another", (lower,))):
             blocked = await store.commit(*intent(name, *lifted))
             assert isinstance(blocked, Blocked)
@@ -219,8 +223,8 @@ async def test_a_cap_that_is_lifted_lifts_no_other_cap_of_its_node(tmp_path: Pat
 
 
 @pytest.mark.claim("store.epoch-guard")
-async def test_a_change_by_another_process_is_seen_by_the_commit(tmp_path: Path) -> None:
-    async with depot(tmp_path) as at, depot(tmp_path, alone=False) as other:
+async def test_a_change_by_another_process_is_seen_by_the_commit(where: Where) -> None:
+    async with depot(where) as at, depot(where, alone=False) as other:
         seen = await at.store.epoch(TENANT)
         assert isinstance(await other.commit(RaiseEpoch()), Committed)
         assert await at.store.epoch(TENANT) == seen + 1
@@ -231,8 +235,8 @@ async def test_a_change_by_another_process_is_seen_by_the_commit(tmp_path: Path)
 
 
 @pytest.mark.claim("store.effect-key-unique")
-async def test_an_effect_key_has_one_holder_who_alone_gives_it_back(tmp_path: Path) -> None:
-    async with depot(tmp_path) as at:
+async def test_an_effect_key_has_one_holder_who_alone_gives_it_back(where: Where) -> None:
+    async with depot(where) as at:
         first, other = await at.together(
             *((Claim(key="k", action=f"act-{id}"), InsertAction(action=action(id))) for id in "ab")
         )

@@ -26,6 +26,7 @@ from bailiwick.ports import (
     InsertAction,
     MoveAction,
     PutPayload,
+    RaiseEpoch,
     Settle,
     Take,
 )
@@ -37,8 +38,9 @@ from bailiwick.store import (
     migrating,
     schema_version,
 )
+from bailiwick.store.bell import Bell
 from bailiwick.store.writer import connect
-from tests.s08_intend.depot import TENANT, Depot, action, depot, hold
+from tests.s08_intend.depot import TENANT, Depot, action, depot, hold, within
 
 MIB = 1024 * 1024
 
@@ -113,7 +115,7 @@ async def test_a_payload_is_found_wherever_its_length_has_put_it(
     tmp_path: Path, sizes: tuple[int, int]
 ) -> None:
     first, second = sizes
-    async with depot(tmp_path) as at:
+    async with depot(within(tmp_path)) as at:
         shelf = SqliteShelf(at.database)
         assert await shelf.payload(TENANT, "act-a", "proposal") is None
         assert isinstance(await at.commit(*stored("a", first)), Committed)
@@ -129,16 +131,16 @@ async def test_a_payload_is_found_wherever_its_length_has_put_it(
 
 @pytest.mark.claim("store.one-owner")
 async def test_a_file_has_one_owner_and_others_stand_beside(tmp_path: Path) -> None:
-    async with depot(tmp_path) as at:
-        assert other_process(at.file, "alone") == "store_owned"
-        assert other_process(at.file, "beside") == "open"
+    async with depot(within(tmp_path)) as at:
+        assert other_process(at.where.file, "alone") == "store_owned"
+        assert other_process(at.where.file, "beside") == "open"
         assert isinstance(await at.commit(*stored("a")), Committed)
-    assert other_process(at.file, "alone") == "open"
+    assert other_process(at.where.file, "alone") == "open"
 
 
 @pytest.mark.claim("store.durability-in-force")
 async def test_a_connection_that_writes_has_its_durability_in_force(tmp_path: Path) -> None:
-    async with depot(tmp_path) as at:
+    async with depot(within(tmp_path)) as at:
         assert durability(at.file) == ("wal", "full")
         assert isinstance(await at.commit(*stored("a")), Committed)
     # A database in memory keeps no write-ahead log, whatever it is told.
@@ -150,15 +152,15 @@ async def test_a_connection_that_writes_has_its_durability_in_force(tmp_path: Pa
 
 @pytest.mark.claim("store.newer-schema-refused")
 async def test_a_file_of_a_newer_program_is_not_touched(tmp_path: Path) -> None:
-    async with depot(tmp_path) as at:
-        file = at.file
+    async with depot(within(tmp_path)) as at:
+        file = at.where.file
     with closing(sqlite3.connect(file)) as writer:
         writer.execute(f"pragma user_version = {SCHEMA_VERSION + 1}")
     before = file.read_bytes()
     with pytest.raises(StoreFenced) as refused:
         migrating.migrate(file)
     with pytest.raises(StoreFenced) as opening:
-        async with depot(tmp_path, alone=False):
+        async with depot(within(tmp_path), alone=False):
             pass
     assert (refused.value.code, opening.value.code) == ("schema_version", "schema_version")
     assert "newer program" in opening.value.help
@@ -166,7 +168,7 @@ async def test_a_file_of_a_newer_program_is_not_touched(tmp_path: Path) -> None:
     # The lock that was taken for it is given back.
     with closing(sqlite3.connect(file)) as writer:
         writer.execute(f"pragma user_version = {SCHEMA_VERSION}")
-    async with depot(tmp_path) as at:
+    async with depot(within(tmp_path)) as at:
         assert isinstance(await at.commit(*stored("a")), Committed)
 
 
@@ -209,7 +211,7 @@ async def test_a_file_of_an_older_program_is_copied_and_migrated(tmp_path: Path)
     assert stat.S_IMODE(copy.stat().st_mode) == 0o600
     with closing(sqlite3.connect(copy)) as reader:
         assert reader.execute("select epoch from control").fetchall() == [(7,)]
-    async with depot(tmp_path) as at:
+    async with depot(within(tmp_path)) as at:
         found = await SqliteRegister(at.database).actions(TENANT, ("contradicted",), 9)
         assert [each.id for each in found] == ["act-b"]
         assert isinstance(await at.commit(*stored("d")), Committed)
@@ -221,7 +223,7 @@ async def test_an_older_file_is_not_served_before_it_is_migrated(tmp_path: Path)
     file = older(tmp_path)
     before = file.read_bytes()
     with pytest.raises(StoreFenced) as fault:
-        async with depot(tmp_path, alone=False):
+        async with depot(within(tmp_path), alone=False):
             pass
     assert (fault.value.code, fault.value.help) == ("schema_version", "run `bailiwick migrate`")
     assert file.read_bytes() == before
@@ -233,7 +235,7 @@ async def test_a_file_that_is_no_database_is_said_to_be_none(
 ) -> None:
     (tmp_path / "store.sqlite").write_bytes(content)
     with pytest.raises(StoreError) as fault:
-        async with depot(tmp_path):
+        async with depot(within(tmp_path)):
             pass
     assert fault.value.code in ("store_corrupt", "schema_version")
     assert (tmp_path / "store.sqlite").read_bytes() == content
@@ -244,34 +246,34 @@ async def test_a_file_that_is_no_database_is_said_to_be_none(
 async def test_a_disk_that_takes_no_writes_is_a_coded_fault(tmp_path: Path, alone: bool) -> None:
     folder = tmp_path / "disk"
     with small_disk(folder, "8m") as remount:
-        async with depot(folder) as at:
+        async with depot(within(folder)) as at:
             await at.commit(*stored("a"))
         remount("ro")
         with pytest.raises(StoreUnavailable) as fault:
-            async with depot(folder, alone=alone) as at:
+            async with depot(within(folder), alone=alone) as at:
                 await at.commit(*stored("b"))
         assert fault.value.code in ("store_read_only", "store_missing")
         assert "permissions" in fault.value.help
         remount("rw")  # which nothing that was left open keeps from it
-        async with depot(folder) as at:
+        async with depot(within(folder)) as at:
             assert counts(at) == (1, 1, 1, 1, 1)
 
 
 @pytest.mark.claim("store.read-only-said")
 @pytest.mark.parametrize("beside", ["lock", "bell"])
 async def test_what_cannot_be_written_beside_the_file_is_named(tmp_path: Path, beside: str) -> None:
-    async with depot(tmp_path) as at:
+    async with depot(within(tmp_path)) as at:
         await at.commit(*stored("a"))
     taken = tmp_path / f"store.sqlite.{beside}"
     taken.unlink()
     taken.mkdir()
     with pytest.raises(StoreUnavailable) as fault:
-        async with depot(tmp_path):
+        async with depot(within(tmp_path)):
             pass
     assert (fault.value.code, str(taken) in fault.value.message) == ("store_read_only", True)
     taken.rmdir()
     # Whoever could not open it has not kept the owner's lock.
-    async with depot(tmp_path) as at:
+    async with depot(within(tmp_path)) as at:
         assert isinstance(await at.commit(*stored("b")), Committed)
 
 
@@ -281,7 +283,7 @@ async def test_a_full_disk_fails_whole_commits_and_serves_again_with_room(tmp_pa
     with small_disk(folder, "2m"):
         filler = folder / "filler"
         filler.write_bytes(bytes(MIB))
-        async with depot(folder) as at:
+        async with depot(within(folder)) as at:
             written, faults = 0, list[str]()
             while len(faults) < 3:
                 assert written < 100
@@ -296,7 +298,7 @@ async def test_a_full_disk_fails_whole_commits_and_serves_again_with_room(tmp_pa
             filler.unlink()
             assert isinstance(await at.commit(*stored(str(written), 64_000)), Committed)
             assert counts(at) == (written + 1,) * 5
-        async with depot(folder) as at:
+        async with depot(within(folder)) as at:
             assert counts(at) == (written + 1,) * 5
 
 
@@ -306,7 +308,7 @@ async def test_one_member_too_large_for_the_disk_does_not_fail_its_neighbours(
 ) -> None:
     folder = tmp_path / "disk"
     with small_disk(folder, "2m"):
-        async with depot(folder) as at:
+        async with depot(within(folder)) as at:
             commits = [stored("a"), stored("b", 3 * MIB), stored("c")]
             answers = await asyncio.gather(
                 *(at.commit(*ops) for ops in commits), return_exceptions=True
@@ -322,7 +324,7 @@ async def test_below_the_watermark_no_intent_begins_but_outcomes_are_written(
 ) -> None:
     folder = tmp_path / "disk"
     with small_disk(folder, "4m"):
-        async with depot(folder, free_space_watermark_mb=1) as at:
+        async with depot(within(folder), free_space_watermark_mb=1) as at:
             assert isinstance(await at.commit(*stored("a")), Committed)
             (folder / "filler").write_bytes(bytes(3 * MIB))
             await asyncio.sleep(0.15)  # it looks at the disk ten times a second
@@ -336,3 +338,23 @@ async def test_below_the_watermark_no_intent_begins_but_outcomes_are_written(
             (folder / "filler").unlink()
             await asyncio.sleep(0.15)
             assert isinstance(await at.commit(*stored("b")), Committed)
+
+
+@pytest.mark.claim("store.control-change-heard")
+async def test_a_control_change_is_heard_though_its_caller_has_left(tmp_path: Path) -> None:
+    async with depot(within(tmp_path)) as store:
+        bell = Bell(store.where.file)  # as another process has it
+        known = await store.store.epoch(TENANT)
+        heard = bell.heard()
+        killing = asyncio.create_task(store.commit(RaiseEpoch()))
+        await asyncio.sleep(0)
+        killing.cancel()
+        await store.commit(*stored("a"))  # by now what was written for the caller is written
+        assert killing.cancelled()
+        assert store.rows("select epoch from control") == [(known + 1,)]
+        assert bell.heard() != heard
+        assert await store.store.epoch(TENANT) == known + 1
+        heard = bell.heard()
+        await store.commit(*stored("b"))
+        assert bell.heard() == heard
+        bell.close()

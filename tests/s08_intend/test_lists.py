@@ -9,7 +9,7 @@ import pytest
 from bailiwick.nouns import Listed
 from bailiwick.ports import InsertAction, MoveAction
 from bailiwick.store import SqliteRegister
-from tests.s08_intend.depot import TENANT, Depot, action, depot
+from tests.s08_intend.depot import TENANT, Depot, action, depot, within
 
 
 def asked(at: Depot) -> list[str]:
@@ -32,7 +32,7 @@ def asked(at: Depot) -> list[str]:
 async def test_what_is_open_or_contradicted_is_found_by_an_index_of_its_own(
     tmp_path: Path, state: Listed, index: str
 ) -> None:
-    async with depot(tmp_path) as at:
+    async with depot(within(tmp_path)) as at:
         statements = asked(at)
         await SqliteRegister(at.database).actions(TENANT, (state,), 10)
         (statement,) = statements
@@ -43,7 +43,7 @@ async def test_what_is_open_or_contradicted_is_found_by_an_index_of_its_own(
 
 @pytest.mark.claim("store.doubts-by-index")
 async def test_a_list_of_doubts_looks_at_nothing_else(tmp_path: Path) -> None:
-    async with depot(tmp_path) as at:
+    async with depot(within(tmp_path)) as at:
         register = SqliteRegister(at.database)
         steps = [0]
 
@@ -73,7 +73,7 @@ async def test_a_list_of_doubts_looks_at_nothing_else(tmp_path: Path) -> None:
 
 
 async def test_what_a_person_resolved_is_not_contradicted_any_more(tmp_path: Path) -> None:
-    async with depot(tmp_path) as at:
+    async with depot(within(tmp_path)) as at:
         register = SqliteRegister(at.database)
         await at.commit(InsertAction(action=action("a", state="done", verdict="contradicted")))
         assert len(await register.actions(TENANT, ("contradicted",), 10)) == 1

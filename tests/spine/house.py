@@ -8,8 +8,8 @@ import asyncio
 import json
 import shutil
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bailiwick import Bailiwick, Outcome
 from bailiwick.approval import sign_vote
+from bailiwick.config import load_settings
 from bailiwick.identity.jose import decode
 from bailiwick.nouns import Action, Vote
 from bailiwick.operations import Newcomer, found, perform
 from bailiwick.ports import World
 from bailiwick.runtime import Session
 from bailiwick.testing import write_project
+from tests.postgres import Server
 
 PASSWORD = "correct horse battery staple"
 PEOPLE = (
@@ -163,18 +165,43 @@ def files(**changed: str) -> dict[str, str]:
     }
 
 
+@contextmanager
+def storing_in(server: Server | None) -> Iterator[None]:
+    """Projects that are founded or copied until the block ends have a database of this server."""
+    before, _SERVER[0] = _SERVER[0], server
+    try:
+        yield
+    finally:
+        _SERVER[0] = before
+
+
+_SERVER: list[Server | None] = [None]
+
+
 async def founded(folder: Path, *, people: bool = False, **changed: str) -> Path:
     """Found a project in a folder, with people or without, which is quicker."""
-    await found(write_project(folder, files(**changed)), PEOPLE if people else ())
+    write_project(folder, files(**changed))
+    if _SERVER[0] is not None:
+        _store_in(folder, _SERVER[0].url(_SERVER[0].create()))
+    await found(folder, PEOPLE if people else ())
     empty_books()
     return folder
 
 
 def copied(estate: Path, folder: Path) -> Path:
-    """Copy a founded project, which is quicker than founding another."""
+    """Copy a founded project with its database, which is quicker than founding another."""
     shutil.copytree(estate, folder)
+    if _SERVER[0] is not None:
+        database = load_settings(estate).store.rpartition("/")[2]
+        _store_in(folder, _SERVER[0].url(_SERVER[0].create(database)))
     empty_books()
     return folder
+
+
+def _store_in(folder: Path, url: str) -> None:
+    file = folder / "bailiwick.yaml"
+    kept = [line for line in file.read_text().splitlines() if not line.startswith("store:")]
+    file.write_text("\n".join([*kept, f"store: {url}", ""]))
 
 
 def books(name: str = "BOOKS") -> list[Any]:

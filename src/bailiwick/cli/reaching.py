@@ -80,7 +80,7 @@ async def in_place(settings: Settings) -> AsyncIterator[World]:
 
 async def _reached(frame: Frame, settings: Settings, command: Mapping[str, JSON]) -> JSON:
     name = command["command"]
-    socket = settings.path(settings.store).with_suffix(".sock")
+    socket = settings.socket
     kills = name == "kill"
     patience_s = _KILL_PATIENCE_S if kills else _PATIENCE_S
     loop = asyncio.get_running_loop()

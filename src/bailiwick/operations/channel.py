@@ -39,6 +39,7 @@ async def serve(path: Path, perform: Perform) -> asyncio.AbstractServer:
         finally:
             writer.close()
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     _clear(path)
     old = os.umask(0o177)
     try:
@@ -91,7 +92,7 @@ async def answers(path: Path, timeout_s: float) -> bool:
 
 
 def _clear(path: Path) -> None:
-    """Remove the socket of an owner that is gone; this process holds the owner's lock."""
+    """Remove the socket of who had it; of an SQLite file, this process holds the owner's lock."""
     path.unlink(missing_ok=True)
 
 

@@ -45,11 +45,12 @@ async def examine(settings: Settings) -> list[Check]:
     """Look at everything that can be looked at; what cannot be opened is a line, not a fault."""
     checks = [*_keys(settings), *_agent_keys(settings), *_disk(settings)]
     checks += _credentials(settings)
-    file = settings.path(settings.store)
-    checks += _file(file)
-    if not file.exists():
-        return checks
-    checks.append(await _owner(file))
+    if not settings.is_shared:
+        file = settings.path(settings.store)
+        checks += _file(file)
+        if not file.exists():
+            return checks
+        checks.append(await _owner(file))
     try:
         world = open_world(settings, alone=False)
     except BailiwickError as fault:
@@ -77,7 +78,7 @@ def _keys(settings: Settings) -> Iterator[Check]:
         yield Check(name="keys", level="ok", said=f"all there and private in {folder}")
     except BailiwickError as fault:
         yield _failed("keys", fault)
-    data = settings.path(settings.store).parent.resolve()
+    data = settings.data.resolve()
     if folder.resolve().is_relative_to(data):
         yield Check(
             name="keys",
@@ -98,8 +99,8 @@ def _agent_keys(settings: Settings) -> Iterator[Check]:
 
 
 def _disk(settings: Settings) -> Iterator[Check]:
-    folder = settings.path(settings.store).parent
-    if not folder.is_dir():
+    folder = settings.data
+    if settings.is_shared or not folder.is_dir():
         return
     room = os.statvfs(folder)
     free_mb = room.f_bavail * room.f_frsize // (1024 * 1024)

@@ -5,6 +5,7 @@ release are one transaction, with their records.
 """
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -58,13 +59,10 @@ async def found(project: Path, people: Sequence[Newcomer]) -> Founded:
     anything is made.
     """
     settings = load_settings(project)
-    for path in (keys_folder(settings), settings.path(settings.store)):
+    made = [keys_folder(settings), *([] if settings.is_shared else [settings.path(settings.store)])]
+    for path in made:
         if path.exists():
-            raise ControlError(
-                f"`{path}` exists already",
-                code="project_founded",
-                help="use another folder, or remove it if nothing in it is needed",
-            )
+            raise _founded_already(f"`{path}` exists already")
     compile_bundle(read_release(project, created_at_us=0, created_by="init"))
     accounts = [
         identity.create_person(
@@ -80,11 +78,22 @@ async def found(project: Path, people: Sequence[Newcomer]) -> Founded:
     identity.create_keyring(keys_folder(settings), os.urandom)
     world = open_world(settings)
     try:
+        if await world.store.epoch(settings.tenant):
+            shutil.rmtree(keys_folder(settings))
+            raise _founded_already(f"the database has a tenant `{settings.tenant}` already")
         founded = await _found(world, project, accounts)
         await ledger.sequence(world.ledger, world.keys)
     finally:
         await world.close()
     return founded
+
+
+def _founded_already(what: str) -> ControlError:
+    return ControlError(
+        what,
+        code="project_founded",
+        help="use another folder or tenant, or remove it if nothing in it is needed",
+    )
 
 
 async def _found(world: World, project: Path, accounts: Sequence[Account]) -> Founded:

@@ -1,8 +1,8 @@
-"""The store on SQLite: steps 8, intend (the commit point), and 11, conclude, are made durable here.
+"""The store: steps 8, intend (the commit point), and 11, conclude, are made durable here.
 
-Only this organ knows SQL. `Database` owns the file and its one writer; the `Sqlite*` doors
-implement the promises of `ports`; `refuse`, `park`, `intend` and `conclude` are the spine's
-transactions, `resolve` that of a person.
+Only this organ knows SQL. The modules here are those of an SQLite file, which `Database` owns, and
+what both kinds share; `postgres/` is opened by name. The doors implement the promises of `ports`;
+`refuse`, `park`, `intend` and `conclude` are the spine's transactions, `resolve` that of a person.
 """
 
 from bailiwick.store.commits import conclude, intend, park, prepare, refuse, resolve
@@ -15,11 +15,13 @@ from bailiwick.store.doors import (
     SqliteShelf,
     SqliteStore,
 )
+from bailiwick.store.opened import Doors
 
 __all__ = [
     "BELL_TRUST_S",
     "SCHEMA_VERSION",
     "Database",
+    "Doors",
     "SqliteDue",
     "SqliteLedger",
     "SqliteRegister",

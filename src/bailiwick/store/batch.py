@@ -8,47 +8,22 @@ one savepoint a member (`WroteInVain`).
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
 from bailiwick import ports
-from bailiwick.nouns import Action, Cap, Period
+from bailiwick.nouns import Action
 from bailiwick.store import statements as sql
-
-BalanceKey = tuple[str, str, str, str]
-# What an action holds: node, unit, bucket, amount.
-Holds = Sequence[tuple[str, str, str, int]]
-
-_encode = msgspec.json.Encoder().encode
-_decode_holds = msgspec.json.Decoder(list[tuple[str, str, str, int]]).decode
-decode_action = msgspec.json.Decoder(Action).decode
-
+from bailiwick.store.balances import BalanceKey, Balances
+from bailiwick.store.rows import encode, is_contradicted
 
 # What the action's own commits put into its row, unless it is so long (in bytes) that to write it
 # again with every later change would cost more than a table of its own.
 _IN_ROW = frozenset({"proposal", "result"})
 _MAX_IN_ROW = 2048
 _ENDED = frozenset({"done", "failed", "unknown"})
-_PERIODS: Mapping[Period, tuple[int, str]] = {
-    "day": (86_400_000_000, "%Y-%m-%d"),
-    "hour": (3_600_000_000, "%Y-%m-%dT%H"),
-    "minute": (60_000_000, "%Y-%m-%dT%H:%M"),
-}
-
-
-def bucket(period: Period, now_us: int) -> str:
-    """Name the bucket a moment falls in: `all`, or the UTC day, hour or minute."""
-    return "all" if period == "all" else _named(period, now_us // _PERIODS[period][0])
-
-
-@lru_cache(maxsize=64)
-def _named(period: Period, number: int) -> str:
-    length_us, form = _PERIODS[period]
-    return datetime.fromtimestamp(number * length_us / 1_000_000, UTC).strftime(form)
 
 
 class WroteInVain(Exception):
@@ -69,23 +44,20 @@ class Batch:
         *,
         disk_is_low: bool = False,
         savepoints: bool = True,
-        known_holds: Mapping[tuple[str, str], Holds] = {},
+        known_holds: Mapping[tuple[str, str], bytes] = {},
     ) -> None:
         self.connection = connection
         self.now_us = now_us
         self.disk_is_low = disk_is_low
         self.known_holds = known_holds
-        self.held: dict[tuple[str, str], Holds | None] = {}
+        self.held: dict[tuple[str, str], bytes | None] = {}
         self._savepoints = savepoints
         self.epochs: dict[str, int] = {}
-        self.balances: dict[BalanceKey, tuple[int, int]] = {}
-        self.pending: dict[BalanceKey, tuple[int, int]] = {}
-        self.changed: set[BalanceKey] = set()
-        self.buckets: dict[Period, str] = {}
+        self.balances = Balances(now_us, self._look)
         self.controlled = False
         # What a member's operations leave to the action's own row, which is written last.
         self.holder = ""
-        self.holds: Holds | None = None
+        self.holds: bytes | None = None
         self.settled = False
         self.records: dict[str, str] = {}
         self.payloads: dict[str, bytes] = {}
@@ -96,7 +68,8 @@ class Batch:
         if self._savepoints:
             connection.execute("savepoint member")
         changes = connection.total_changes
-        self.pending, self.records, self.payloads = {}, {}, {}
+        self.balances.begin()
+        self.records, self.payloads = {}, {}
         self.holder, self.holds, self.settled = "", None, False
         for op in commit.ops:
             blocked = HANDLERS[type(op)](self, commit.tenant, op)
@@ -109,8 +82,7 @@ class Batch:
             sql.run(connection, "list_record", values)
         if self._savepoints:
             connection.execute("release member")
-        self.balances.update(self.pending)
-        self.changed.update(self.pending)
+        self.balances.keep()
         if self.holder:
             self.held[commit.tenant, self.holder] = self.holds
         return ports.Committed(at_us=self.now_us)
@@ -122,13 +94,9 @@ class Batch:
         elif self.connection.total_changes != changes:
             raise WroteInVain
 
-    def written(self) -> Mapping[BalanceKey, tuple[int, int]]:
-        """The balances as this transaction leaves them."""
-        return {key: self.balances[key] for key in self.changed}
-
     def write_balances(self) -> None:
         """Write every balance that the members left changed."""
-        if not self.changed:
+        if not self.balances.changed:
             return
         sql.run_many(
             self.connection,
@@ -142,7 +110,7 @@ class Batch:
                     "spent": spent,
                     "held": held,
                 }
-                for (tenant, node, unit, name), (spent, held) in self.written().items()
+                for (tenant, node, unit, name), (spent, held) in self.balances.written().items()
             ],
         )
 
@@ -153,25 +121,10 @@ class Batch:
             self.epochs[tenant] = row[0] if row else 0
         return self.epochs[tenant]
 
-    def balance(self, key: BalanceKey) -> tuple[int, int]:
-        """What a node has spent and holds, as this member sees it."""
-        found = self.pending.get(key) or self.balances.get(key)
-        if found is None:
-            tenant, node, unit, name = key
-            row = sql.one(
-                self.connection,
-                "balance",
-                {"tenant": tenant, "node": node, "unit": unit, "bucket": name},
-            )
-            found = (row[0], row[1]) if row else (0, 0)
-            self.balances[key] = found
-        return found
-
-    def bucket(self, cap: Cap) -> str:
-        """The bucket of a cap at the store's clock."""
-        if cap.period not in self.buckets:
-            self.buckets[cap.period] = bucket(cap.period, self.now_us)
-        return self.buckets[cap.period]
+    def _look(self, key: BalanceKey) -> tuple[int, int]:
+        values = dict(zip(("tenant", "node", "unit", "bucket"), key, strict=True))
+        row = sql.one(self.connection, "balance", values)
+        return (row[0], row[1]) if row else (0, 0)
 
 
 def _epoch_is(batch: Batch, tenant: str, op: ports.EpochIs) -> ports.Blocked | None:
@@ -196,9 +149,9 @@ def _row(batch: Batch, tenant: str, action: Action) -> dict[str, object]:
         "lease_owner": action.lease_owner,
         "lease_until_us": action.lease_until_us,
         "updated_at_us": action.updated_at_us,
-        "contradicted": action.state == "done" and action.verdict == "contradicted",
-        "body": _encode(action),
-        "holds": _encode(batch.holds) if batch.holds else None,
+        "contradicted": is_contradicted(action),
+        "body": encode(action),
+        "holds": batch.holds,
         "records": batch.records.pop(action.id, ""),
         "proposal": batch.payloads.get("proposal"),
         "result": batch.payloads.get("result"),
@@ -222,27 +175,10 @@ def move_action(batch: Batch, tenant: str, op: ports.MoveAction) -> ports.Blocke
 
 
 def _take(batch: Batch, tenant: str, op: ports.Take) -> ports.Blocked | None:
-    taken: list[tuple[str, str, str, int]] = []
-    for hold in op.holds:
-        cap = hold.cap
-        key = (tenant, cap.node, cap.unit, batch.bucket(cap))
-        spent, held = batch.balance(key)
-        if spent + held + hold.amount > cap.limit and cap not in op.lift:
-            return ports.Blocked(
-                code="over_budget",
-                details={
-                    "node": cap.node,
-                    "unit": cap.unit,
-                    "period": cap.period,
-                    "limit": cap.limit,
-                    "spent": spent,
-                    "held": held,
-                    "wanted": hold.amount,
-                },
-            )
-        batch.pending[key] = (spent, held + hold.amount)
-        taken.append((cap.node, cap.unit, key[3], hold.amount))
-    batch.holder, batch.holds = op.action, tuple(taken) or None
+    taken = batch.balances.take(tenant, op)
+    if isinstance(taken, ports.Blocked):
+        return taken
+    batch.holder, batch.holds = op.action, taken
     return None
 
 
@@ -250,12 +186,9 @@ def _settle(batch: Batch, tenant: str, op: ports.Settle) -> None:
     holds = batch.holds if batch.holder == op.action else batch.known_holds.get((tenant, op.action))
     if holds is None:
         row = sql.one(batch.connection, "holds", {"tenant": tenant, "action": op.action})
-        holds = _decode_holds(row[0]) if row and row[0] else ()
+        holds = row[0] if row else None
     batch.holder, batch.holds, batch.settled = op.action, None, True
-    for node, unit, name, amount in holds:
-        key = (tenant, node, unit, name)
-        spent, held = batch.balance(key)
-        batch.pending[key] = (spent + op.spent.get(unit, amount), held - amount)
+    batch.balances.settle(tenant, holds or b"[]", op.spent)
 
 
 def _claim(batch: Batch, tenant: str, op: ports.Claim) -> ports.Blocked | None:
@@ -282,7 +215,7 @@ def _open_approval(batch: Batch, tenant: str, op: ports.OpenApproval) -> None:
         "request_digest": approval.request_digest,
         "state": approval.state,
         "expires_at_us": approval.expires_at_us,
-        "body": _encode(msgspec.structs.replace(approval, votes=())),
+        "body": encode(msgspec.structs.replace(approval, votes=())),
     }
     sql.run(batch.connection, "put_approval", values)
 
@@ -305,7 +238,7 @@ def _cast_vote(batch: Batch, tenant: str, op: ports.CastVote) -> ports.Blocked |
         "action": vote.action,
         "person": vote.person,
         "request_digest": vote.request_digest,
-        "body": _encode(vote),
+        "body": encode(vote),
     }
     if sql.run(batch.connection, "cast_vote", values) == 0:
         return ports.Blocked(code="already_voted")
@@ -385,7 +318,7 @@ def _raise_epoch(batch: Batch, tenant: str, _: ports.RaiseEpoch) -> None:
 
 def _put_stop(batch: Batch, tenant: str, op: ports.PutStop) -> None:
     stop = op.stop
-    values = {"scope": stop.scope, "target": stop.target, "body": _encode(stop)}
+    values = {"scope": stop.scope, "target": stop.target, "body": encode(stop)}
     sql.run(batch.connection, "put_stop", {"tenant": tenant, **values})
 
 
@@ -395,7 +328,7 @@ def _lift_stop(batch: Batch, tenant: str, op: ports.LiftStop) -> ports.Blocked |
 
 
 def _put_standing(batch: Batch, tenant: str, op: ports.PutStanding) -> None:
-    values = {"tenant": tenant, "name": op.standing.agent, "body": _encode(op.standing)}
+    values = {"tenant": tenant, "name": op.standing.agent, "body": encode(op.standing)}
     sql.run(batch.connection, "put_standing", values)
 
 
@@ -408,8 +341,8 @@ def _put_person(batch: Batch, tenant: str, op: ports.PutPerson) -> None:
     values = {
         "tenant": tenant,
         "name": op.person.name,
-        "body": _encode(op.person),
-        "secret": _encode(op.secret),
+        "body": encode(op.person),
+        "secret": encode(op.secret),
     }
     sql.run(batch.connection, "put_person", values)
 
@@ -419,7 +352,7 @@ def _put_release(batch: Batch, tenant: str, op: ports.PutRelease) -> None:
     values = {
         "tenant": tenant,
         "digest": release.digest,
-        "body": _encode(release),
+        "body": encode(release),
         "created_at_us": release.created_at_us,
     }
     sql.run(batch.connection, "put_release", values)
@@ -431,7 +364,7 @@ def _activate(batch: Batch, tenant: str, op: ports.Activate) -> None:
 
 
 def _put_change(batch: Batch, tenant: str, op: ports.PutChange) -> None:
-    values = {**_members(op), "tenant": tenant, "body": _encode(op.body)}
+    values = {**_members(op), "tenant": tenant, "body": encode(op.body)}
     sql.run(batch.connection, "put_change", values)
 
 

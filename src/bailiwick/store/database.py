@@ -1,6 +1,5 @@
 """One SQLite file: who owns it, its writer, its reading connection, and its schema version."""
 
-import asyncio
 import fcntl
 import os
 import sqlite3
@@ -14,8 +13,10 @@ from bailiwick.errors import StoreFenced, StoreUnavailable
 from bailiwick.nouns import Breaker
 from bailiwick.ports import MarkBreaker
 from bailiwick.store import statements as sql
-from bailiwick.store.batch import BalanceKey, Batch, Holds
+from bailiwick.store.balances import BalanceKey
+from bailiwick.store.batch import Batch
 from bailiwick.store.bell import Bell
+from bailiwick.store.waiting import Waiting
 from bailiwick.store.writer import Writer, connect, fault_of, in_force
 
 T = TypeVar("T")
@@ -38,10 +39,10 @@ class Database:
     ) -> None:
         self.now_us = now_us
         self.alone = alone
-        self._waiting: dict[str, set[asyncio.Future[None]]] = {}
+        self.waiting = Waiting()
         # What only the owner changes, the owner need not read again.
         self._balances: OrderedDict[BalanceKey, tuple[int, int]] = OrderedDict()
-        self._holds: OrderedDict[tuple[str, str], Holds] = OrderedDict()
+        self._holds: OrderedDict[tuple[str, str], bytes] = OrderedDict()
         self.breakers: dict[tuple[str, str], Breaker | None] = {}
         self._file = file
         self._settings = settings
@@ -102,11 +103,11 @@ class Database:
         # Here, where no caller can be cancelled: a change that is durable is heard.
         if batch.controlled:
             self.bell.ring()
-        self._keep(batch.written())
+        self._keep(batch.balances.written())
         if self.alone:
             self._keep_holds(batch.held)
 
-    def _keep_holds(self, held: Mapping[tuple[str, str], Holds | None]) -> None:
+    def _keep_holds(self, held: Mapping[tuple[str, str], bytes | None]) -> None:
         for action, holds in held.items():
             if holds is None:
                 self._holds.pop(action, None)
@@ -133,25 +134,6 @@ class Database:
         """Read the target's failures again next time, unless a success found none to forget."""
         if mark.failed or self.breakers.get((tenant, mark.target)) is not None:
             self.breakers.pop((tenant, mark.target), None)
-
-    def tell(self, action: str) -> None:
-        """Wake those who wait for the action."""
-        for waiting in self._waiting.pop(action, ()):
-            if not waiting.done():
-                waiting.set_result(None)
-
-    async def wait(self, action: str, timeout_s: float) -> None:
-        """Return when the action is told of, at the latest after the timeout."""
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(action, set()).add(waiting)
-        try:
-            await asyncio.wait((waiting,), timeout=timeout_s)
-        finally:
-            others = self._waiting.get(action)
-            if others is not None:
-                others.discard(waiting)
-                if not others:
-                    del self._waiting[action]
 
     async def close(self) -> None:
         """Everything submitted is answered; the file and the lock are given back."""

@@ -18,22 +18,25 @@ from bailiwick.nouns import (
     Record,
     Release,
     Resource,
-    Standing,
-    Stop,
-    Vote,
 )
 from bailiwick.store import statements as sql
-from bailiwick.store.batch import Batch, bucket, decode_action
+from bailiwick.store.balances import bucket
+from bailiwick.store.batch import Batch
 from bailiwick.store.database import Database
+from bailiwick.store.rows import (
+    approval_of,
+    balance_of,
+    change_of,
+    current_buckets,
+    decode_action,
+    decode_approval,
+    decode_json,
+    decode_person,
+    decode_release,
+    decode_standing,
+    decode_stop,
+)
 from bailiwick.values import JSON
-
-_decode_stop = msgspec.json.Decoder(Stop).decode
-_decode_standing = msgspec.json.Decoder(Standing).decode
-_decode_approval = msgspec.json.Decoder(Approval).decode
-_decode_vote = msgspec.json.Decoder(Vote).decode
-_decode_person = msgspec.json.Decoder(Person).decode
-_decode_release = msgspec.json.Decoder(Release).decode
-_decode_json = msgspec.json.Decoder().decode
 
 _LAST = "\U0010ffff"
 # What is open or contradicted has an index of its own, which only its own statement can use.
@@ -79,12 +82,12 @@ class SqliteStore:
     def _control(self, tenant: str) -> ports.ControlState:
         owner = {"tenant": tenant}
         row = self._database.one("control_row", owner) or (0, None)
-        standings = [_decode_standing(body) for (body,) in self._database.every("standings", owner)]
+        standings = [decode_standing(body) for (body,) in self._database.every("standings", owner)]
         return ports.ControlState(
             tenant=tenant,
             epoch=row[0],
             release=row[1],
-            stops=tuple(_decode_stop(body) for (body,) in self._database.every("stops", owner)),
+            stops=tuple(decode_stop(body) for (body,) in self._database.every("stops", owner)),
             standings={standing.agent: standing for standing in standings},
             revoked=frozenset(id for (id,) in self._database.every("revoked", owner)),
         )
@@ -107,13 +110,13 @@ class SqliteStore:
             return result
         for op in commit.ops:
             if type(op) is ports.MoveAction:
-                self._database.tell(op.action.id)
+                self._database.waiting.tell(op.action.id)
             elif type(op) is ports.MarkBreaker:
                 self._database.forget_breaker(commit.tenant, op)
         return result
 
     async def changed(self, action: str, timeout_s: float) -> None:
-        await self._database.wait(action, timeout_s)
+        await self._database.waiting.wait(action, timeout_s)
 
 
 class SqliteShelf:
@@ -127,14 +130,10 @@ class SqliteShelf:
         return self._approval(tenant, action, row[1], row[2]) if row else None
 
     def _approval(self, tenant: str, action: str, state: str, body: bytes) -> Approval:
-        approval = _decode_approval(body)
-        values = {
-            "tenant": tenant,
-            "action": action,
-            "request_digest": approval.request_digest,
-        }
-        votes = [_decode_vote(vote) for (vote,) in self._database.every("votes", values)]
-        return msgspec.structs.replace(approval, state=state, votes=tuple(votes))
+        digest = decode_approval(body).request_digest
+        values = {"tenant": tenant, "action": action, "request_digest": digest}
+        votes = [vote for (vote,) in self._database.every("votes", values)]
+        return approval_of(state, body, votes)
 
     async def payload(self, tenant: str, action: str, kind: str) -> tuple[str, bytes] | None:
         values = {"tenant": tenant, "action": action, "kind": kind}
@@ -223,43 +222,23 @@ class SqliteRegister:
 
     async def people(self, tenant: str) -> Sequence[Person]:
         rows = self._database.every("people", {"tenant": tenant})
-        return [_decode_person(body) for (body,) in rows]
+        return [decode_person(body) for (body,) in rows]
 
     async def secret(self, tenant: str, person: str) -> dict[str, JSON] | None:
         row = self._database.one("secret", {"tenant": tenant, "name": person})
-        return _decode_json(row[0]) if row else None
+        return decode_json(row[0]) if row else None
 
     async def releases(self, tenant: str) -> Sequence[Release]:
         rows = self._database.every("releases", {"tenant": tenant})
-        return [_decode_release(body) for (body,) in rows]
+        return [decode_release(body) for (body,) in rows]
 
     async def changes(self, tenant: str) -> Sequence[ports.PutChange]:
         values = {"tenant": tenant, "now_us": self._database.now_us()}
-        return [
-            ports.PutChange(
-                id=id,
-                kind=kind,
-                body=_decode_json(body),
-                proposed_by=proposed_by,
-                expires_at_us=expires_at_us,
-            )
-            for (id, kind, body, proposed_by, expires_at_us) in self._database.every(
-                "changes", values
-            )
-        ]
+        return [change_of(*row) for row in self._database.every("changes", values)]
 
     async def spending(self, tenant: str) -> Sequence[Balance]:
-        now_us = self._database.now_us()
-        values = {
-            "tenant": tenant,
-            "day": bucket("day", now_us),
-            "hour": bucket("hour", now_us),
-            "minute": bucket("minute", now_us),
-        }
-        return [
-            Balance(node=node, unit=unit, bucket=name, spent=spent, held=held)
-            for (node, unit, name, spent, held) in self._database.every("spending", values)
-        ]
+        values = {"tenant": tenant, **current_buckets(self._database.now_us())}
+        return [balance_of(*row) for row in self._database.every("spending", values)]
 
 
 class SqliteLedger:

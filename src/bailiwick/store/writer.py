@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 
 from bailiwick.config import Settings
 from bailiwick.errors import StoreError, StoreFenced, StoreUnavailable
-from bailiwick.store.batch import Batch, Holds, WroteInVain
+from bailiwick.store.batch import Batch, WroteInVain
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Writer:
         settings: Settings,
         now_us: Callable[[], int],
         committed: Callable[[Batch], None],
-        known_holds: Mapping[tuple[str, str], Holds],
+        known_holds: Mapping[tuple[str, str], bytes],
     ) -> None:
         self._file = file
         self._settings = settings

@@ -1,0 +1,589 @@
+"""A batch of commits in one transaction: what it reads and locks, and what every operation does.
+
+All that a batch's guards look at is read at once, locked where it will change; its members are
+carried out on what was read; all that they leave changed is written at once, each table by one
+statement. Two round trips serve any number of members, and a member that is blocked has written
+nothing. What another process may add meanwhile (a name, an effect key) is a plain insert, which
+then fails: the batch begins anew and sees it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from bailiwick import ports
+from bailiwick.nouns import Action
+from bailiwick.store.balances import BalanceKey, Balances, bucket
+from bailiwick.store.rows import encode, is_contradicted
+
+Key = tuple[Any, ...]
+Row = dict[str, Any]
+Named = tuple[str, Key]
+
+_ENDED = frozenset({"done", "failed", "unknown"})
+
+# Each table's columns as its statements give and take them, the key's first.
+_COLUMNS: Mapping[str, tuple[int, tuple[str, ...]]] = {
+    "control": (1, ("tenant", "epoch", "release")),
+    "stops": (3, ("tenant", "scope", "target", "body")),
+    "changes": (
+        2,
+        ("tenant", "id", "kind", "body", "proposed_by", "expires_at_us", "state", "decided_by"),
+    ),
+    "agents": (2, ("tenant", "name", "body")),
+    "revocations": (2, ("tenant", "id", "by_person", "reason", "at_us")),
+    "people": (2, ("tenant", "name", "body", "secret")),
+    "releases": (2, ("tenant", "digest", "body", "created_at_us")),
+    "runs": (
+        2,
+        ("tenant", "id", "agent", "wrapped_key", "started_at_us", "parked_us", "parked_until_us"),
+    ),
+    "names": (5, ("tenant", "agent", "subject", "name", "attempt")),
+    "effect_keys": (2, ("tenant", "key", "action")),
+    "actions": (2, ("tenant", "id", "version", "holds")),
+    "approvals": (2, ("tenant", "action", "request_digest", "state", "expires_at_us", "body")),
+    "votes": (4, ("tenant", "action", "person", "request_digest", "body")),
+    "payloads": (3, ("tenant", "action", "kind", "run", "sealed", "commitment")),
+    "breakers": (2, ("tenant", "target", "failures", "open_until_us")),
+    "budgets": (4, ("tenant", "node", "unit", "bucket", "spent", "held")),
+}
+
+# In the order in which they are locked. Those that are only looked at come before the budgets too.
+READS: Mapping[str, str] = {
+    "stops": "lock_stops",
+    "changes": "lock_changes",
+    "runs": "read_runs",
+    "waited": "lock_runs",
+    "approvals": "lock_approvals",
+    "breakers": "lock_breakers",
+    "actions": "lock_actions",
+    "names": "read_names",
+    "effect_keys": "read_effect_keys",
+    "votes": "read_votes",
+}
+
+_KEPT = ("agents", "revocations", "people", "releases", "approvals", "payloads", "breakers")
+_ADDED = ("runs", "effect_keys", "votes", "stops", "changes")
+_ACTION = (
+    *("tenant", "id", "agent", "subject", "name", "attempt", "state", "version", "resource"),
+    *("park_until_us", "lease_owner", "lease_until_us", "updated_at_us", "body", "holds"),
+    "records",
+)
+_MOVED = (
+    *("tenant", "id", "state", "version", "resource", "park_until_us", "lease_owner"),
+    *("lease_until_us", "updated_at_us", "body", "holds", "records", "ended", "contradicted"),
+)
+_RECORD = ("seq", "tenant", "kind", "action", "body", "hash")
+
+
+class Moved(Exception):
+    """Something changed between what was read and what was written: look again."""
+
+
+class Wanted:
+    """What a batch's commits will look at: the keys of rows, by table, and the control locks."""
+
+    def __init__(self, commits: Iterable[ports.Commit], now_us: int) -> None:
+        self.shared: set[str] = set()
+        self.exclusive: set[str] = set()
+        self.keys: dict[str, set[Key]] = {}
+        self.settled: set[Key] = set()
+        self.records = 0
+        for commit in commits:
+            self.shared.add(commit.tenant)
+            for op in commit.ops:
+                self._add(commit.tenant, op, now_us)
+        self.shared -= self.exclusive
+
+    def _add(self, tenant: str, op: ports.Op, now_us: int) -> None:
+        if isinstance(op, ports.RaiseEpoch | ports.Activate):
+            self.exclusive.add(tenant)
+        elif isinstance(op, ports.Take):
+            caps = (hold.cap for hold in op.holds)
+            self.keys.setdefault("budgets", set()).update(
+                (tenant, cap.node, cap.unit, bucket(cap.period, now_us)) for cap in caps
+            )
+        elif isinstance(op, ports.Settle):
+            self.settled.add((tenant, op.action))
+        elif isinstance(op, ports.Append):
+            self.records += 1
+        for table, key in KEYS[type(op)](tenant, op) if type(op) in KEYS else ():
+            self.keys.setdefault(table, set()).add(key)
+
+    def values(self, table: str) -> dict[str, list[Any]]:
+        """A table's wanted keys as the columns of its statement, in order."""
+        named = "runs" if table == "waited" else table
+        width, columns = _COLUMNS[named]
+        rows = sorted(self.keys.get(table, ()))
+        return {column: [row[i] for row in rows] for i, column in enumerate(columns[:width])}
+
+
+def _action_keys(tenant: str, op: ports.InsertAction) -> Iterator[Named]:
+    yield "actions", (tenant, op.action.id)
+    yield "names", _name(tenant, op.action)
+
+
+def _vote_keys(tenant: str, op: ports.CastVote) -> Iterator[Named]:
+    yield "approvals", (tenant, op.vote.action)
+    yield "votes", _vote(tenant, op)
+
+
+def _name(tenant: str, action: Action) -> Key:
+    return (tenant, action.agent, action.subject, action.name, action.attempt)
+
+
+def _vote(tenant: str, op: ports.CastVote) -> Key:
+    return (tenant, op.vote.action, op.vote.person, op.vote.request_digest)
+
+
+# Which rows an operation looks at.
+KEYS: Mapping[type, Callable[[str, Any], Iterable[Named]]] = {
+    ports.InsertAction: _action_keys,
+    ports.MoveAction: lambda tenant, op: [("actions", (tenant, op.action.id))],
+    ports.Settle: lambda tenant, op: [("actions", (tenant, op.action))],
+    ports.Append: lambda tenant, op: [("actions", (tenant, op.action))] if op.action else (),
+    ports.Claim: lambda tenant, op: [("effect_keys", (tenant, op.key))],
+    ports.Free: lambda tenant, op: [("effect_keys", (tenant, op.key))],
+    ports.OpenApproval: lambda tenant, op: [("approvals", (tenant, op.approval.action))],
+    ports.CloseApproval: lambda tenant, op: [("approvals", (tenant, op.action))],
+    ports.CastVote: _vote_keys,
+    ports.PutRun: lambda tenant, op: [("runs", (tenant, op.run))],
+    ports.AddParked: lambda tenant, op: [("waited", (tenant, op.run))],
+    ports.MarkBreaker: lambda tenant, op: [("breakers", (tenant, op.target))],
+    ports.PutStop: lambda tenant, op: [("stops", (tenant, op.stop.scope, op.stop.target))],
+    ports.LiftStop: lambda tenant, op: [("stops", (tenant, op.scope, op.target))],
+    ports.CloseChange: lambda tenant, op: [("changes", (tenant, op.id))],
+}
+
+
+class Table:
+    """Rows of a table as a batch sees them: as they were read, and as its members leave them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Key, Row] = {}
+        self.stored: set[Key] = set()
+        self.changed: set[Key] = set()
+
+    def read(self, columns: Sequence[str], width: int, found: Iterable[Sequence[Any]]) -> None:
+        """Take over rows that the database gave."""
+        for values in found:
+            key = tuple(values[:width])
+            self.rows[key] = dict(zip(columns, values, strict=True))
+            self.stored.add(key)
+
+    def left(self, *, stored: bool) -> list[Row]:
+        """The changed rows that are there, of those that were stored before or of the others."""
+        keys = sorted(key for key in self.changed if (key in self.stored) is stored)
+        return [self.rows[key] for key in keys if key in self.rows]
+
+
+class Batch:
+    """One transaction: the store's clock, and every table as its members see it."""
+
+    def __init__(self, now_us: int, numbers: Sequence[int]) -> None:
+        self.now_us = now_us
+        self.tables = {name: Table() for name in _COLUMNS}
+        self.balances = Balances(now_us, self._look)
+        self.controlled: set[str] = set()
+        self.records: list[Row] = []
+        self._numbers = numbers
+        self._undo: list[tuple[Table, Key, Row | None]] = []
+        # What a member's operations leave to the action's own row, which is written last.
+        self.holder = ""
+        self.holds: str | None = None
+        self.settled = False
+        self.listed: dict[str, str] = {}
+
+    def read(self, name: str, found: Iterable[Sequence[Any]]) -> None:
+        """Take over what the database gave of a table."""
+        name = "runs" if name == "waited" else name
+        width, columns = _COLUMNS[name]
+        self.tables[name].read(columns, width, found)
+
+    def carry(self, commit: ports.Commit) -> ports.Committed | ports.Blocked:
+        """Carry out one member whole, or leave no trace of it."""
+        self.balances.begin()
+        self._undo, self.listed, records = [], {}, len(self.records)
+        self.holder, self.holds, self.settled = "", None, False
+        controlled = self.controlled.copy()
+        for op in commit.ops:
+            blocked = HANDLERS[type(op)](self, commit.tenant, op)
+            if blocked is not None:
+                for table, key, row in reversed(self._undo):
+                    _put(table, key, row)
+                del self.records[records:]
+                self.controlled = controlled
+                return blocked
+        for action, numbers in self.listed.items():
+            found = self.row("actions", (commit.tenant, action))
+            if found is not None:
+                listed = found.get("records", "") + numbers
+                self.put("actions", (commit.tenant, action), {**found, "records": listed})
+        self.balances.keep()
+        return ports.Committed(at_us=self.now_us)
+
+    def row(self, table: str, key: Key) -> Row | None:
+        """A row as the member at hand sees it."""
+        return self.tables[table].rows.get(key)
+
+    def put(self, name: str, key: Key, row: Row | None) -> None:
+        """Leave a row changed, or without one gone."""
+        table = self.tables[name]
+        self._undo.append((table, key, table.rows.get(key)))
+        table.changed.add(key)
+        _put(table, key, row)
+
+    def append(self, row: Row) -> int:
+        """Add a ledger record and give its number."""
+        number = self._numbers[len(self.records)]
+        self.records.append({"seq": number, **row})
+        return number
+
+    def _look(self, key: BalanceKey) -> tuple[int, int]:
+        row = self.tables["budgets"].rows.get(key)
+        return (row["spent"], row["held"]) if row else (0, 0)
+
+    def writes(self) -> Iterator[tuple[str, dict[str, list[Any]]]]:
+        """The statements that write what was left changed, each with its rows as columns."""
+        for name, rows, columns in self._written():
+            if rows:
+                yield name, {column: [row[column] for row in rows] for column in columns}
+
+    def _written(self) -> Iterator[tuple[str, list[Row], Sequence[str]]]:
+        tables = self.tables
+        control = tables["control"]
+        yield "put_control", _both(control), _COLUMNS["control"][1]
+        for name in ("stops", "effect_keys"):
+            width, columns = _COLUMNS[name]
+            gone = sorted(tables[name].changed & tables[name].stored)
+            rows = [dict(zip(columns[:width], key, strict=True)) for key in gone]
+            yield f"delete_{name}", rows, columns[:width]
+            tables[name].stored -= tables[name].changed  # what is still there is written anew
+        for name in _ADDED:
+            yield f"insert_{name}", tables[name].left(stored=False), _COLUMNS[name][1]
+        columns = ("tenant", "id", "state", "decided_by")
+        yield "update_changes", tables["changes"].left(stored=True), columns
+        columns = ("tenant", "id", "parked_us", "parked_until_us")
+        yield "update_runs", tables["runs"].left(stored=True), columns
+        yield "insert_actions", tables["actions"].left(stored=False), _ACTION
+        stored = tables["actions"].left(stored=True)
+        yield "update_actions", [row for row in stored if "body" in row], _MOVED
+        listed = [row for row in stored if "body" not in row and row.get("records")]
+        yield "list_records", listed, ("tenant", "id", "records")
+        for name in _KEPT:
+            yield f"put_{name}", _both(tables[name]), _COLUMNS[name][1]
+        yield "insert_records", self.records, _RECORD
+        yield "insert_unsequenced", self.records, ("seq",)
+        columns = _COLUMNS["budgets"][1]
+        balances = sorted(self.balances.written().items())
+        for stored_too, statement in ((False, "insert_budgets"), (True, "update_budgets")):
+            rows = [
+                dict(zip(columns, (*key, *amounts), strict=True))
+                for key, amounts in balances
+                if (key in tables["budgets"].stored) is stored_too
+            ]
+            yield statement, rows, columns
+
+
+def _put(table: Table, key: Key, row: Row | None) -> None:
+    if row is None:
+        table.rows.pop(key, None)
+    else:
+        table.rows[key] = row
+
+
+def _both(table: Table) -> list[Row]:
+    return [table.rows[key] for key in sorted(table.changed) if key in table.rows]
+
+
+# --- the operations ------------------------------------------------------------------------------
+
+
+def _epoch_is(batch: Batch, tenant: str, op: ports.EpochIs) -> ports.Blocked | None:
+    row = batch.row("control", (tenant,))
+    # The server's disk cannot be seen from here; a full one refuses whole commits.
+    return None if (row["epoch"] if row else 0) == op.epoch else ports.Blocked(code="epoch_moved")
+
+
+def _row(batch: Batch, tenant: str, action: Action, found: Row) -> Row:
+    resource = f"{action.resource.type}:{action.resource.id}" if action.resource else None
+    holds = found.get("holds")
+    if batch.holder == action.id and (batch.settled or batch.holds is not None):
+        holds = batch.holds
+    # An intent's outcome cannot change the resource.
+    ended = action.state in _ENDED and action.intended_at_us is not None
+    if ended and "body" in found:
+        resource, ended = found["resource"], found["ended"]
+    return {
+        "tenant": tenant,
+        "id": action.id,
+        "agent": action.agent,
+        "subject": action.subject,
+        "name": action.name,
+        "attempt": action.attempt,
+        "state": action.state,
+        "version": action.version,
+        "resource": resource,
+        "park_until_us": action.park_until_us,
+        "lease_owner": action.lease_owner,
+        "lease_until_us": action.lease_until_us,
+        "updated_at_us": action.updated_at_us,
+        "body": encode(action),
+        "holds": holds,
+        "records": found.get("records", "") + batch.listed.pop(action.id, ""),
+        "ended": ended,
+        "contradicted": is_contradicted(action),
+    }
+
+
+def _insert_action(batch: Batch, tenant: str, op: ports.InsertAction) -> ports.Blocked | None:
+    key, name = (tenant, op.action.id), _name(tenant, op.action)
+    if batch.row("actions", key) is not None or batch.row("names", name) is not None:
+        return ports.Blocked(code="duplicate_name")
+    batch.put("actions", key, _row(batch, tenant, op.action, {}))
+    batch.put("names", name, {})
+    return None
+
+
+def _move_action(batch: Batch, tenant: str, op: ports.MoveAction) -> ports.Blocked | None:
+    key = (tenant, op.action.id)
+    found = batch.row("actions", key)
+    if found is None or found["version"] != op.action.version - 1:
+        return ports.Blocked(code="action_moved")
+    batch.put("actions", key, _row(batch, tenant, op.action, found))
+    return None
+
+
+def _take(batch: Batch, tenant: str, op: ports.Take) -> ports.Blocked | None:
+    taken = batch.balances.take(tenant, op)
+    if isinstance(taken, ports.Blocked):
+        return taken
+    batch.holder, batch.holds = op.action, taken.decode() if taken else None
+    return None
+
+
+def _settle(batch: Batch, tenant: str, op: ports.Settle) -> None:
+    holds = batch.holds
+    if batch.holder != op.action:
+        found = batch.row("actions", (tenant, op.action))
+        holds = found["holds"] if found else None
+    batch.holder, batch.holds, batch.settled = op.action, None, True
+    batch.balances.settle(tenant, holds or "[]", op.spent)
+
+
+def _claim(batch: Batch, tenant: str, op: ports.Claim) -> ports.Blocked | None:
+    key = (tenant, op.key)
+    found = batch.row("effect_keys", key)
+    if found is None:
+        batch.put("effect_keys", key, {"tenant": tenant, "key": op.key, "action": op.action})
+        return None
+    if found["action"] == op.action:
+        return None
+    details = {"key": op.key, "holder": found["action"]}
+    return ports.Blocked(code="effect_key_held", details=details)
+
+
+def _free(batch: Batch, tenant: str, op: ports.Free) -> None:
+    found = batch.row("effect_keys", (tenant, op.key))
+    if found is not None and found["action"] == op.action:
+        batch.put("effect_keys", (tenant, op.key), None)
+
+
+def _open_approval(batch: Batch, tenant: str, op: ports.OpenApproval) -> None:
+    approval = op.approval
+    row = {
+        "tenant": tenant,
+        "action": approval.action,
+        "request_digest": approval.request_digest,
+        "state": approval.state,
+        "expires_at_us": approval.expires_at_us,
+        "body": encode(msgspec.structs.replace(approval, votes=())),
+    }
+    batch.put("approvals", (tenant, approval.action), row)
+
+
+def _close_approval(batch: Batch, tenant: str, op: ports.CloseApproval) -> ports.Blocked | None:
+    found = batch.row("approvals", (tenant, op.action))
+    if found is None or found["state"] not in op.expect:
+        return ports.Blocked(code="approval_moved")
+    batch.put("approvals", (tenant, op.action), {**found, "state": op.state})
+    return None
+
+
+def _cast_vote(batch: Batch, tenant: str, op: ports.CastVote) -> ports.Blocked | None:
+    vote = op.vote
+    found = batch.row("approvals", (tenant, vote.action))
+    if found is None or found["request_digest"] != vote.request_digest or found["state"] != "open":
+        return ports.Blocked(code="approval_moved")
+    key = _vote(tenant, op)
+    if batch.row("votes", key) is not None:
+        return ports.Blocked(code="already_voted")
+    columns = _COLUMNS["votes"][1]
+    batch.put("votes", key, dict(zip(columns, (*key, encode(vote)), strict=True)))
+    return None
+
+
+def _put_payload(batch: Batch, tenant: str, op: ports.PutPayload) -> None:
+    batch.put("payloads", (tenant, op.action, op.kind), {"tenant": tenant, **_members(op)})
+
+
+def _put_run(batch: Batch, tenant: str, op: ports.PutRun) -> ports.Blocked | None:
+    found = batch.row("runs", (tenant, op.run))
+    if found is not None:
+        # Another process began the run with another key: what was sealed must be sealed again.
+        same = found["wrapped_key"] == op.wrapped_key
+        return None if same else ports.Blocked(code="run_key_moved")
+    row = {
+        "tenant": tenant,
+        "id": op.run,
+        "agent": op.agent,
+        "wrapped_key": op.wrapped_key,
+        "started_at_us": batch.now_us,
+        "parked_us": 0,
+        "parked_until_us": 0,
+    }
+    batch.put("runs", (tenant, op.run), row)
+    return None
+
+
+def _add_parked(batch: Batch, tenant: str, op: ports.AddParked) -> None:
+    found = batch.row("runs", (tenant, op.run))
+    if found is None:
+        return
+    # Overlapping waits count once.
+    counted_us = max(0, batch.now_us - max(op.since_us, found["parked_until_us"]))
+    row = {
+        **found,
+        "parked_us": found["parked_us"] + counted_us,
+        "parked_until_us": max(found["parked_until_us"], batch.now_us),
+    }
+    batch.put("runs", (tenant, op.run), row)
+
+
+def _append(batch: Batch, tenant: str, op: ports.Append) -> None:
+    number = batch.append({"tenant": tenant, **_members(op)})
+    if op.action is not None:
+        batch.listed[op.action] = f"{batch.listed.get(op.action, '')}{number},"
+
+
+def _mark_breaker(batch: Batch, tenant: str, op: ports.MarkBreaker) -> None:
+    found = batch.row("breakers", (tenant, op.target))
+    known = found["failures"] if found else 0
+    if not op.failed and known == 0:
+        return
+    failures = known + 1 if op.failed else 0
+    row = {
+        "tenant": tenant,
+        "target": op.target,
+        "failures": failures,
+        "open_until_us": batch.now_us + op.open_for_us if failures >= op.threshold else 0,
+    }
+    batch.put("breakers", (tenant, op.target), row)
+
+
+def _control(batch: Batch, tenant: str) -> Row:
+    # A tenant begins at epoch 1 without a release.
+    return batch.row("control", (tenant,)) or {"tenant": tenant, "epoch": 1, "release": None}
+
+
+def _raise_epoch(batch: Batch, tenant: str, _: ports.RaiseEpoch) -> None:
+    row = _control(batch, tenant)
+    batch.put("control", (tenant,), {**row, "epoch": row["epoch"] + 1})
+    batch.controlled.add(tenant)
+
+
+def _activate(batch: Batch, tenant: str, op: ports.Activate) -> None:
+    batch.put("control", (tenant,), {**_control(batch, tenant), "release": op.digest})
+
+
+def _put_stop(batch: Batch, tenant: str, op: ports.PutStop) -> None:
+    key = (tenant, op.stop.scope, op.stop.target)
+    if batch.row("stops", key) is None:  # pulling a pulled switch keeps the first reason
+        row = {"tenant": tenant, "scope": key[1], "target": key[2], "body": encode(op.stop)}
+        batch.put("stops", key, row)
+
+
+def _lift_stop(batch: Batch, tenant: str, op: ports.LiftStop) -> ports.Blocked | None:
+    key = (tenant, op.scope, op.target)
+    if batch.row("stops", key) is None:
+        return ports.Blocked(code="not_stopped")
+    batch.put("stops", key, None)
+    return None
+
+
+def _put_standing(batch: Batch, tenant: str, op: ports.PutStanding) -> None:
+    name = op.standing.agent
+    row = {"tenant": tenant, "name": name, "body": encode(op.standing)}
+    batch.put("agents", (tenant, name), row)
+
+
+def _revoke(batch: Batch, tenant: str, op: ports.Revoke) -> None:
+    if batch.row("revocations", (tenant, op.id)) is None:
+        row = {"tenant": tenant, "id": op.id, "by_person": op.by, "reason": op.reason}
+        batch.put("revocations", (tenant, op.id), {**row, "at_us": batch.now_us})
+
+
+def _put_person(batch: Batch, tenant: str, op: ports.PutPerson) -> None:
+    name = op.person.name
+    row = {"tenant": tenant, "name": name, "body": encode(op.person)}
+    batch.put("people", (tenant, name), {**row, "secret": encode(op.secret)})
+
+
+def _put_release(batch: Batch, tenant: str, op: ports.PutRelease) -> None:
+    digest = op.release.digest
+    row = {"tenant": tenant, "digest": digest, "body": encode(op.release)}
+    created_at_us = op.release.created_at_us
+    batch.put("releases", (tenant, digest), {**row, "created_at_us": created_at_us})
+
+
+def _put_change(batch: Batch, tenant: str, op: ports.PutChange) -> None:
+    row = {**_members(op), "tenant": tenant, "body": encode(op.body)}
+    batch.put("changes", (tenant, op.id), {**row, "state": "waiting", "decided_by": None})
+
+
+def _close_change(batch: Batch, tenant: str, op: ports.CloseChange) -> ports.Blocked | None:
+    found = batch.row("changes", (tenant, op.id))
+    if (
+        found is None
+        or found["state"] != "waiting"
+        or found["expires_at_us"] <= batch.now_us
+        or (op.state == "made" and found["proposed_by"] == op.decided_by)
+    ):
+        return ports.Blocked(code="change_moved")
+    row = {**found, "state": op.state, "decided_by": op.decided_by}
+    batch.put("changes", (tenant, op.id), row)
+    return None
+
+
+_members = msgspec.structs.asdict
+
+
+# Each handler takes exactly the operation it stands beside; the table is the only caller.
+HANDLERS: dict[type, Callable[[Batch, str, Any], ports.Blocked | None]] = {
+    ports.EpochIs: _epoch_is,
+    ports.InsertAction: _insert_action,
+    ports.MoveAction: _move_action,
+    ports.Take: _take,
+    ports.Settle: _settle,
+    ports.Claim: _claim,
+    ports.Free: _free,
+    ports.OpenApproval: _open_approval,
+    ports.CloseApproval: _close_approval,
+    ports.CastVote: _cast_vote,
+    ports.PutPayload: _put_payload,
+    ports.PutRun: _put_run,
+    ports.AddParked: _add_parked,
+    ports.Append: _append,
+    ports.MarkBreaker: _mark_breaker,
+    ports.RaiseEpoch: _raise_epoch,
+    ports.PutStop: _put_stop,
+    ports.LiftStop: _lift_stop,
+    ports.PutStanding: _put_standing,
+    ports.Revoke: _revoke,
+    ports.PutPerson: _put_person,
+    ports.PutRelease: _put_release,
+    ports.Activate: _activate,
+    ports.PutChange: _put_change,
+    ports.CloseChange: _close_change,
+}

@@ -1,0 +1,56 @@
+"""Plain SQL migrations, each a transaction, one process at a time."""
+
+from pathlib import Path
+from typing import cast
+
+import psycopg
+
+from bailiwick.errors import StoreFenced
+from bailiwick.store.postgres.connections import Address, fault_of
+from bailiwick.store.postgres.statements import SQL
+
+SCHEMA_VERSION = 1
+
+_FOLDER = Path(__file__).parent.parent / "migrations" / "postgres"
+
+
+def prepare(address: Address, *, empty_too: bool) -> None:
+    """See that the database has this program's schema; an empty one is given it, if asked.
+
+    Raises `StoreFenced` (`schema_version`) for any other schema, `StoreUnavailable` when the
+    server cannot be reached.
+    """
+    try:
+        with psycopg.connect("", autocommit=True, **address.parameters) as connection:
+            version = _version(connection)
+            if version == 0 and empty_too:
+                with connection.transaction():
+                    connection.execute(SQL["migration_lock"])
+                    version = _version(connection)
+                    for number in range(version + 1, SCHEMA_VERSION + 1):
+                        _migrate(connection, number)
+                version = SCHEMA_VERSION
+    except psycopg.Error as error:
+        raise fault_of(error, address) from error
+    if version != SCHEMA_VERSION:
+        raise StoreFenced(
+            f"{address} has schema version {version}, this program wants {SCHEMA_VERSION}",
+            code="schema_version",
+            help="start the newer program" if version > SCHEMA_VERSION else "found the project",
+        )
+
+
+def _version(connection: psycopg.Connection[tuple[object, ...]]) -> int:
+    made = connection.execute(SQL["schema_table"]).fetchone()
+    if made is None or made[0] is None:
+        return 0
+    row = connection.execute(SQL["schema_version"]).fetchone()
+    return cast("int", row[0]) if row and row[0] else 0
+
+
+def _migrate(connection: psycopg.Connection[tuple[object, ...]], number: int) -> None:
+    if number == 1:
+        connection.execute(SQL["make_schema_table"])
+    file = next(_FOLDER.glob(f"{number:04}_*.sql"))
+    connection.execute(file.read_bytes())
+    connection.execute(SQL["migrated"], {"version": number})

@@ -1,0 +1,537 @@
+-- Reading. What a batch locks it locks in the order of the keys, budgets last.
+
+-- name: schema_table
+-- The table that says which migrations this database has had; null in an empty database.
+select to_regclass('schema_versions');
+
+-- name: schema_version
+-- The newest migration.
+select max(version) from schema_versions;
+
+-- name: make_schema_table
+-- Kept by the migrations themselves.
+create table schema_versions (version integer primary key, made_at timestamptz not null);
+
+-- name: migrated
+-- One migration more.
+insert into schema_versions (version, made_at) values (:version, clock_timestamp());
+
+-- name: migration_lock
+-- One process migrates; the others wait for it. Given back with the transaction.
+select pg_advisory_xact_lock(hashtextextended('bailiwick schema', 0));
+
+-- name: durable
+-- Every commit is on the disk before it is answered, whatever the database's default is.
+select set_config('synchronous_commit', 'on', false)
+where current_setting('synchronous_commit') = 'off';
+
+-- name: indexed
+-- A batch looks up rows by their keys, which is right before the server has statistics as well.
+select set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
+    set_config('enable_mergejoin', 'off', false), set_config('jit', 'off', false);
+
+-- name: patience
+-- Who stands still in a transaction (a stopped process) is disconnected, and nobody waits for him.
+select set_config('idle_in_transaction_session_timeout', :idle, false),
+    set_config('lock_timeout', :lock, false);
+
+-- name: clock
+-- The store's clock.
+select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint);
+
+-- name: listen
+-- Be told of changed actions and of control changes.
+listen bailiwick;
+
+-- name: begin
+-- Each statement sees what was committed before it began.
+begin isolation level read committed;
+
+-- name: commit
+-- The commit point.
+commit;
+
+-- name: rollback
+-- Leave no trace.
+rollback;
+
+-- name: fate
+-- What became of a transaction whose COMMIT was not answered.
+select pg_xact_status(cast(cast(:transaction as text) as xid8));
+
+-- name: share_control
+-- In a commit: control stands still, and other commits go on.
+select pg_advisory_xact_lock_shared(hashtextextended('bailiwick control ' || tenant, 0))
+from unnest(cast(:tenants as text[])) as tenant;
+
+-- name: hold_control
+-- In a control change: nothing commits beside it.
+select pg_advisory_xact_lock(hashtextextended('bailiwick control ' || tenant, 0))
+from unnest(cast(:tenants as text[])) as tenant;
+
+-- name: transaction
+-- The store's clock inside the transaction, and the number by which its fate can be asked for.
+select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint),
+    cast(pg_current_xact_id() as text);
+
+-- name: record_numbers
+-- Numbers for the batch's records.
+select nextval('record_numbers') from generate_series(1, :count);
+
+-- name: read_control
+-- Epochs and active releases. A statement of its own after the lock, so that it sees every change.
+select tenant, epoch, release from control where tenant = any(:tenants);
+
+-- name: lock_actions
+-- What is moved or settled, or whether an id is taken.
+select tenant, id, version, holds from actions
+where (tenant, id) in (select * from unnest(cast(:tenant as text[]), cast(:id as text[])))
+order by tenant, id for update;
+
+-- name: read_names
+-- Which attempts of owners under names are there already.
+select tenant, agent, subject, name, attempt from actions
+where (tenant, agent, subject, name, attempt) in (
+    select * from unnest(cast(:tenant as text[]), cast(:agent as text[]), cast(:subject as text[]),
+        cast(:name as text[]), cast(:attempt as integer[])));
+
+-- name: read_effect_keys
+-- Who holds effect keys.
+select tenant, key, action from effect_keys
+where (tenant, key) in (select * from unnest(cast(:tenant as text[]), cast(:key as text[])));
+
+-- name: lock_approvals
+-- Approval requests that are opened, closed or voted on.
+select tenant, action, request_digest, state, expires_at_us, body from approvals
+where (tenant, action) in (select * from unnest(cast(:tenant as text[]), cast(:action as text[])))
+order by tenant, action for update;
+
+-- name: read_votes
+-- Which votes are cast already.
+select tenant, action, person, request_digest, body from votes
+where (tenant, action, person, request_digest) in (
+    select * from unnest(cast(:tenant as text[]), cast(:action as text[]), cast(:person as text[]),
+        cast(:request_digest as text[])));
+
+-- name: read_runs
+-- Runs that begin, if they have begun.
+select tenant, id, agent, wrapped_key, started_at_us, parked_us, parked_until_us from runs
+where (tenant, id) in (select * from unnest(cast(:tenant as text[]), cast(:id as text[])));
+
+-- name: lock_runs
+-- Runs whose waiting is counted.
+select tenant, id, agent, wrapped_key, started_at_us, parked_us, parked_until_us from runs
+where (tenant, id) in (select * from unnest(cast(:tenant as text[]), cast(:id as text[])))
+order by tenant, id for update;
+
+-- name: lock_breakers
+-- Targets whose failures are counted.
+select tenant, target, failures, open_until_us from breakers
+where (tenant, target) in (select * from unnest(cast(:tenant as text[]), cast(:target as text[])))
+order by tenant, target for update;
+
+-- name: lock_stops
+-- Switches that are pulled or lifted.
+select tenant, scope, target, body from stops
+where (tenant, scope, target) in (
+    select * from unnest(cast(:tenant as text[]), cast(:scope as text[]), cast(:target as text[])))
+order by tenant, scope, target for update;
+
+-- name: lock_changes
+-- Control changes that are decided.
+select tenant, id, kind, body, proposed_by, expires_at_us, state, decided_by from changes
+where (tenant, id) in (select * from unnest(cast(:tenant as text[]), cast(:id as text[])))
+order by tenant, id for update;
+
+-- name: lock_budgets
+-- The balances that are taken from, and those that the settled actions hold from: in one order for
+-- every process, the tenant's own, which all share, last.
+select b.tenant, b.node, b.unit, b.bucket, b.spent, b.held
+from budgets b join (
+    select * from unnest(cast(:tenant as text[]), cast(:node as text[]), cast(:unit as text[]),
+        cast(:bucket as text[]))
+    union
+    select a.tenant, hold ->> 0, hold ->> 1, hold ->> 2
+    from actions a cross join lateral jsonb_array_elements(cast(a.holds as jsonb)) hold
+    where (a.tenant, a.id) in (
+        select * from unnest(cast(:settled_tenant as text[]), cast(:settled as text[])))
+) wanted (tenant, node, unit, bucket) using (tenant, node, unit, bucket)
+order by b.tenant, b.node = 'tenant', b.node, b.unit, b.bucket for update of b;
+
+-- Writing. Each statement writes all of a batch's rows of a table, in the order of their keys.
+
+-- name: put_control
+-- A tenant's epoch and active release; under the exclusive lock.
+insert into control (tenant, epoch, release)
+select * from unnest(cast(:tenant as text[]), cast(:epoch as bigint[]), cast(:release as text[]))
+on conflict (tenant) do update set epoch = excluded.epoch, release = excluded.release;
+
+-- name: delete_stops
+-- Switches that are lifted.
+delete from stops where (tenant, scope, target) in (
+    select * from unnest(cast(:tenant as text[]), cast(:scope as text[]), cast(:target as text[])));
+
+-- name: insert_stops
+-- Switches that are pulled.
+insert into stops (tenant, scope, target, body)
+select * from unnest(cast(:tenant as text[]), cast(:scope as text[]), cast(:target as text[]),
+    cast(:body as bytea[]));
+
+-- name: put_agents
+-- Agents' accounts, new or changed.
+insert into agents (tenant, name, body)
+select * from unnest(cast(:tenant as text[]), cast(:name as text[]), cast(:body as bytea[]))
+on conflict (tenant, name) do update set body = excluded.body;
+
+-- name: put_revocations
+-- Revocation is for good; the first reason stands.
+insert into revocations (tenant, id, by_person, reason, at_us)
+select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:by_person as text[]),
+    cast(:reason as text[]), cast(:at_us as bigint[]))
+on conflict do nothing;
+
+-- name: put_people
+-- People's accounts, new or changed.
+insert into people (tenant, name, body, secret)
+select * from unnest(cast(:tenant as text[]), cast(:name as text[]), cast(:body as bytea[]),
+    cast(:secret as bytea[]))
+on conflict (tenant, name) do update set body = excluded.body, secret = excluded.secret;
+
+-- name: put_releases
+-- A release is its content: storing it twice changes nothing.
+insert into releases (tenant, digest, body, created_at_us)
+select * from unnest(cast(:tenant as text[]), cast(:digest as text[]), cast(:body as bytea[]),
+    cast(:created_at_us as bigint[]))
+on conflict do nothing;
+
+-- name: insert_changes
+-- Control changes that wait for a second person.
+insert into changes (tenant, id, kind, body, proposed_by, expires_at_us, state, decided_by)
+select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:kind as text[]),
+    cast(:body as bytea[]), cast(:proposed_by as text[]), cast(:expires_at_us as bigint[]),
+    cast(:state as text[]), cast(:decided_by as text[]));
+
+-- name: update_changes
+-- Control changes that are decided.
+update changes set state = new.state, decided_by = new.decided_by
+from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[]),
+    cast(:decided_by as text[])) as new (tenant, id, state, decided_by)
+where changes.tenant = new.tenant and changes.id = new.id;
+
+-- name: insert_runs
+-- A run begins with its first committed action; the first vault key stands.
+insert into runs (tenant, id, agent, wrapped_key, started_at_us, parked_us, parked_until_us)
+select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:agent as text[]),
+    cast(:wrapped_key as bytea[]), cast(:started_at_us as bigint[]), cast(:parked_us as bigint[]),
+    cast(:parked_until_us as bigint[]));
+
+-- name: update_runs
+-- How long runs have waited for people.
+update runs set parked_us = new.parked_us, parked_until_us = new.parked_until_us
+from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:parked_us as bigint[]),
+    cast(:parked_until_us as bigint[])) as new (tenant, id, parked_us, parked_until_us)
+where runs.tenant = new.tenant and runs.id = new.id;
+
+-- name: delete_effect_keys
+-- Effect keys that are given up, or change hands.
+delete from effect_keys where (tenant, key) in (
+    select * from unnest(cast(:tenant as text[]), cast(:key as text[])));
+
+-- name: insert_effect_keys
+-- One live action an effect key: who comes second fails here, and looks again.
+insert into effect_keys (tenant, key, action)
+select * from unnest(cast(:tenant as text[]), cast(:key as text[]), cast(:action as text[]));
+
+-- name: insert_actions
+-- New actions; a name or an id that somebody took meanwhile fails here.
+insert into actions (tenant, id, agent, subject, name, attempt, state, version, resource,
+    park_until_us, lease_owner, lease_until_us, updated_at_us, body, holds, records)
+select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:agent as text[]),
+    cast(:subject as text[]), cast(:name as text[]), cast(:attempt as integer[]),
+    cast(:state as text[]), cast(:version as integer[]), cast(:resource as text[]),
+    cast(:park_until_us as bigint[]), cast(:lease_owner as text[]),
+    cast(:lease_until_us as bigint[]), cast(:updated_at_us as bigint[]), cast(:body as bytea[]),
+    cast(:holds as text[]), cast(:records as text[]));
+
+-- name: update_actions
+-- Actions that moved; their rows are locked since their versions were compared.
+update actions set state = new.state, version = new.version,
+    resource = case when new.ended then actions.resource else new.resource end,
+    park_until_us = new.park_until_us, lease_owner = new.lease_owner,
+    lease_until_us = new.lease_until_us, updated_at_us = new.updated_at_us, body = new.body,
+    holds = new.holds, records = actions.records || new.records,
+    contradicted = new.contradicted
+from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[]),
+    cast(:version as integer[]), cast(:resource as text[]), cast(:park_until_us as bigint[]),
+    cast(:lease_owner as text[]), cast(:lease_until_us as bigint[]),
+    cast(:updated_at_us as bigint[]), cast(:body as bytea[]), cast(:holds as text[]),
+    cast(:records as text[]), cast(:ended as boolean[]), cast(:contradicted as boolean[]))
+    as new (tenant, id, state, version, resource, park_until_us, lease_owner, lease_until_us,
+    updated_at_us, body, holds, records, ended, contradicted)
+where actions.tenant = new.tenant and actions.id = new.id;
+
+-- name: put_approvals
+-- Approval requests as they stand; a new digest replaces the request, not the votes on the old.
+insert into approvals (tenant, action, request_digest, state, expires_at_us, body)
+select * from unnest(cast(:tenant as text[]), cast(:action as text[]),
+    cast(:request_digest as text[]), cast(:state as text[]), cast(:expires_at_us as bigint[]),
+    cast(:body as bytea[]))
+on conflict (tenant, action) do update set request_digest = excluded.request_digest,
+    state = excluded.state, expires_at_us = excluded.expires_at_us, body = excluded.body;
+
+-- name: insert_votes
+-- One vote a person and request.
+insert into votes (tenant, action, person, request_digest, body)
+select * from unnest(cast(:tenant as text[]), cast(:action as text[]), cast(:person as text[]),
+    cast(:request_digest as text[]), cast(:body as bytea[]));
+
+-- name: put_payloads
+-- Sealed payloads.
+insert into payloads (tenant, action, kind, run, sealed, commitment)
+select * from unnest(cast(:tenant as text[]), cast(:action as text[]), cast(:kind as text[]),
+    cast(:run as text[]), cast(:sealed as bytea[]), cast(:commitment as text[]))
+on conflict (tenant, action, kind) do update set sealed = excluded.sealed,
+    commitment = excluded.commitment;
+
+-- name: list_records
+-- Records about actions that their own rows did not write (a vote, say).
+update actions set records = actions.records || new.records
+from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:records as text[]))
+    as new (tenant, id, records)
+where actions.tenant = new.tenant and actions.id = new.id;
+
+-- name: insert_records
+-- Ledger records.
+insert into records (seq, tenant, kind, action, body, hash)
+select * from unnest(cast(:seq as bigint[]), cast(:tenant as text[]), cast(:kind as text[]),
+    cast(:action as text[]), cast(:body as bytea[]), cast(:hash as text[]));
+
+-- name: insert_unsequenced
+-- The same records wait for their leaves.
+insert into unsequenced (record) select unnest(cast(:seq as bigint[]));
+
+-- name: put_breakers
+-- Targets' failures.
+insert into breakers (tenant, target, failures, open_until_us)
+select * from unnest(cast(:tenant as text[]), cast(:target as text[]),
+    cast(:failures as integer[]), cast(:open_until_us as bigint[]))
+on conflict (tenant, target) do update set failures = excluded.failures,
+    open_until_us = excluded.open_until_us;
+
+-- name: insert_budgets
+-- Balances that begin; one that another process began meanwhile fails here.
+insert into budgets (tenant, node, unit, bucket, spent, held)
+select * from unnest(cast(:tenant as text[]), cast(:node as text[]), cast(:unit as text[]),
+    cast(:bucket as text[]), cast(:spent as bigint[]), cast(:held as bigint[]));
+
+-- name: update_budgets
+-- Balances as the batch leaves them; their rows are locked since they were read.
+update budgets set spent = new.spent, held = new.held
+from unnest(cast(:tenant as text[]), cast(:node as text[]), cast(:unit as text[]),
+    cast(:bucket as text[]), cast(:spent as bigint[]), cast(:held as bigint[]))
+    as new (tenant, node, unit, bucket, spent, held)
+where budgets.tenant = new.tenant and budgets.node = new.node and budgets.unit = new.unit
+    and budgets.bucket = new.bucket;
+
+-- name: tell
+-- Tell the other processes, once this is committed.
+select pg_notify('bailiwick', told) from unnest(cast(:told as text[])) as told;
+
+-- What the doors read.
+
+-- name: epochs
+-- Control epochs as committed now.
+select tenant, epoch from control where tenant = any(:tenants);
+
+-- name: control
+-- All that the epoch fences, of one moment.
+select coalesce(max(epoch), 0), max(release),
+    array(select body from stops where tenant = :tenant order by scope, target),
+    array(select body from agents where tenant = :tenant order by name),
+    array(select id from revocations where tenant = :tenant)
+from control where tenant = :tenant;
+
+-- name: find_action
+-- The owner's newest attempt under a name.
+select body from actions
+where tenant = :tenant and agent = :agent and subject = :subject and name = :name
+order by attempt desc limit 1;
+
+-- name: action_row
+-- An action by its id.
+select body from actions where tenant = :tenant and id = :id;
+
+-- name: approval_row
+-- An approval request with the votes on it as it stands.
+select state, body, array(
+    select v.body from votes v
+    where v.tenant = p.tenant and v.action = p.action and v.request_digest = p.request_digest
+    order by v.person)
+from approvals p where tenant = :tenant and action = :action;
+
+-- name: payload
+-- A sealed payload and its run.
+select run, sealed from payloads where tenant = :tenant and action = :action and kind = :kind;
+
+-- name: run_row
+-- A run's vault key and its times.
+select wrapped_key, started_at_us, parked_us, parked_until_us from runs
+where tenant = :tenant and id = :id;
+
+-- name: balances
+-- What nodes have spent and hold in their buckets.
+select node, unit, bucket, spent, held from budgets
+where tenant = :tenant and (node, unit, bucket) in (
+    select * from unnest(cast(:node as text[]), cast(:unit as text[]), cast(:bucket as text[])));
+
+-- name: breaker
+-- A target's recent failures.
+select failures, open_until_us from breakers where tenant = :tenant and target = :target;
+
+-- name: touched_since
+-- Other writes on a resource that were in flight or ended after a time.
+select id from actions
+where tenant = :tenant and resource = :resource and updated_at_us >= :since_us
+  and state in ('intended', 'done', 'unknown') order by id;
+
+-- name: actions
+-- The newest actions, for people.
+select body from actions
+where tenant = :tenant and (:any_state or state = any(:states))
+  and (cast(:before as text) is null or id < :before)
+order by id desc limit :limit;
+
+-- name: open_actions
+-- The newest actions in open states; the condition is the index's own.
+select body from actions
+where tenant = :tenant and state = any(:states) and state in ('parked', 'intended', 'unknown')
+  and (cast(:before as text) is null or id < :before)
+order by id desc limit :limit;
+
+-- name: contradicted_actions
+-- The newest actions whose outcome the world contradicts.
+select body from actions
+where tenant = :tenant and contradicted and (cast(:before as text) is null or id < :before)
+order by id desc limit :limit;
+
+-- name: approvals
+-- Approval requests in some states, oldest first, each with its votes.
+select p.state, p.body, array(
+    select v.body from votes v
+    where v.tenant = p.tenant and v.action = p.action and v.request_digest = p.request_digest
+    order by v.person)
+from approvals p where tenant = :tenant and state = any(:states) order by action;
+
+-- name: people
+-- All accounts of a tenant.
+select body from people where tenant = :tenant order by name;
+
+-- name: secret
+-- A person's password hash and sealed key.
+select secret from people where tenant = :tenant and name = :name;
+
+-- name: releases
+-- All releases, newest first.
+select body from releases where tenant = :tenant order by created_at_us desc, digest;
+
+-- name: changes
+-- The changes that wait.
+select id, kind, body, proposed_by, expires_at_us from changes
+where tenant = :tenant and state = 'waiting' and expires_at_us > :now_us order by id;
+
+-- name: spending
+-- Every node's balance in the current buckets.
+select node, unit, bucket, spent, held from budgets
+where tenant = :tenant and bucket in ('all', :day, :hour, :minute) order by node, unit, bucket;
+
+-- name: tenants
+-- Every tenant with a control row.
+select tenant from control order by tenant;
+
+-- name: stale_intents
+-- Actions in flight whose lease has run out; what another process is claiming is passed over.
+select body from actions
+where tenant = :tenant and state = 'intended' and lease_until_us <= :now_us
+  and not (id = any(:busy))
+order by id limit 256 for update skip locked;
+
+-- name: parked_actions
+-- Parked actions that are due: decided on, or out of time.
+select a.body from actions a
+left join approvals p on p.tenant = a.tenant and p.action = a.id
+where a.tenant = :tenant and a.state = 'parked'
+  and case when :decided then p.state in ('granted', 'denied')
+      else a.park_until_us <= :now_us end
+  and (a.lease_until_us is null or a.lease_until_us <= :now_us)
+  and not (a.id = any(:busy))
+order by a.id limit 256 for update of a skip locked;
+
+-- name: lease_actions
+-- The claimed actions, one version further, with their new lease.
+update actions set version = new.version, lease_owner = :owner, lease_until_us = :until_us,
+    body = new.body
+from unnest(cast(:id as text[]), cast(:version as integer[]), cast(:body as bytea[]))
+    as new (id, version, body)
+where actions.tenant = :tenant and actions.id = new.id;
+
+-- The log.
+
+-- name: unsequenced
+-- Records without a leaf. A record whose transaction commits late is still here when it does.
+select r.seq, r.body from unsequenced u join records r on r.seq = u.record
+order by u.record limit :limit;
+
+-- name: extend
+-- Give records the next leaves and keep the tree's new nodes, if the tree has still its old size.
+-- Who swaps the size second waits for the first, finds another size, and writes nothing.
+with grown as (
+    update tree set size = :new_size where id = 1 and size = :old_size returning size
+), placed as (
+    insert into leaves (record, leaf_index)
+    select record, leaf_index
+    from unnest(cast(:record as bigint[]), cast(:leaf_index as bigint[])) as new (record, leaf_index)
+    where exists (select from grown)
+), kept as (
+    insert into tree_nodes (level, position, hash)
+    select level, position, hash
+    from unnest(cast(:level as integer[]), cast(:position as bigint[]), cast(:node as bytea[]))
+        as new (level, position, hash)
+    where exists (select from grown)
+    on conflict do nothing
+), taken as (
+    delete from unsequenced where record = any(:record) and exists (select from grown)
+)
+select count(*) from grown;
+
+-- name: tree_size
+-- How many records have a leaf index.
+select size from tree where id = 1;
+
+-- name: put_checkpoint
+-- The signed head for a size.
+insert into checkpoints (size, note) values (:size, :note) on conflict do nothing;
+
+-- name: newest_checkpoint
+-- The newest signed head.
+select size, note from checkpoints order by size desc limit 1;
+
+-- name: nodes
+-- The hashes of complete subtrees.
+select level, position, hash from tree_nodes
+where (level, position) in (
+    select * from unnest(cast(:level as integer[]), cast(:position as bigint[])));
+
+-- name: records_from
+-- Records in leaf order; one that was removed after it was sequenced comes back empty.
+select l.record, coalesce(r.body, ''), l.leaf_index
+from leaves l left join records r on r.seq = l.record
+where l.leaf_index >= :first order by l.leaf_index limit :limit;
+
+-- name: records_of
+-- The records of one action, which its row lists, sequenced or not.
+select each.seq, coalesce(r.body, ''), l.leaf_index
+from actions a
+cross join lateral unnest(cast(string_to_array(trim(trailing ',' from a.records), ',') as bigint[]))
+    as each (seq)
+left join records r on r.seq = each.seq left join leaves l on l.record = each.seq
+where a.tenant = :tenant and a.id = :action order by each.seq;

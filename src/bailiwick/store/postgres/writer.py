@@ -1,0 +1,231 @@
+"""The one writing connection of a process: group commit, and no answer before COMMIT returns.
+
+Callers put commits on a list; whatever is there when the writer comes round becomes one
+transaction of two round trips (`batch`), and all of them are answered at once. When a batch dies,
+each member is tried alone, so that one too many does not fail its neighbours. When the server goes
+before it answers a COMMIT, the transaction's fate is asked for before anybody is answered.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import psycopg
+from psycopg import errors
+
+from bailiwick import ports
+from bailiwick.errors import StoreError, StoreUnavailable
+from bailiwick.store.postgres.batch import READS, Batch, Moved, Wanted
+from bailiwick.store.postgres.clock import Clock
+from bailiwick.store.postgres.connections import (
+    Address,
+    Connection,
+    Line,
+    fault_of,
+    is_gone,
+    unknown_fate,
+)
+from bailiwick.store.postgres.statements import SQL
+
+# How often a batch is begun anew because something moved between its reading and its writing.
+_TRIES = 8
+# How long a transaction's fate is asked for, and how often.
+_FATE_S, _FATE_PAUSE_S = 20.0, 0.1
+# A notification holds less than 8,000 bytes; action ids are short.
+_TOLD_TOGETHER = 100
+
+Answer = ports.Committed | ports.Blocked
+
+
+class Member:
+    """One caller's part of a batch: its commit, and where the answer goes."""
+
+    __slots__ = ("commit", "future")
+
+    def __init__(self, commit: ports.Commit, future: asyncio.Future[Answer]) -> None:
+        self.commit = commit
+        self.future = future
+
+
+class Writer:
+    """Owns the writing connection."""
+
+    def __init__(
+        self,
+        address: Address,
+        batch_limit: int,
+        clock: Clock,
+        committed: Callable[[Sequence[ports.Commit]], None],
+    ) -> None:
+        self._address = address
+        self._batch_limit = batch_limit
+        self._clock = clock
+        self._committed = committed
+        self._line = Line(address)
+        self._waiting: list[Member] = []
+        self._pump: asyncio.Task[None] | None = None
+
+    async def submit(self, commit: ports.Commit) -> Answer:
+        """Have a commit carried out in the next batch; it is durable when this returns.
+
+        Raises `StoreUnavailable` when nothing was written, `StoreError` (`commit_unknown`) when
+        the server left during the commit and did not come back.
+        """
+        loop = asyncio.get_running_loop()
+        member = Member(commit, loop.create_future())
+        self._waiting.append(member)
+        if self._pump is None or self._pump.done():
+            self._pump = loop.create_task(self._drain())
+        return await member.future
+
+    async def close(self) -> None:
+        """Everything submitted is answered and the connection is closed."""
+        if self._pump is not None:
+            await self._pump
+        await self._line.close()
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            members = self._waiting[: self._batch_limit]
+            del self._waiting[: len(members)]
+            await self._commit(members)
+
+    async def _commit(self, members: list[Member]) -> None:
+        commits = [member.commit for member in members]
+        try:
+            answers = await self._transact(commits)
+        except Exception as error:  # noqa: BLE001 - the writer must outlive any member
+            gone = isinstance(error, StoreError)
+            if len(members) > 1 and not gone:
+                for member in members:
+                    await self._commit([member])
+                return
+            if isinstance(error, psycopg.Error):
+                error = fault_of(error, self._address)
+            for member in members:
+                if not member.future.done():
+                    member.future.set_exception(error)
+            return
+        for member, answer in zip(members, answers, strict=True):
+            if not member.future.done():  # a cancelled caller's writes stay written
+                member.future.set_result(answer)
+
+    async def _transact(self, commits: list[ports.Commit]) -> list[Answer]:
+        """Carry a batch out. A server that is gone is a `StoreError` for all of its members."""
+        for attempt in range(_TRIES):
+            try:
+                return await self._try(commits)
+            except (Moved, errors.UniqueViolation, errors.TransactionRollback):
+                await self._line.roll_back()
+            except psycopg.Error as error:
+                await self._line.roll_back()
+                if not is_gone(error):
+                    raise
+                # A connection that died while it was idle is replaced once without a word.
+                if attempt > 0:
+                    raise fault_of(error, self._address) from error
+            except BaseException:
+                await self._line.close()
+                raise
+        raise StoreUnavailable(
+            f"{self._address}: other processes kept changing the same rows",
+            code="store_busy",
+            help="try again",
+        )
+
+    async def _try(self, commits: list[ports.Commit]) -> list[Answer]:
+        connection = await self._line.connected()
+        batch, transaction = await self._read(connection, commits)
+        answers: list[Answer] = [batch.carry(commit) for commit in commits]
+        made = [
+            commit
+            for commit, answer in zip(commits, answers, strict=True)
+            if isinstance(answer, ports.Committed)
+        ]
+        try:
+            await self._write(connection, batch, made)
+        except psycopg.Error as error:
+            if not is_gone(error):
+                raise
+            await self._line.close()
+            if not await self._was_committed(transaction):
+                raise Moved from error
+        self._committed(made)
+        return answers
+
+    async def _read(
+        self, connection: Connection, commits: Sequence[ports.Commit]
+    ) -> tuple[Batch, str]:
+        """Begin, lock control, and read all that the guards will look at: one round trip."""
+        estimated_us = self._clock.now_us()
+        wanted = Wanted(commits, estimated_us)
+        reads = {table: wanted.values(table) for table in READS if table in wanted.keys}
+        settled = sorted(wanted.settled)
+        budgets = {
+            **wanted.values("budgets"),
+            "settled_tenant": [tenant for tenant, _ in settled],
+            "settled": [action for _, action in settled],
+        }
+        tenants = sorted(wanted.shared | wanted.exclusive)
+        sent_ns = self._clock.monotonic_ns()
+        async with connection.pipeline():
+            await connection.execute(SQL["begin"])
+            await connection.execute(SQL["share_control"], {"tenants": sorted(wanted.shared)})
+            if wanted.exclusive:
+                held = {"tenants": sorted(wanted.exclusive)}
+                await connection.execute(SQL["hold_control"], held)
+            head = await connection.execute(SQL["transaction"])
+            control = await connection.execute(SQL["read_control"], {"tenants": tenants})
+            numbers = await connection.execute(SQL["record_numbers"], {"count": wanted.records})
+            found = {
+                table: await connection.execute(SQL[READS[table]], values)
+                for table, values in reads.items()
+            }
+            if wanted.settled or "budgets" in wanted.keys:
+                found["budgets"] = await connection.execute(SQL["lock_budgets"], budgets)
+        row = await head.fetchone()
+        assert row is not None
+        now_us = self._clock.observe(row[0], sent_ns)
+        if Wanted(commits, now_us).keys.get("budgets") != wanted.keys.get("budgets"):
+            raise Moved  # a day, an hour or a minute began meanwhile: other buckets
+        batch = Batch(now_us, [number for (number,) in await numbers.fetchall()])
+        batch.read("control", await control.fetchall())
+        for table, cursor in found.items():
+            batch.read(table, await cursor.fetchall())
+        return batch, row[1]
+
+    async def _write(
+        self, connection: Connection, batch: Batch, made: Sequence[ports.Commit]
+    ) -> None:
+        """Write what was left changed, and COMMIT: one round trip."""
+        async with connection.pipeline():
+            for name, columns in batch.writes():
+                await connection.execute(SQL[name], columns)
+            if told := _told(batch, made):
+                await connection.execute(SQL["tell"], {"told": told})
+            await connection.execute(SQL["commit"])
+
+    async def _was_committed(self, transaction: str) -> bool:
+        """What became of a transaction whose COMMIT was not answered. Raises `StoreError`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _FATE_S
+        while loop.time() < until:
+            try:
+                connection = await self._line.connected()
+                asked = await connection.execute(SQL["fate"], {"transaction": transaction})
+                row = await asked.fetchone()
+            except psycopg.Error as error:
+                if not is_gone(error):
+                    break  # another server, say, which has not got as far: it cannot know
+                row = None
+            if row is not None and row[0] in ("committed", "aborted"):
+                return bool(row[0] == "committed")
+            await asyncio.sleep(_FATE_PAUSE_S)
+        raise unknown_fate(self._address)
+
+
+def _told(batch: Batch, made: Sequence[ports.Commit]) -> list[str]:
+    """Notifications: the tenants whose control changed, and the actions that moved."""
+    moved = [op.action.id for commit in made for op in commit.ops if type(op) is ports.MoveAction]
+    control = [f"control {tenant}" for tenant in sorted(batch.controlled)]
+    pages = range(0, len(moved), _TOLD_TOGETHER)
+    return [*control, *("moved " + " ".join(moved[at : at + _TOLD_TOGETHER]) for at in pages)]

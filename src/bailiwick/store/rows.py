@@ -1,0 +1,53 @@
+"""What the rows of either database hold, read back into nouns."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from bailiwick import ports
+from bailiwick.nouns import Action, Approval, Balance, Person, Release, Standing, Stop, Vote
+from bailiwick.store.balances import bucket
+
+encode = msgspec.json.Encoder().encode
+decode_action = msgspec.json.Decoder(Action).decode
+decode_stop = msgspec.json.Decoder(Stop).decode
+decode_standing = msgspec.json.Decoder(Standing).decode
+decode_person = msgspec.json.Decoder(Person).decode
+decode_release = msgspec.json.Decoder(Release).decode
+decode_json = msgspec.json.Decoder().decode
+decode_approval = msgspec.json.Decoder(Approval).decode
+_decode_vote = msgspec.json.Decoder(Vote).decode
+
+
+def approval_of(state: str, body: bytes, votes: Sequence[bytes]) -> Approval:
+    """An approval request in its state, with the votes on it."""
+    cast = tuple(_decode_vote(vote) for vote in votes)
+    return msgspec.structs.replace(decode_approval(body), state=state, votes=cast)
+
+
+def change_of(
+    id: str, kind: str, body: bytes, proposed_by: str, expires_at_us: int
+) -> ports.PutChange:
+    """A control change that waits for a second person."""
+    return ports.PutChange(
+        id=id,
+        kind=kind,
+        body=decode_json(body),
+        proposed_by=proposed_by,
+        expires_at_us=expires_at_us,
+    )
+
+
+def balance_of(node: str, unit: str, bucket: str, spent: int, held: int) -> Balance:
+    """What a budget node has spent and holds in a bucket."""
+    return Balance(node=node, unit=unit, bucket=bucket, spent=spent, held=held)
+
+
+def current_buckets(now_us: int) -> dict[str, str]:
+    """The names of the buckets that a moment falls in, by period."""
+    return {period: bucket(period, now_us) for period in ("day", "hour", "minute")}
+
+
+def is_contradicted(action: Action) -> bool:
+    """Whether the world contradicts what was done, and nobody has resolved it yet."""
+    return action.state == "done" and action.verdict == "contradicted"

@@ -1,0 +1,273 @@
+"""A PostgreSQL database that processes share: what only such a store can get wrong."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+from msgspec.structs import replace
+
+from bailiwick.config import Settings
+from bailiwick.errors import BailiwickError, StoreFenced, StoreUnavailable
+from bailiwick.ports import (
+    Append,
+    Blocked,
+    Committed,
+    EpochIs,
+    InsertAction,
+    MoveAction,
+    RaiseEpoch,
+    Settle,
+    Take,
+)
+from bailiwick.store.postgres import open_doors
+from bailiwick.store.postgres.connections import Address, Line
+from bailiwick.store.postgres.statements import SQL
+from tests.postgres import Server
+from tests.s08_intend.depot import TENANT, Where, action, depot, hold
+
+COMMIT = re.compile(rb"\0commit;?\0")  # as a statement of the protocol, not as a part of one
+RECORD = Append(kind="test", action=None, body=b"{}", hash="00")
+
+
+@pytest.fixture
+def where(server: Server, blank: str) -> Iterator[Where]:
+    """An empty database."""
+    name = server.create(blank)
+    yield Where(server.url(name))
+    server.drop(name)
+
+
+def insert(name: str) -> InsertAction:
+    return InsertAction(action=action(name))
+
+
+@asynccontextmanager
+async def cutting(server: Server, *, before: bool) -> AsyncIterator[tuple[int, list[int]]]:
+    """A way to the server that is cut at the first COMMIT: before the server hears it, or after.
+
+    Gives the port, and a list that gets an entry when it has happened.
+    """
+    cuts: list[int] = []
+
+    async def carry(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sends: bool
+    ) -> None:
+        while data := await reader.read(65536):
+            if sends and COMMIT.search(data) and not cuts:
+                cuts.append(1)
+                if not before:
+                    writer.write(data)
+                    await asyncio.sleep(0.3)  # the server has done it, and nobody hears of it
+                break
+            if not sends and cuts == [1] and not before:
+                continue
+            writer.write(data)
+        writer.close()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", server.port)
+        ways = (carry(reader, to_writer, True), carry(to_reader, writer, False))
+        tasks = [asyncio.create_task(way) for way in ways]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        cuts[:] = [2] if cuts else []
+        for each in (writer, to_writer):
+            each.transport.abort()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the aborted transports close
+
+    door = await asyncio.start_server(connected, "127.0.0.1", 0)
+    try:
+        yield door.sockets[0].getsockname()[1], cuts
+    finally:
+        door.close()
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.claim("store.commit-fate")
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_commit_whose_answer_is_lost_is_written_once_and_answered(
+    server: Server, where: Where, before: bool
+) -> None:
+    async with cutting(server, before=before) as (port, cuts):
+        through = Where(where.store.replace(f":{server.port}/", f":{port}/"))
+        async with depot(where) as looking, depot(through, alone=False) as at:
+            taken = Take(action="act-a", holds=(hold("tenant", 7),))
+            answer = await at.commit(taken, RECORD, insert("a"))
+            assert isinstance(answer, Committed)
+            assert cuts == [2]
+            assert looking.balances() == {"tenant": (0, 7)}
+            # Numbers are drawn by every attempt: what was committed was not tried again.
+            assert looking.rows("select seq from records") == [(2 if before else 1,)]
+
+
+@pytest.mark.claim("store.server-restart")
+async def test_a_server_that_dies_is_a_coded_fault_and_serves_again_without_a_restart(
+    server: Server, where: Where
+) -> None:
+    async with depot(where) as at:
+        assert isinstance(await at.commit(insert("a"), RECORD), Committed)
+        server.stop()
+        try:
+            for asked in (
+                at.commit(insert("b"), RECORD),
+                at.store.epoch(TENANT),
+                at.due().tenants(),
+            ):
+                with pytest.raises(StoreUnavailable) as fault:
+                    await asked
+                assert fault.value.code == "store_unreachable"
+                assert server.password not in str(fault.value)
+        finally:
+            server.start()
+        assert isinstance(await at.commit(insert("c"), RECORD), Committed)
+        assert at.rows("select id from actions order by id") == [("act-a",), ("act-c",)]
+        assert await at.due().tenants() == [TENANT]
+
+
+@pytest.mark.claim("store.stopped-process")
+async def test_who_stands_still_in_a_commit_keeps_no_kill_waiting(where: Where) -> None:
+    async with depot(where) as at:
+        still = Line(Address(where.store))
+        connection = await still.connected()
+        await connection.execute(SQL["begin"])
+        await connection.execute(SQL["share_control"], {"tenants": [TENANT]})
+        began = time.monotonic()
+        assert isinstance(await at.commit(RaiseEpoch()), Committed)
+        assert time.monotonic() - began < 4.0
+        with pytest.raises(psycopg.Error):
+            await connection.execute(SQL["commit"])
+        await still.close()
+
+
+@pytest.mark.claim("store.epoch-guard")
+async def test_a_commit_that_waited_for_a_control_change_sees_it(where: Where) -> None:
+    async with depot(where) as at:
+        known = await at.store.epoch(TENANT)
+        with psycopg.connect(where.store) as killing:
+            killing.execute(SQL["hold_control"], {"tenants": [TENANT]})
+            late = asyncio.create_task(at.commit(EpochIs(epoch=known), insert("a")))
+            await asyncio.sleep(0.2)
+            assert not late.done()
+            killing.execute("update control set epoch = epoch + 1")
+        assert await late == Blocked(code="epoch_moved")
+
+
+@pytest.mark.claim("store.member-all-or-nothing")
+async def test_processes_share_a_budget_and_its_keys_exactly(where: Where) -> None:
+    async with depot(where) as one, depot(where) as two:
+
+        async def use(number: int) -> bool:
+            at = (one, two)[number % 2]
+            holds = (hold(f"run-{number % 3}", 1), hold("tenant", 1, limit=60))
+            taken = Take(action=f"act-{number}", holds=holds)
+            made = await at.commit(taken, InsertAction(action=action(f"{number}")), RECORD)
+            if isinstance(made, Blocked):
+                assert made.code == "over_budget"
+                return False
+            ended = action(f"{number}", version=2, state="done", lease_until_us=None)
+            settled = await at.commit(Settle(action=ended.id), MoveAction(action=ended))
+            return isinstance(settled, Committed)
+
+        done = await asyncio.gather(*map(use, range(160)))
+        assert sum(done) == 60
+        assert one.balances()["tenant"] == (60, 0)
+        assert sum(spent for node, (spent, _) in one.balances().items() if node != "tenant") == 60
+        # The same name from both: whoever comes second is told, whenever he comes.
+        twins = [insert("twin"), InsertAction(action=action("twin", id="act-other"))]
+        answers = await asyncio.gather(one.commit(twins[0]), two.commit(twins[1]))
+        assert sorted(type(each).__name__ for each in answers) == ["Blocked", "Committed"]
+
+
+@pytest.mark.claim("ledger.late-commit-sequenced")
+async def test_a_record_that_is_committed_late_still_gets_its_leaf(where: Where) -> None:
+    async with depot(where) as one, depot(where) as two:
+        with psycopg.connect(where.store) as late:
+            late.execute(
+                "insert into records select nextval('record_numbers'), 'a', 'k', '', '', ''"
+            )
+            late.execute("insert into unsequenced select max(seq) from records")
+            await one.commit(RECORD)
+            early = [each.seq for each in await one.ledger.unsequenced(10)]
+            assert await one.ledger.extend(0, early, [])
+        missed = [each.seq for each in await two.ledger.unsequenced(10)]
+        assert max(missed) < min(early)
+        # Of two sequencers one extends the tree; the other writes nothing.
+        extended = await asyncio.gather(
+            *(at.ledger.extend(len(early), missed, []) for at in (one, two))
+        )
+        assert sorted(extended) == [False, True]
+        assert await one.ledger.tree_size() == 2
+        leaves = [(each.seq, each.leaf_index) for each in await one.ledger.records(0, 10)]
+        assert leaves == [(early[0], 0), (missed[0], 1)]
+        assert await two.ledger.unsequenced(10) == []
+
+
+@pytest.mark.claim("store.moves-are-told")
+async def test_a_move_by_another_process_wakes_those_who_wait_for_it(where: Where) -> None:
+    async with depot(where) as one, depot(where) as two:
+        await one.commit(insert("a"))
+        await one.store.changed("act-none", 0.3)  # by now it listens
+        waiting = asyncio.create_task(one.store.changed("act-a", 20.0))
+        await asyncio.sleep(0)
+        await two.commit(MoveAction(action=replace(action("a"), version=2, state="done")))
+        async with asyncio.timeout(10):
+            await waiting
+
+
+@pytest.mark.claim("store.no-password-told")
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda url: url.replace("@", "x@"), "store_denied"),
+        (lambda url: url.replace("@127.0.0.1:", "@127.0.0.1:1"), "store_unreachable"),
+        (lambda url: url + "x", "store_missing"),
+        (lambda url: url + "?a password", "store_address"),
+    ],
+)
+def test_no_fault_and_no_settings_tell_the_password(
+    server: Server, where: Where, change: Callable[[str], str], code: str
+) -> None:
+    settings = Settings(store=change(where.store))
+    with pytest.raises(BailiwickError) as fault:
+        open_doors(settings)
+    told = f"{fault.value} {fault.value.details} {fault.value.__cause__} {settings!r}"
+    assert (fault.value.code, server.password in told) == (code, False)
+
+
+@pytest.mark.claim("store.no-password-told")
+async def test_the_password_may_come_from_a_file(
+    server: Server, where: Where, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text(f"*:*:*:*:{server.password}\n")
+    file.chmod(0o600)
+    name = where.store.rpartition("/")[2]
+    doors = open_doors(Settings(store=f"{server.url(name, password=False)}?passfile={file}"))
+    assert await doors.due.tenants() == []
+    await doors.close()
+
+
+@pytest.mark.claim("store.newer-schema-refused")
+def test_a_database_of_a_newer_program_is_not_touched(where: Where) -> None:
+    with psycopg.connect(where.store) as connection:
+        connection.execute("insert into schema_versions values (99, now())")
+    with pytest.raises(StoreFenced) as fault:
+        open_doors(Settings(store=where.store))
+    assert (fault.value.code, "newer program" in fault.value.help) == ("schema_version", True)
+
+
+def test_an_empty_database_is_given_its_tables_once_by_many(server: Server) -> None:
+    name = server.create()
+    settings = Settings(store=server.url(name))
+    with pytest.raises(StoreFenced):
+        open_doors(settings, alone=False)
+    open_doors(settings)
+    open_doors(settings)
+    server.drop(name)
