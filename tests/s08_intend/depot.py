@@ -13,8 +13,27 @@ import psycopg
 
 from bailiwick.config import Settings
 from bailiwick.nouns import Action, Caller, Cap, Capability, Hold
-from bailiwick.ports import Blocked, Commit, Committed, Due, Ledger, Op, RaiseEpoch, Shelf, Store
-from bailiwick.store import Database, SqliteDue, SqliteLedger, SqliteShelf, SqliteStore, postgres
+from bailiwick.ports import (
+    Blocked,
+    Commit,
+    Committed,
+    Due,
+    Ledger,
+    Op,
+    RaiseEpoch,
+    Register,
+    Shelf,
+    Store,
+)
+from bailiwick.store import (
+    Database,
+    SqliteDue,
+    SqliteLedger,
+    SqliteRegister,
+    SqliteShelf,
+    SqliteStore,
+    postgres,
+)
 from bailiwick.store.migrating import migrate
 
 TENANT = "acme"
@@ -55,6 +74,7 @@ class Depot:
     where: Where
     store: Store
     shelf: Shelf
+    register: Register
     ledger: Ledger
     due_of: Callable[[int], Due]
     clock: list[int]
@@ -112,6 +132,7 @@ def _file(where: Where, of: Settings, clock: list[int], alone: bool) -> Opened:
         where,
         SqliteStore(database),
         SqliteShelf(database),
+        SqliteRegister(database),
         SqliteLedger(database),
         lambda lease_us: SqliteDue(database, lease_us),
         clock,
@@ -126,6 +147,7 @@ def _shared(where: Where, of: Settings, clock: list[int], alone: bool) -> Opened
         where,
         postgres.PostgresStore(database),
         postgres.PostgresShelf(database),
+        postgres.PostgresRegister(database),
         postgres.PostgresLedger(database),
         lambda lease_us: postgres.PostgresDue(database, lease_us),
         clock,

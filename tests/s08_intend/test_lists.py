@@ -5,11 +5,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from bailiwick.nouns import Listed
-from bailiwick.ports import InsertAction, MoveAction
+from bailiwick.ports import Committed, InsertAction, MoveAction
 from bailiwick.store import SqliteRegister
-from tests.s08_intend.depot import TENANT, Depot, action, depot, within
+from tests.s08_intend.depot import TENANT, Depot, Where, action, depot, within
 
 
 def asked(at: Depot) -> list[str]:
@@ -79,3 +80,27 @@ async def test_what_a_person_resolved_is_not_contradicted_any_more(tmp_path: Pat
         assert len(await register.actions(TENANT, ("contradicted",), 10)) == 1
         await at.commit(MoveAction(action=action("a", state="done", version=2)))
         assert await register.actions(TENANT, ("contradicted",), 10) == []
+
+
+async def test_each_list_has_its_own_and_the_newest_first(where: Where) -> None:
+    async with depot(where) as at:
+        for name in "abcd":
+            assert isinstance(await at.commit(InsertAction(action=action(name))), Committed)
+        ended = replace(action("b"), version=2, state="done", verdict="contradicted")
+        assert isinstance(await at.commit(MoveAction(action=ended)), Committed)
+        unknown = replace(action("c"), version=2, state="unknown")
+        assert isinstance(await at.commit(MoveAction(action=unknown)), Committed)
+
+        async def listed(*states: Listed, limit: int = 9, before: str | None = None) -> list[str]:
+            found = await at.register.actions(TENANT, states, limit, before)
+            return [each.id for each in found]
+
+        assert await listed("unknown", "contradicted") == ["act-c", "act-b"]
+        assert await listed("contradicted") == ["act-b"]
+        assert await listed("intended") == ["act-d", "act-a"]
+        assert await listed("done", "unknown") == ["act-c", "act-b"]
+        assert await listed(limit=3) == ["act-d", "act-c", "act-b"]
+        assert await listed(limit=3, before="act-b") == ["act-a"]
+        resolved = replace(ended, version=3, verdict=None)
+        assert isinstance(await at.commit(MoveAction(action=resolved)), Committed)
+        assert await listed("unknown", "contradicted") == ["act-c"]
