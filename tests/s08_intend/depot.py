@@ -142,7 +142,7 @@ def _file(where: Where, of: Settings, clock: list[int], alone: bool) -> Opened:
 
 
 def _shared(where: Where, of: Settings, clock: list[int], alone: bool) -> Opened:
-    database = postgres.Database(postgres.Address(where.store), of, lambda: clock[0])
+    database = postgres.PostgresDatabase(postgres.Address(where.store), of, lambda: clock[0])
     made = Depot(
         where,
         postgres.PostgresStore(database),

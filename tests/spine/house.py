@@ -181,11 +181,16 @@ _SERVER: list[Server | None] = [None]
 async def founded(folder: Path, *, people: bool = False, **changed: str) -> Path:
     """Found a project in a folder, with people or without, which is quicker."""
     write_project(folder, files(**changed))
-    if _SERVER[0] is not None:
-        _store_in(folder, _SERVER[0].url(_SERVER[0].create()))
+    given_a_database(folder)
     await found(folder, PEOPLE if people else ())
     empty_books()
     return folder
+
+
+def given_a_database(folder: Path) -> None:
+    """A project that is not founded yet is to have a database of the server, if there is one."""
+    if _SERVER[0] is not None:
+        _store_in(folder, _SERVER[0].url(_SERVER[0].create()))
 
 
 def copied(estate: Path, folder: Path) -> Path:

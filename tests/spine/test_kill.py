@@ -3,11 +3,9 @@
 import asyncio
 import json
 import os
-import sqlite3
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import closing
 from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +19,7 @@ from bailiwick.testing import write_project
 from campaigns.crash.kinds import Kind
 from campaigns.crash.project import AGENT, READ_SECRET, WRITE_SECRET, project_files
 from tests.examples.outside_system import OutsideSystem, running
-from tests.spine.house import PEOPLE, House, opened
+from tests.spine.house import PEOPLE, House, given_a_database, opened
 
 ROOT = Path(__file__).resolve().parents[2]
 WRITERS = 24
@@ -95,16 +93,21 @@ async def till(payments: OutsideSystem, tmp_path: Path, egress: Watched) -> Asyn
     """A project whose one provider is that process; it answers each refund after a while."""
     fault = {"name": "slow", "delay_s": 0.02}
     assert payments.call("POST", "/admin/faults", fault, token=None).status == 201
-    folder = write_project(
-        tmp_path / "project", project_files([(Kind("sound", timeout_s=5.0), payments.port)])
-    )
+    folder = till_files(tmp_path / "project", payments, Kind("sound", timeout_s=5.0))
+    await found(folder, PEOPLE)
+    async with opened(folder, egress=egress) as house:
+        yield house
+
+
+def till_files(folder: Path, payments: OutsideSystem, kind: Kind) -> Path:
+    """The files of a project whose one provider is that process."""
+    write_project(folder, project_files([(kind, payments.port)]))
+    given_a_database(folder)
     (folder / "secrets").mkdir()
     for name, secret in (("read", READ_SECRET), ("write", WRITE_SECRET)):
         (folder / "secrets" / name).touch(mode=0o600)
         (folder / "secrets" / name).write_text(secret)
-    await found(folder, PEOPLE)
-    async with opened(folder, egress=egress) as house:
-        yield house
+    return folder
 
 
 async def by_the_owner(house: House) -> Killed:
@@ -157,7 +160,7 @@ async def test_after_a_kill_nothing_new_begins(
     ends = {end for writer in writers for end in writer.result()}
     assert ends <= {"refused stopped", "failed stopped"}
     assert "refused stopped" in ends
-    assert intents_after_the_kill(till) == 0
+    assert await intents_after_the_kill(till) == 0
 
     await asyncio.sleep(0.3)
     arrivals = payments.call("GET", "/admin/arrivals", token=None).json["data"]
@@ -219,14 +222,10 @@ def add_charge(payments: OutsideSystem, charge: str) -> None:
     assert payments.call("POST", "/admin/charges", body, token=None).status == 201
 
 
-def intents_after_the_kill(house: House) -> int:
-    """How many intents were committed after it: records stand in the order of their commits."""
-    file = Path(house.world.settings.project) / house.world.settings.store
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
-        control = "select max(seq) from records where kind = 'control'"
-        (killed,) = database.execute(control).fetchone()
-        (last,) = database.execute(
-            "select count(*) from records where kind = 'intended' and seq > ?", (killed,)
-        ).fetchone()
-    assert killed is not None
-    return int(last)
+async def intents_after_the_kill(house: House) -> int:
+    """How many intents were committed after it: leaves stand in the order of the commits."""
+    await house.bailiwick.settle()
+    records = await house.world.ledger.records(0, 100_000)
+    kinds = [json.loads(record.body)["kind"] for record in records]
+    killed = len(kinds) - kinds[::-1].index("control")
+    return kinds[killed:].count("intended")

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import runpy
 import sys
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,7 @@ from bailiwick.wiring import on_demand
 
 _STARTER = Path(__file__).parent / "starter"
 _RENAMED = {"gitignore": ".gitignore"}
+_FILE = b"store: state/bailiwick.sqlite"
 _QUEUE = "support"
 _MAX_INPUT = 1024 * 1024
 
@@ -52,8 +54,9 @@ _CODES: Mapping[str, int] = {
     "folder", default=".", type=click.Path(path_type=Path, file_okay=False, resolve_path=True)
 )
 @click.option("--admin", default="admin", show_default=True, help="The first person's name.")
+@click.option("--store", help="postgresql://… of an empty database, instead of a file.")
 @pass_frame
-def init(frame: Frame, folder: Path, admin: str) -> int:
+def init(frame: Frame, folder: Path, admin: str, store: str | None) -> int:
     """Make a small project that works in FOLDER (by default, here).
 
     It has one agent, a tool that reads, a tool that writes, rules with tests, limits, keys, a
@@ -70,6 +73,9 @@ def init(frame: Frame, folder: Path, admin: str) -> int:
         for path in sorted(_STARTER.rglob("*"))
         if path.is_file() and path.suffix != ".pyc"
     }
+    if store is not None:
+        kept = files["bailiwick.yaml"]
+        files["bailiwick.yaml"] = kept.replace(_FILE, f"store: {json.dumps(store)}".encode())
     there = [name for name in files if (folder / name).exists()]
     if there:
         raise ControlError(

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from bailiwick.config import Settings
 from bailiwick.store.opened import Doors
 from bailiwick.store.postgres.connections import Address
-from bailiwick.store.postgres.database import Database
+from bailiwick.store.postgres.database import PostgresDatabase
 from bailiwick.store.postgres.doors import (
     PostgresDue,
     PostgresLedger,
@@ -30,7 +30,7 @@ def open_doors(
     """
     address = Address(settings.store)
     prepare(address, empty_too=alone)
-    database = Database(address, settings, now_us)
+    database = PostgresDatabase(address, settings, now_us)
     return Doors(
         store=PostgresStore(database),
         shelf=PostgresShelf(database),
@@ -44,7 +44,7 @@ def open_doors(
 __all__ = [
     "SCHEMA_VERSION",
     "Address",
-    "Database",
+    "PostgresDatabase",
     "PostgresDue",
     "PostgresLedger",
     "PostgresRegister",

@@ -77,8 +77,8 @@ _MOVED = (
 _RECORD = ("seq", "tenant", "kind", "action", "body", "hash")
 
 
-class Moved(Exception):
-    """Something changed between what was read and what was written: look again."""
+class LookAgain(Exception):
+    """Something changed between what was read and what was written."""
 
 
 class Wanted:
@@ -157,7 +157,7 @@ KEYS: Mapping[type, Callable[[str, Any], Iterable[Named]]] = {
 }
 
 
-class Table:
+class TableView:
     """Rows of a table as a batch sees them: as they were read, and as its members leave them."""
 
     def __init__(self) -> None:
@@ -178,17 +178,17 @@ class Table:
         return [self.rows[key] for key in keys if key in self.rows]
 
 
-class Batch:
+class PostgresBatch:
     """One transaction: the store's clock, and every table as its members see it."""
 
     def __init__(self, now_us: int, numbers: Sequence[int]) -> None:
         self.now_us = now_us
-        self.tables = {name: Table() for name in _COLUMNS}
+        self.tables = {name: TableView() for name in _COLUMNS}
         self.balances = Balances(now_us, self._look)
         self.controlled: set[str] = set()
         self.records: list[Row] = []
         self._numbers = numbers
-        self._undo: list[tuple[Table, Key, Row | None]] = []
+        self._undo: list[tuple[TableView, Key, Row | None]] = []
         # What a member's operations leave to the action's own row, which is written last.
         self.holder = ""
         self.holds: str | None = None
@@ -286,27 +286,27 @@ class Batch:
             yield statement, rows, columns
 
 
-def _put(table: Table, key: Key, row: Row | None) -> None:
+def _put(table: TableView, key: Key, row: Row | None) -> None:
     if row is None:
         table.rows.pop(key, None)
     else:
         table.rows[key] = row
 
 
-def _both(table: Table) -> list[Row]:
+def _both(table: TableView) -> list[Row]:
     return [table.rows[key] for key in sorted(table.changed) if key in table.rows]
 
 
 # --- the operations ------------------------------------------------------------------------------
 
 
-def _epoch_is(batch: Batch, tenant: str, op: ports.EpochIs) -> ports.Blocked | None:
+def _epoch_is(batch: PostgresBatch, tenant: str, op: ports.EpochIs) -> ports.Blocked | None:
     row = batch.row("control", (tenant,))
     # The server's disk cannot be seen from here; a full one refuses whole commits.
     return None if (row["epoch"] if row else 0) == op.epoch else ports.Blocked(code="epoch_moved")
 
 
-def _row(batch: Batch, tenant: str, action: Action, found: Row) -> Row:
+def _row(batch: PostgresBatch, tenant: str, action: Action, found: Row) -> Row:
     resource = f"{action.resource.type}:{action.resource.id}" if action.resource else None
     holds = found.get("holds")
     if batch.holder == action.id and (batch.settled or batch.holds is not None):
@@ -337,7 +337,9 @@ def _row(batch: Batch, tenant: str, action: Action, found: Row) -> Row:
     }
 
 
-def _insert_action(batch: Batch, tenant: str, op: ports.InsertAction) -> ports.Blocked | None:
+def _insert_action(
+    batch: PostgresBatch, tenant: str, op: ports.InsertAction
+) -> ports.Blocked | None:
     key, name = (tenant, op.action.id), _name(tenant, op.action)
     if batch.row("actions", key) is not None or batch.row("names", name) is not None:
         return ports.Blocked(code="duplicate_name")
@@ -346,7 +348,7 @@ def _insert_action(batch: Batch, tenant: str, op: ports.InsertAction) -> ports.B
     return None
 
 
-def _move_action(batch: Batch, tenant: str, op: ports.MoveAction) -> ports.Blocked | None:
+def _move_action(batch: PostgresBatch, tenant: str, op: ports.MoveAction) -> ports.Blocked | None:
     key = (tenant, op.action.id)
     found = batch.row("actions", key)
     if found is None or found["version"] != op.action.version - 1:
@@ -355,7 +357,7 @@ def _move_action(batch: Batch, tenant: str, op: ports.MoveAction) -> ports.Block
     return None
 
 
-def _take(batch: Batch, tenant: str, op: ports.Take) -> ports.Blocked | None:
+def _take(batch: PostgresBatch, tenant: str, op: ports.Take) -> ports.Blocked | None:
     taken = batch.balances.take(tenant, op)
     if isinstance(taken, ports.Blocked):
         return taken
@@ -363,7 +365,7 @@ def _take(batch: Batch, tenant: str, op: ports.Take) -> ports.Blocked | None:
     return None
 
 
-def _settle(batch: Batch, tenant: str, op: ports.Settle) -> None:
+def _settle(batch: PostgresBatch, tenant: str, op: ports.Settle) -> None:
     holds = batch.holds
     if batch.holder != op.action:
         found = batch.row("actions", (tenant, op.action))
@@ -372,7 +374,7 @@ def _settle(batch: Batch, tenant: str, op: ports.Settle) -> None:
     batch.balances.settle(tenant, holds or "[]", op.spent)
 
 
-def _claim(batch: Batch, tenant: str, op: ports.Claim) -> ports.Blocked | None:
+def _claim(batch: PostgresBatch, tenant: str, op: ports.Claim) -> ports.Blocked | None:
     key = (tenant, op.key)
     found = batch.row("effect_keys", key)
     if found is None:
@@ -384,13 +386,13 @@ def _claim(batch: Batch, tenant: str, op: ports.Claim) -> ports.Blocked | None:
     return ports.Blocked(code="effect_key_held", details=details)
 
 
-def _free(batch: Batch, tenant: str, op: ports.Free) -> None:
+def _free(batch: PostgresBatch, tenant: str, op: ports.Free) -> None:
     found = batch.row("effect_keys", (tenant, op.key))
     if found is not None and found["action"] == op.action:
         batch.put("effect_keys", (tenant, op.key), None)
 
 
-def _open_approval(batch: Batch, tenant: str, op: ports.OpenApproval) -> None:
+def _open_approval(batch: PostgresBatch, tenant: str, op: ports.OpenApproval) -> None:
     approval = op.approval
     row = {
         "tenant": tenant,
@@ -403,7 +405,9 @@ def _open_approval(batch: Batch, tenant: str, op: ports.OpenApproval) -> None:
     batch.put("approvals", (tenant, approval.action), row)
 
 
-def _close_approval(batch: Batch, tenant: str, op: ports.CloseApproval) -> ports.Blocked | None:
+def _close_approval(
+    batch: PostgresBatch, tenant: str, op: ports.CloseApproval
+) -> ports.Blocked | None:
     found = batch.row("approvals", (tenant, op.action))
     if found is None or found["state"] not in op.expect:
         return ports.Blocked(code="approval_moved")
@@ -411,7 +415,7 @@ def _close_approval(batch: Batch, tenant: str, op: ports.CloseApproval) -> ports
     return None
 
 
-def _cast_vote(batch: Batch, tenant: str, op: ports.CastVote) -> ports.Blocked | None:
+def _cast_vote(batch: PostgresBatch, tenant: str, op: ports.CastVote) -> ports.Blocked | None:
     vote = op.vote
     found = batch.row("approvals", (tenant, vote.action))
     if found is None or found["request_digest"] != vote.request_digest or found["state"] != "open":
@@ -424,11 +428,11 @@ def _cast_vote(batch: Batch, tenant: str, op: ports.CastVote) -> ports.Blocked |
     return None
 
 
-def _put_payload(batch: Batch, tenant: str, op: ports.PutPayload) -> None:
+def _put_payload(batch: PostgresBatch, tenant: str, op: ports.PutPayload) -> None:
     batch.put("payloads", (tenant, op.action, op.kind), {"tenant": tenant, **_members(op)})
 
 
-def _put_run(batch: Batch, tenant: str, op: ports.PutRun) -> ports.Blocked | None:
+def _put_run(batch: PostgresBatch, tenant: str, op: ports.PutRun) -> ports.Blocked | None:
     found = batch.row("runs", (tenant, op.run))
     if found is not None:
         # Another process began the run with another key: what was sealed must be sealed again.
@@ -447,7 +451,7 @@ def _put_run(batch: Batch, tenant: str, op: ports.PutRun) -> ports.Blocked | Non
     return None
 
 
-def _add_parked(batch: Batch, tenant: str, op: ports.AddParked) -> None:
+def _add_parked(batch: PostgresBatch, tenant: str, op: ports.AddParked) -> None:
     found = batch.row("runs", (tenant, op.run))
     if found is None:
         return
@@ -461,13 +465,13 @@ def _add_parked(batch: Batch, tenant: str, op: ports.AddParked) -> None:
     batch.put("runs", (tenant, op.run), row)
 
 
-def _append(batch: Batch, tenant: str, op: ports.Append) -> None:
+def _append(batch: PostgresBatch, tenant: str, op: ports.Append) -> None:
     number = batch.append({"tenant": tenant, **_members(op)})
     if op.action is not None:
         batch.listed[op.action] = f"{batch.listed.get(op.action, '')}{number},"
 
 
-def _mark_breaker(batch: Batch, tenant: str, op: ports.MarkBreaker) -> None:
+def _mark_breaker(batch: PostgresBatch, tenant: str, op: ports.MarkBreaker) -> None:
     found = batch.row("breakers", (tenant, op.target))
     known = found["failures"] if found else 0
     if not op.failed and known == 0:
@@ -482,29 +486,29 @@ def _mark_breaker(batch: Batch, tenant: str, op: ports.MarkBreaker) -> None:
     batch.put("breakers", (tenant, op.target), row)
 
 
-def _control(batch: Batch, tenant: str) -> Row:
+def _control(batch: PostgresBatch, tenant: str) -> Row:
     # A tenant begins at epoch 1 without a release.
     return batch.row("control", (tenant,)) or {"tenant": tenant, "epoch": 1, "release": None}
 
 
-def _raise_epoch(batch: Batch, tenant: str, _: ports.RaiseEpoch) -> None:
+def _raise_epoch(batch: PostgresBatch, tenant: str, _: ports.RaiseEpoch) -> None:
     row = _control(batch, tenant)
     batch.put("control", (tenant,), {**row, "epoch": row["epoch"] + 1})
     batch.controlled.add(tenant)
 
 
-def _activate(batch: Batch, tenant: str, op: ports.Activate) -> None:
+def _activate(batch: PostgresBatch, tenant: str, op: ports.Activate) -> None:
     batch.put("control", (tenant,), {**_control(batch, tenant), "release": op.digest})
 
 
-def _put_stop(batch: Batch, tenant: str, op: ports.PutStop) -> None:
+def _put_stop(batch: PostgresBatch, tenant: str, op: ports.PutStop) -> None:
     key = (tenant, op.stop.scope, op.stop.target)
     if batch.row("stops", key) is None:  # pulling a pulled switch keeps the first reason
         row = {"tenant": tenant, "scope": key[1], "target": key[2], "body": encode(op.stop)}
         batch.put("stops", key, row)
 
 
-def _lift_stop(batch: Batch, tenant: str, op: ports.LiftStop) -> ports.Blocked | None:
+def _lift_stop(batch: PostgresBatch, tenant: str, op: ports.LiftStop) -> ports.Blocked | None:
     key = (tenant, op.scope, op.target)
     if batch.row("stops", key) is None:
         return ports.Blocked(code="not_stopped")
@@ -512,37 +516,37 @@ def _lift_stop(batch: Batch, tenant: str, op: ports.LiftStop) -> ports.Blocked |
     return None
 
 
-def _put_standing(batch: Batch, tenant: str, op: ports.PutStanding) -> None:
+def _put_standing(batch: PostgresBatch, tenant: str, op: ports.PutStanding) -> None:
     name = op.standing.agent
     row = {"tenant": tenant, "name": name, "body": encode(op.standing)}
     batch.put("agents", (tenant, name), row)
 
 
-def _revoke(batch: Batch, tenant: str, op: ports.Revoke) -> None:
+def _revoke(batch: PostgresBatch, tenant: str, op: ports.Revoke) -> None:
     if batch.row("revocations", (tenant, op.id)) is None:
         row = {"tenant": tenant, "id": op.id, "by_person": op.by, "reason": op.reason}
         batch.put("revocations", (tenant, op.id), {**row, "at_us": batch.now_us})
 
 
-def _put_person(batch: Batch, tenant: str, op: ports.PutPerson) -> None:
+def _put_person(batch: PostgresBatch, tenant: str, op: ports.PutPerson) -> None:
     name = op.person.name
     row = {"tenant": tenant, "name": name, "body": encode(op.person)}
     batch.put("people", (tenant, name), {**row, "secret": encode(op.secret)})
 
 
-def _put_release(batch: Batch, tenant: str, op: ports.PutRelease) -> None:
+def _put_release(batch: PostgresBatch, tenant: str, op: ports.PutRelease) -> None:
     digest = op.release.digest
     row = {"tenant": tenant, "digest": digest, "body": encode(op.release)}
     created_at_us = op.release.created_at_us
     batch.put("releases", (tenant, digest), {**row, "created_at_us": created_at_us})
 
 
-def _put_change(batch: Batch, tenant: str, op: ports.PutChange) -> None:
+def _put_change(batch: PostgresBatch, tenant: str, op: ports.PutChange) -> None:
     row = {**_members(op), "tenant": tenant, "body": encode(op.body)}
     batch.put("changes", (tenant, op.id), {**row, "state": "waiting", "decided_by": None})
 
 
-def _close_change(batch: Batch, tenant: str, op: ports.CloseChange) -> ports.Blocked | None:
+def _close_change(batch: PostgresBatch, tenant: str, op: ports.CloseChange) -> ports.Blocked | None:
     found = batch.row("changes", (tenant, op.id))
     if (
         found is None
@@ -560,7 +564,7 @@ _members = msgspec.structs.asdict
 
 
 # Each handler takes exactly the operation it stands beside; the table is the only caller.
-HANDLERS: dict[type, Callable[[Batch, str, Any], ports.Blocked | None]] = {
+HANDLERS: dict[type, Callable[[PostgresBatch, str, Any], ports.Blocked | None]] = {
     ports.EpochIs: _epoch_is,
     ports.InsertAction: _insert_action,
     ports.MoveAction: _move_action,

@@ -8,7 +8,7 @@ _TRUST_NS = 1_000_000_000
 _QUICK_NS, _OLD_NS = 20_000_000, 10_000_000_000
 
 
-class Clock:
+class ServerClock:
     """The store's clock: the server's time at the last look, and what has passed since.
 
     Every transaction looks at it. `given` replaces it in tests.

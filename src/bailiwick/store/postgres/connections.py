@@ -14,7 +14,7 @@ Connection = psycopg.AsyncConnection[TupleRow]
 # A process that stands still while it holds the control lock would keep a kill waiting.
 _IDLE, _LOCK = "2s", "5s"
 _DEFAULTS = {
-    "connect_timeout": "5",
+    "connect_timeout": "10",
     "application_name": "bailiwick",
     # A server that is gone without a word is noticed.
     "keepalives_idle": "10",

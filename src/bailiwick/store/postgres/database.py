@@ -13,7 +13,7 @@ import psycopg
 from bailiwick import ports
 from bailiwick.config import Settings
 from bailiwick.errors import StoreError
-from bailiwick.store.postgres.clock import Clock
+from bailiwick.store.postgres.clock import ServerClock
 from bailiwick.store.postgres.connections import (
     Address,
     Connection,
@@ -22,9 +22,9 @@ from bailiwick.store.postgres.connections import (
     is_gone,
     unknown_fate,
 )
-from bailiwick.store.postgres.reader import Reader
+from bailiwick.store.postgres.reader import GroupReader
 from bailiwick.store.postgres.statements import SQL
-from bailiwick.store.postgres.writer import Answer, Writer
+from bailiwick.store.postgres.writer import Answer, PostgresWriter
 from bailiwick.store.waiting import Waiting
 
 T = TypeVar("T")
@@ -32,19 +32,19 @@ T = TypeVar("T")
 _LISTEN_AGAIN_S = 0.5
 
 
-class Database:
+class PostgresDatabase:
     """An address with its connections, each opened when it is needed first."""
 
     def __init__(
         self, address: Address, settings: Settings, now_us: Callable[[], int] | None = None
     ) -> None:
-        self.clock = Clock(now_us)
+        self.clock = ServerClock(now_us)
         self.waiting = Waiting()
-        self.reader = Reader(address)
+        self.reader = GroupReader(address)
         # Lists may be long: no fence waits behind one.
-        self.lists = Reader(address)
+        self.lists = GroupReader(address)
         self._address = address
-        self._writer = Writer(address, settings.batch_limit, self.clock, self._committed)
+        self._writer = PostgresWriter(address, settings.batch_limit, self.clock, self._committed)
         self._house = Line(address)
         self._house_lock = asyncio.Lock()
         self._listener: asyncio.Task[None] | None = None
@@ -112,16 +112,18 @@ class Database:
         try:
             while True:
                 try:
-                    connection = await line.connected()
-                    await connection.execute(SQL["listen"])
-                    async for heard in connection.notifies():
-                        word, _, told = heard.payload.partition(" ")
-                        if word == "moved":
-                            for action in told.split():
-                                self.waiting.tell(action)
+                    await self._hear(await line.connected())
                 except psycopg.Error:
                     pass  # until it is back, those who wait look for themselves
                 await line.close()
                 await asyncio.sleep(_LISTEN_AGAIN_S)
         finally:
             await line.close()
+
+    async def _hear(self, connection: Connection) -> None:
+        await connection.execute(SQL["listen"])
+        async for heard in connection.notifies():
+            word, _, told = heard.payload.partition(" ")
+            if word == "moved":
+                for action in told.split():
+                    self.waiting.tell(action)

@@ -20,7 +20,7 @@ from bailiwick.nouns import (
 from bailiwick.store import rows
 from bailiwick.store.balances import bucket
 from bailiwick.store.postgres.connections import Connection
-from bailiwick.store.postgres.database import Database
+from bailiwick.store.postgres.database import PostgresDatabase
 from bailiwick.store.postgres.statements import SQL
 from bailiwick.values import JSON
 
@@ -30,7 +30,7 @@ _OPEN = frozenset({"parked", "intended", "unknown"})
 class PostgresStore:
     """The commit point, and what the spine reads."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self._controls: dict[str, ports.ControlState] = {}
 
@@ -80,7 +80,7 @@ class PostgresStore:
 class PostgresShelf:
     """What belongs to an action and a tenant beside its state."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self._one = database.reader.one
 
@@ -137,7 +137,7 @@ class PostgresShelf:
 class PostgresRegister:
     """What people ask of the store."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self._every = database.lists.every
 
@@ -188,7 +188,7 @@ class PostgresRegister:
 class PostgresLedger:
     """The stored side of the transparency log."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
         self._every = database.lists.every
 
@@ -247,7 +247,7 @@ class PostgresLedger:
 class PostgresDue:
     """What the housekeeper's tick claims; a row that somebody is claiming is passed over."""
 
-    def __init__(self, database: Database, lease_us: int) -> None:
+    def __init__(self, database: PostgresDatabase, lease_us: int) -> None:
         self._database = database
         self._lease_us = lease_us
 

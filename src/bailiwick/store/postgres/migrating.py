@@ -24,12 +24,7 @@ def prepare(address: Address, *, empty_too: bool) -> None:
         with psycopg.connect("", autocommit=True, **address.parameters) as connection:
             version = _version(connection)
             if version == 0 and empty_too:
-                with connection.transaction():
-                    connection.execute(SQL["migration_lock"])
-                    version = _version(connection)
-                    for number in range(version + 1, SCHEMA_VERSION + 1):
-                        _migrate(connection, number)
-                version = SCHEMA_VERSION
+                version = _make(connection)
     except psycopg.Error as error:
         raise fault_of(error, address) from error
     if version != SCHEMA_VERSION:
@@ -38,6 +33,14 @@ def prepare(address: Address, *, empty_too: bool) -> None:
             code="schema_version",
             help="start the newer program" if version > SCHEMA_VERSION else "found the project",
         )
+
+
+def _make(connection: psycopg.Connection[tuple[object, ...]]) -> int:
+    with connection.transaction():
+        connection.execute(SQL["migration_lock"])
+        for number in range(_version(connection) + 1, SCHEMA_VERSION + 1):
+            _migrate(connection, number)
+        return _version(connection)
 
 
 def _version(connection: psycopg.Connection[tuple[object, ...]]) -> int:

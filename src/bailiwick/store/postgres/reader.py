@@ -16,7 +16,7 @@ from bailiwick.store.postgres.statements import SQL, Row
 _TOGETHER = 256
 
 
-class Question:
+class WaitingRead:
     """A statement with its values, and those who wait for its rows."""
 
     __slots__ = ("future", "name", "values")
@@ -29,13 +29,13 @@ class Question:
         self.future = future
 
 
-class Reader:
+class GroupReader:
     """Owns a connection for reading."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._line = Line(address)
-        self._waiting: list[Question] = []
+        self._waiting: list[WaitingRead] = []
         self._epochs: dict[str, asyncio.Future[list[Row]]] = {}
         self._pump: asyncio.Task[None] | None = None
 
@@ -68,7 +68,7 @@ class Reader:
     def _put(self, name: str, values: Mapping[str, Any]) -> asyncio.Future[list[Row]]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Row]] = loop.create_future()
-        self._waiting.append(Question(name, values, future))
+        self._waiting.append(WaitingRead(name, values, future))
         if self._pump is None or self._pump.done():
             self._pump = loop.create_task(self._drain())
         return future
@@ -80,7 +80,7 @@ class Reader:
             self._epochs = {}
             await self._answer(questions, again=True)
 
-    async def _answer(self, questions: list[Question], *, again: bool) -> None:
+    async def _answer(self, questions: list[WaitingRead], *, again: bool) -> None:
         try:
             connection = await self._line.connected()
             answers = await _rows(connection, questions)
@@ -105,13 +105,13 @@ class Reader:
                 question.future.set_result(rows)
 
 
-def _fail(questions: list[Question], error: BaseException) -> None:
+def _fail(questions: list[WaitingRead], error: BaseException) -> None:
     for question in questions:
         if not question.future.done():
             question.future.set_exception(error)
 
 
-async def _rows(connection: Connection, questions: list[Question]) -> list[list[Row]]:
+async def _rows(connection: Connection, questions: list[WaitingRead]) -> list[list[Row]]:
     if len(questions) == 1:
         cursor = await connection.execute(SQL[questions[0].name], questions[0].values)
         return [await cursor.fetchall()]

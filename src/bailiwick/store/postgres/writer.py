@@ -14,8 +14,8 @@ from psycopg import errors
 
 from bailiwick import ports
 from bailiwick.errors import StoreError, StoreUnavailable
-from bailiwick.store.postgres.batch import READS, Batch, Moved, Wanted
-from bailiwick.store.postgres.clock import Clock
+from bailiwick.store.postgres.batch import READS, LookAgain, PostgresBatch, Wanted
+from bailiwick.store.postgres.clock import ServerClock
 from bailiwick.store.postgres.connections import (
     Address,
     Connection,
@@ -36,7 +36,7 @@ _TOLD_TOGETHER = 100
 Answer = ports.Committed | ports.Blocked
 
 
-class Member:
+class WaitingCommit:
     """One caller's part of a batch: its commit, and where the answer goes."""
 
     __slots__ = ("commit", "future")
@@ -46,14 +46,14 @@ class Member:
         self.future = future
 
 
-class Writer:
+class PostgresWriter:
     """Owns the writing connection."""
 
     def __init__(
         self,
         address: Address,
         batch_limit: int,
-        clock: Clock,
+        clock: ServerClock,
         committed: Callable[[Sequence[ports.Commit]], None],
     ) -> None:
         self._address = address
@@ -61,7 +61,7 @@ class Writer:
         self._clock = clock
         self._committed = committed
         self._line = Line(address)
-        self._waiting: list[Member] = []
+        self._waiting: list[WaitingCommit] = []
         self._pump: asyncio.Task[None] | None = None
 
     async def submit(self, commit: ports.Commit) -> Answer:
@@ -71,7 +71,7 @@ class Writer:
         the server left during the commit and did not come back.
         """
         loop = asyncio.get_running_loop()
-        member = Member(commit, loop.create_future())
+        member = WaitingCommit(commit, loop.create_future())
         self._waiting.append(member)
         if self._pump is None or self._pump.done():
             self._pump = loop.create_task(self._drain())
@@ -89,23 +89,22 @@ class Writer:
             del self._waiting[: len(members)]
             await self._commit(members)
 
-    async def _commit(self, members: list[Member]) -> None:
-        commits = [member.commit for member in members]
-        try:
-            answers = await self._transact(commits)
-        except Exception as error:  # noqa: BLE001 - the writer must outlive any member
-            gone = isinstance(error, StoreError)
-            if len(members) > 1 and not gone:
+    async def _commit(self, members: list[WaitingCommit]) -> None:
+        # Whatever goes wrong goes to the callers: the writer outlives any member.
+        (told,) = await asyncio.gather(
+            self._transact([member.commit for member in members]), return_exceptions=True
+        )
+        if isinstance(told, BaseException):
+            if len(members) > 1 and not isinstance(told, StoreError):
                 for member in members:
                     await self._commit([member])
                 return
-            if isinstance(error, psycopg.Error):
-                error = fault_of(error, self._address)
+            fault = fault_of(told, self._address) if isinstance(told, psycopg.Error) else told
             for member in members:
                 if not member.future.done():
-                    member.future.set_exception(error)
+                    member.future.set_exception(fault)
             return
-        for member, answer in zip(members, answers, strict=True):
+        for member, answer in zip(members, told, strict=True):
             if not member.future.done():  # a cancelled caller's writes stay written
                 member.future.set_result(answer)
 
@@ -114,7 +113,7 @@ class Writer:
         for attempt in range(_TRIES):
             try:
                 return await self._try(commits)
-            except (Moved, errors.UniqueViolation, errors.TransactionRollback):
+            except (LookAgain, errors.UniqueViolation, errors.TransactionRollback):
                 await self._line.roll_back()
             except psycopg.Error as error:
                 await self._line.roll_back()
@@ -148,13 +147,13 @@ class Writer:
                 raise
             await self._line.close()
             if not await self._was_committed(transaction):
-                raise Moved from error
+                raise LookAgain from error
         self._committed(made)
         return answers
 
     async def _read(
         self, connection: Connection, commits: Sequence[ports.Commit]
-    ) -> tuple[Batch, str]:
+    ) -> tuple[PostgresBatch, str]:
         """Begin, lock control, and read all that the guards will look at: one round trip."""
         estimated_us = self._clock.now_us()
         wanted = Wanted(commits, estimated_us)
@@ -186,15 +185,15 @@ class Writer:
         assert row is not None
         now_us = self._clock.observe(row[0], sent_ns)
         if Wanted(commits, now_us).keys.get("budgets") != wanted.keys.get("budgets"):
-            raise Moved  # a day, an hour or a minute began meanwhile: other buckets
-        batch = Batch(now_us, [number for (number,) in await numbers.fetchall()])
+            raise LookAgain  # a day, an hour or a minute began meanwhile: other buckets
+        batch = PostgresBatch(now_us, [number for (number,) in await numbers.fetchall()])
         batch.read("control", await control.fetchall())
         for table, cursor in found.items():
             batch.read(table, await cursor.fetchall())
         return batch, row[1]
 
     async def _write(
-        self, connection: Connection, batch: Batch, made: Sequence[ports.Commit]
+        self, connection: Connection, batch: PostgresBatch, made: Sequence[ports.Commit]
     ) -> None:
         """Write what was left changed, and COMMIT: one round trip."""
         async with connection.pipeline():
@@ -223,7 +222,7 @@ class Writer:
         raise unknown_fate(self._address)
 
 
-def _told(batch: Batch, made: Sequence[ports.Commit]) -> list[str]:
+def _told(batch: PostgresBatch, made: Sequence[ports.Commit]) -> list[str]:
     """Notifications: the tenants whose control changed, and the actions that moved."""
     moved = [op.action.id for commit in made for op in commit.ops if type(op) is ports.MoveAction]
     control = [f"control {tenant}" for tenant in sorted(batch.controlled)]

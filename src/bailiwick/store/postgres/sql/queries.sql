@@ -8,11 +8,11 @@ select to_regclass('schema_versions');
 -- The newest migration.
 select max(version) from schema_versions;
 
--- name: make_schema_table
+-- name: make_schema_table!
 -- Kept by the migrations themselves.
 create table schema_versions (version integer primary key, made_at timestamptz not null);
 
--- name: migrated
+-- name: migrated!
 -- One migration more.
 insert into schema_versions (version, made_at) values (:version, clock_timestamp());
 
@@ -39,19 +39,19 @@ select set_config('idle_in_transaction_session_timeout', :idle, false),
 -- The store's clock.
 select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint);
 
--- name: listen
+-- name: listen!
 -- Be told of changed actions and of control changes.
 listen bailiwick;
 
--- name: begin
+-- name: begin!
 -- Each statement sees what was committed before it began.
 begin isolation level read committed;
 
--- name: commit
+-- name: commit!
 -- The commit point.
 commit;
 
--- name: rollback
+-- name: rollback!
 -- Leave no trace.
 rollback;
 
@@ -211,7 +211,7 @@ select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:kind as
     cast(:body as bytea[]), cast(:proposed_by as text[]), cast(:expires_at_us as bigint[]),
     cast(:state as text[]), cast(:decided_by as text[]));
 
--- name: update_changes
+-- name: update_changes!
 -- Control changes that are decided.
 update changes set state = new.state, decided_by = new.decided_by
 from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[]),
@@ -225,7 +225,7 @@ select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:agent a
     cast(:wrapped_key as bytea[]), cast(:started_at_us as bigint[]), cast(:parked_us as bigint[]),
     cast(:parked_until_us as bigint[]));
 
--- name: update_runs
+-- name: update_runs!
 -- How long runs have waited for people.
 update runs set parked_us = new.parked_us, parked_until_us = new.parked_until_us
 from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:parked_us as bigint[]),
@@ -253,7 +253,7 @@ select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:agent a
     cast(:lease_until_us as bigint[]), cast(:updated_at_us as bigint[]), cast(:body as bytea[]),
     cast(:holds as text[]), cast(:records as text[]));
 
--- name: update_actions
+-- name: update_actions!
 -- Actions that moved; their rows are locked since their versions were compared.
 update actions set state = new.state, version = new.version,
     resource = case when new.ended then actions.resource else new.resource end,
@@ -293,7 +293,7 @@ select * from unnest(cast(:tenant as text[]), cast(:action as text[]), cast(:kin
 on conflict (tenant, action, kind) do update set sealed = excluded.sealed,
     commitment = excluded.commitment;
 
--- name: list_records
+-- name: list_records!
 -- Records about actions that their own rows did not write (a vote, say).
 update actions set records = actions.records || new.records
 from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:records as text[]))
@@ -324,7 +324,7 @@ insert into budgets (tenant, node, unit, bucket, spent, held)
 select * from unnest(cast(:tenant as text[]), cast(:node as text[]), cast(:unit as text[]),
     cast(:bucket as text[]), cast(:spent as bigint[]), cast(:held as bigint[]));
 
--- name: update_budgets
+-- name: update_budgets!
 -- Balances as the batch leaves them; their rows are locked since they were read.
 update budgets set spent = new.spent, held = new.held
 from unnest(cast(:tenant as text[]), cast(:node as text[]), cast(:unit as text[]),
@@ -466,7 +466,7 @@ where a.tenant = :tenant and a.state = 'parked'
   and not (a.id = any(:busy))
 order by a.id limit 256 for update of a skip locked;
 
--- name: lease_actions
+-- name: lease_actions!
 -- The claimed actions, one version further, with their new lease.
 update actions set version = new.version, lease_owner = :owner, lease_until_us = :until_us,
     body = new.body
@@ -507,7 +507,7 @@ select count(*) from grown;
 -- How many records have a leaf index.
 select size from tree where id = 1;
 
--- name: put_checkpoint
+-- name: put_checkpoint!
 -- The signed head for a size.
 insert into checkpoints (size, note) values (:size, :note) on conflict do nothing;
 

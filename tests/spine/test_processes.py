@@ -1,0 +1,210 @@
+"""Processes that share one PostgreSQL database: one budget, one effect a key, nobody's work lost.
+
+The workers are processes of their own; what really happened is what their provider, a third one,
+has in its books.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bailiwick.errors import StoreError
+from bailiwick.operations import found
+from campaigns.crash.kinds import Kind
+from campaigns.crash.project import READ_SECRET
+from tests.examples.outside_system import OutsideSystem
+from tests.postgres import Server
+from tests.spine.house import PEOPLE, House, opened, storing_in
+from tests.spine.test_kill import add_charge, payments, till_files
+
+__all__ = ["payments"]  # a fixture
+
+ROOT = Path(__file__).resolve().parents[2]
+LIMIT = 60
+
+WORKER = """
+import asyncio, json, sys
+from bailiwick import Bailiwick
+
+async def main():
+    async with Bailiwick.open(sys.argv[1]) as bailiwick:
+        print("open", flush=True)
+        calls = json.loads(sys.stdin.readline())
+        gate = asyncio.Semaphore(8)
+
+        async def call(charge, key):
+            async with gate:
+                return await called(charge, key)
+
+        async def called(charge, key):
+            session = await bailiwick.session("client", subject="sue", run="run-1")
+            asked = {"charge": charge, "amount_minor": 1, "currency": "USD"}
+            outcome = await session.act("sound.refund", asked, key=key)
+            while outcome.status == "running":
+                await asyncio.sleep(0.05)
+                outcome = await bailiwick.outcome(outcome.action)
+            return [charge, outcome.status, outcome.code, outcome.action]
+
+        print(json.dumps(await asyncio.gather(*(call(*each) for each in calls))), flush=True)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def stored(server: Server) -> Iterator[None]:
+    """Only a PostgreSQL database is shared."""
+    with storing_in(server):
+        yield
+
+
+@pytest.fixture
+async def till(payments: OutsideSystem, tmp_path: Path) -> AsyncIterator[House]:
+    """A project whose one provider is that process."""
+    folder = till_files(tmp_path / "project", payments, Kind("sound", timeout_s=1.5))
+    limits = f'budgets:\n  - {{unit: "value:USD", period: day, limit: {LIMIT}}}\n'
+    (folder / "limits.yaml").write_text(limits)
+    await found(folder, PEOPLE)
+    async with opened(folder) as house:
+        yield house
+
+
+async def worker(house: House) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", WORKER, house.world.settings.project),
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"open\n"
+    return process
+
+
+async def worked(process: asyncio.subprocess.Process, calls: list[Any]) -> list[list[str]]:
+    output, _ = await process.communicate(json.dumps(calls).encode() + b"\n")
+    assert process.returncode == 0
+    told: list[list[str]] = json.loads(output.splitlines()[-1])
+    return told
+
+
+async def charges(payments: OutsideSystem, house: House, word: str, many: int) -> list[str]:
+    """New charges at the provider, which takes its time with each."""
+    names = [f"{house.world.owner}-{word}-{number}" for number in range(many)]
+    await asyncio.gather(*(asyncio.to_thread(add_charge, payments, name) for name in names))
+    return names
+
+
+def slow(payments: OutsideSystem, delay_s: float) -> None:
+    fault = {"name": "slow", "delay_s": delay_s}
+    assert payments.call("POST", "/admin/faults", fault, token=None).status == 201
+
+
+def refunds(payments: OutsideSystem, charge: str) -> int:
+    known = {"Authorization": f"Bearer {READ_SECRET}"}
+    reply = payments.call("GET", f"/v1/refunds?charge={charge}", token=None, headers=known)
+    return len(reply.json["data"])
+
+
+@pytest.mark.claim("store.many-processes")
+async def test_two_processes_share_a_budget_and_do_nothing_twice(
+    till: House, payments: OutsideSystem
+) -> None:
+    slow(payments, 0.01)
+    same = await charges(payments, till, "same", 10)
+    own = [await charges(payments, till, f"own{number}", 40) for number in range(2)]
+    workers = [await worker(till) for _ in own]
+    told = await asyncio.gather(
+        *(
+            worked(process, [[charge, f"k-{charge}"] for charge in (*same, *charges_of)])
+            for process, charges_of in zip(workers, own, strict=True)
+        )
+    )
+    one, two = ({charge: rest for charge, *rest in each} for each in told)
+    assert {charge: one[charge] for charge in same} == {charge: two[charge] for charge in same}
+    ends = {tuple(rest[:2]) for each in (one, two) for rest in each.values()}
+    # A busy machine may keep a send from beginning, which is a failure that gives its hold back.
+    no = {("refused", "over_budget"), ("refused", "denied")}
+    kept_back = {("failed", "deadline_passed"), ("failed", "provider_unreachable")}
+    assert ends <= {("done", ""), *no, *kept_back}
+    assert ends & no
+    done = {charge for each in (one, two) for charge in each if each[charge][0] == "done"}
+    names = sorted({*one, *two})
+    counts = [await asyncio.to_thread(refunds, payments, name) for name in names]
+    assert {name for name, count in zip(names, counts, strict=True) if count} == done
+    assert sum(counts) == len(done)
+    assert 0.9 * LIMIT <= len(done) <= LIMIT
+    assert (await till.balances())["tenant value:USD"] == (len(done), 0)
+
+
+@pytest.mark.claim("store.dead-process-taken-over")
+async def test_what_a_killed_process_had_under_way_another_finds_out(
+    till: House, payments: OutsideSystem
+) -> None:
+    slow(payments, 0.8)
+    names = await charges(payments, till, "dead", 8)
+    process = await worker(till)
+    assert process.stdin is not None
+    process.stdin.write(json.dumps([[name, f"k-{name}"] for name in names]).encode() + b"\n")
+    async with asyncio.timeout(20):
+        flying: set[str] = set()
+        while len(flying) < len(names):
+            found_now = await till.world.register.actions("default", ("intended",), 100)
+            flying = {each.id for each in found_now}
+            await asyncio.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+    for id in flying:
+        await till.until(await till.bailiwick.outcome(id), timeout_s=30)
+    ended = [await till.world.store.action("default", id) for id in flying]
+    assert {each.state for each in ended if each} == {"done"}
+    counts = [await asyncio.to_thread(refunds, payments, name) for name in names]
+    assert counts == [1] * len(names)
+    assert (await till.balances())["tenant value:USD"] == (len(names), 0)
+
+
+@pytest.mark.claim("store.server-restart")
+async def test_a_server_killed_under_load_loses_nothing_that_was_answered(
+    till: House, payments: OutsideSystem, server: Server
+) -> None:
+    slow(payments, 0.05)
+    names = await charges(payments, till, "back", 50)
+
+    async def call(number: int) -> str:
+        session = await till.bailiwick.session("client", subject="sue", run="run-1")
+        asked = {"charge": names[number], "amount_minor": 1, "currency": "USD"}
+        await asyncio.sleep(number * 0.02)
+        async with asyncio.timeout(40):
+            while True:
+                try:
+                    outcome = await session.act("sound.refund", asked, key=names[number])
+                except StoreError as fault:
+                    faults.add(fault.code)
+                else:
+                    if outcome.status != "running":
+                        return outcome.status
+                await asyncio.sleep(0.2)
+
+    faults = set[str]()
+    calls = [asyncio.create_task(call(number)) for number in range(len(names))]
+    for _ in range(2):
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(server.stop)
+        await asyncio.sleep(0.2)
+        await asyncio.to_thread(server.start)
+    assert set(await asyncio.gather(*calls)) == {"done"}
+    assert faults <= {"store_unreachable", "commit_unknown"}
+    counts = [await asyncio.to_thread(refunds, payments, name) for name in names]
+    assert counts == [1] * len(names)
+    assert (await till.balances())["tenant value:USD"] == (len(names), 0)
+    await till.bailiwick.settle()
+    records = await till.world.ledger.records(0, 1000)
+    kinds = [json.loads(record.body)["kind"] for record in records]
+    assert (kinds.count("intended"), kinds.count("concluded")) == (len(names), len(names))
