@@ -79,6 +79,7 @@ CLAIMS: dict[str, str] = {
     "policy.who-can": "Who-can says yes with a decided request, and no only when proved.",
     "policy.who-can-cannot-tell-is-not-no": "What who-can cannot prove is said so, never as a no.",
     "policy.loosening-is-seen": "A release that might allow more than the last is recognised.",
+    "policy.rules-read-the-mode": "A rule reads the mode in which it is asked.",
     # limits
     "limits.foreign-currency-over": "Money in another currency than a cap's is over that cap.",
     "limits.stop-covers-every-scope": "A stop of any scope refuses what it covers, and only that.",
@@ -89,6 +90,12 @@ CLAIMS: dict[str, str] = {
     "limits.kill-without-owner": "A kill takes effect though the owner of the database is stopped.",
     "limits.unconsented-code-never-runs": "New code of a release runs only once it is activated.",
     "limits.changed-release-refused": "Released files that were changed in the database never run.",
+    "limits.shadow-executes-nothing": "In shadow all is decided and recorded, and nothing is done.",
+    "limits.read-only-writes-nothing": "In read-only no write begins, not even an approved one.",
+    "limits.draft-asks": "In draft every write is asked of people, by a rule like any other.",
+    "limits.tighter-mode-holds": "Of the manifest's mode and a setting the tighter holds.",
+    "limits.mode-loosening-needs-two": "One person tightens a mode at once; loosening takes two.",
+    "limits.errors-degrade": "Too many writes gone wrong put an agent back to reading, by nobody.",
     # approval
     "approval.per-request-digest": "A vote counts for the very request it was signed over.",
     "approval.quorum-waits-for-all": "A rule is satisfied by its whole quorum and by nothing less.",

@@ -12,6 +12,7 @@ from bailiwick.catalog.input_types import left_out
 from bailiwick.catalog.manifests import load_manifests
 from bailiwick.catalog.paths import compile_path
 from bailiwick.catalog.plain import compile_plain
+from bailiwick.catalog.problems import did_you_mean
 from bailiwick.catalog.python_tools import tool
 from bailiwick.nouns import ToolContext
 
@@ -19,6 +20,7 @@ __all__ = [
     "ToolContext",
     "compile_path",
     "compile_plain",
+    "did_you_mean",
     "left_out",
     "load_catalogue",
     "load_limits",

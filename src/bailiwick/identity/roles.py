@@ -36,6 +36,8 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "in-doubt resolve": frozenset({"operator"}),
     "kill": _STOPPERS,
     "ledger prove": _ANYONE,
+    "mode list": _ANYONE,
+    "mode set": _OPERATORS,
     "people add": _ADMINS,
     "people disable": _ADMINS,
     "people list": _ANYONE,

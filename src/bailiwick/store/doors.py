@@ -13,6 +13,7 @@ from bailiwick.nouns import (
     Balance,
     Breaker,
     Cap,
+    ModeSetting,
     Person,
     Record,
     Release,
@@ -28,6 +29,7 @@ from bailiwick.store.database import Database
 from bailiwick.values import JSON
 
 _decode_stop = msgspec.json.Decoder(Stop).decode
+_decode_mode = msgspec.json.Decoder(ModeSetting).decode
 _decode_standing = msgspec.json.Decoder(Standing).decode
 _decode_approval = msgspec.json.Decoder(Approval).decode
 _decode_vote = msgspec.json.Decoder(Vote).decode
@@ -80,6 +82,7 @@ class SqliteStore:
             stops=tuple(_decode_stop(body) for (body,) in self._database.every("stops", owner)),
             standings={standing.agent: standing for standing in standings},
             revoked=frozenset(id for (id,) in self._database.every("revoked", owner)),
+            modes=tuple(_decode_mode(body) for (body,) in self._database.every("modes", owner)),
         )
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:
