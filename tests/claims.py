@@ -159,6 +159,7 @@ CLAIMS: dict[str, str] = {
     "catalog.plain-means-cel": "Joined paths mean in place exactly what they mean in CEL.",
     "catalog.changed-definition-is-another-version": "Any change to a tool changes its digest.",
     "catalog.unknown-member-refused": "A bound that is misspelt or not kept yet does not load.",
+    "catalog.pasted-bounds-hold": "Each bound of a pasted manifest or budget block holds.",
     # cli
     "cli.init-works": "`init` makes a project that checks, runs, asks and verifies, and only once.",
     "cli.two-people": "Two people at their own terminals satisfy a rule that asks for two.",
@@ -174,6 +175,7 @@ CLAIMS: dict[str, str] = {
     "cli.changes-are-not-lost": "Changes of one account at one moment all stand.",
     "cli.exit-codes": "Each kind of no has a stable code and the exit code that is documented.",
     "cli.doctor-finds": "`doctor` says what is not in order and what to do about it.",
+    "cli.envelopes-are-redacted": "An exported run has payloads only for who may read and asks.",
     # telemetry
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
     "telemetry.no-content": "A span has the twelve timings and no argument, subject or key.",

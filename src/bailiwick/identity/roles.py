@@ -19,6 +19,7 @@ _ADMINS: frozenset[Role] = frozenset({"admin"})
 
 # `actions payload` is no command: who has it is told the contents of payloads too.
 COMMANDS: Mapping[str, frozenset[Role]] = {
+    "actions export": _ANYONE,
     "actions list": _ANYONE,
     "actions payload": _VOTERS_AND_AUDITORS,
     "actions show": _ANYONE,

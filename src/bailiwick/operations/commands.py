@@ -11,6 +11,7 @@ from bailiwick.operations import (
     approvals,
     changes,
     doubts,
+    envelopes,
     modes,
     proofs,
     releases,
@@ -26,6 +27,7 @@ _TRIES = 20
 Command = Callable[[World, Person, Mapping[str, JSON]], Awaitable[JSON]]
 
 COMMANDS: Mapping[str, Command] = {
+    "actions export": envelopes.actions_export,
     "actions list": stories.actions_list,
     "actions show": stories.actions_show,
     "agents disable": agents.agents_disable,
@@ -63,6 +65,7 @@ COMMANDS: Mapping[str, Command] = {
 # What writes nothing but, perhaps, the place of records in the log.
 READS = frozenset(
     {
+        "actions export",
         "actions list",
         "actions show",
         "agents list",
