@@ -312,6 +312,8 @@ async def _degrade(world: World, action: Action, case: Case) -> None:
 
     The outcome is written by now. If this cannot be, the next bad outcome does it.
     """
+    if case.manifest.max_error_ppm is None:
+        return
     newest = await world.shelf.breaker(action.tenant, limits.outcomes_of(action.agent, action.tool))
     setting = limits.degraded(case.manifest, case.tool, newest, await world.store.now_us())
     while setting is not None:

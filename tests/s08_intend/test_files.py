@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yoyo
 
+from bailiwick import store
 from bailiwick.errors import StoreError, StoreFenced, StoreUnavailable
 from bailiwick.ports import (
     Append,
@@ -44,6 +46,26 @@ except StoreError as error:
 else:
     print("open")
 """
+
+
+def test_a_file_of_an_older_program_is_brought_up_with_what_it_holds(tmp_path: Path) -> None:
+    file = tmp_path / "old.sqlite"
+    folder = Path(store.__file__).parent / "migrations" / "sqlite"
+    backend = yoyo.get_backend(f"sqlite:///{file}")
+    first = yoyo.read_migrations(str(folder)).filter(lambda each: each.id == "0001_spine")
+    backend.apply_migrations(first)
+    backend.connection.close()
+    with closing(sqlite3.connect(file)) as writer, writer:
+        writer.execute("insert into breakers values ('t', 'tool:x', 3, 7)")
+    assert schema_version(file) == 1
+    assert migrate(file)
+    assert schema_version(file) == SCHEMA_VERSION
+    assert not migrate(file)
+    with closing(sqlite3.connect(file)) as reader:
+        kept = reader.execute("select failures, open_until_us, recent from breakers").fetchall()
+        assert kept == [(3, 7, "")]
+        assert reader.execute("select count(*) from modes").fetchone() == (0,)
+    assert schema_version(file.with_suffix(f".before-v{SCHEMA_VERSION}")) == 1
 
 
 @contextmanager
