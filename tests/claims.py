@@ -93,6 +93,7 @@ CLAIMS: dict[str, str] = {
     "policy.who-can": "Who-can says yes with a decided request, and no only when proved.",
     "policy.who-can-cannot-tell-is-not-no": "What who-can cannot prove is said so, never as a no.",
     "policy.loosening-is-seen": "A release that might allow more than the last is recognised.",
+    "policy.rules-read-the-mode": "A rule reads the mode in which it is asked.",
     # limits
     "limits.foreign-currency-over": "Money in another currency than a cap's is over that cap.",
     "limits.stop-covers-every-scope": "A stop of any scope refuses what it covers, and only that.",
@@ -106,6 +107,12 @@ CLAIMS: dict[str, str] = {
     "limits.breaker-opens-and-closes": "Failures in a row close a tool for a while, no longer.",
     "limits.rates-through-act": "A call beyond a rate is refused until its period is over.",
     "limits.run-seconds-through-act": "A run makes no call after its seconds.",
+    "limits.shadow-executes-nothing": "In shadow all is decided and recorded, and nothing is done.",
+    "limits.read-only-writes-nothing": "In read-only no write begins, not even an approved one.",
+    "limits.draft-asks": "In draft every write is asked of people, by a rule like any other.",
+    "limits.tighter-mode-holds": "Of the manifest's mode and a setting the tighter holds.",
+    "limits.mode-loosening-needs-two": "One person tightens a mode at once; loosening takes two.",
+    "limits.errors-degrade": "Too many writes gone wrong put an agent back to reading, by nobody.",
     # approval
     "approval.per-request-digest": "A vote counts for the very request it was signed over.",
     "approval.quorum-waits-for-all": "A rule is satisfied by its whole quorum and by nothing less.",
@@ -175,6 +182,7 @@ CLAIMS: dict[str, str] = {
     "catalog.plain-means-cel": "Joined paths mean in place exactly what they mean in CEL.",
     "catalog.changed-definition-is-another-version": "Any change to a tool changes its digest.",
     "catalog.unknown-member-refused": "A bound that is misspelt or not kept yet does not load.",
+    "catalog.pasted-bounds-hold": "Each bound of a pasted manifest or budget block holds.",
     # cli
     "cli.init-works": "`init` makes a project that checks, runs, asks and verifies, and only once.",
     "cli.two-people": "Two people at their own terminals satisfy a rule that asks for two.",
@@ -207,6 +215,7 @@ CLAIMS: dict[str, str] = {
     "mcp.never-sent-twice": "The client library repeats no call of a tool.",
     "mcp.tool-error-is-unknown": "A write whose tool reports an error is not taken for undone.",
     "mcp.bounded": "What an MCP server answers is bounded while it is read.",
+    "cli.envelopes-are-redacted": "An exported run has payloads only for who may read and asks.",
     # telemetry
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
     "telemetry.no-content": "A span has the twelve timings and no argument, subject or key.",

@@ -2,7 +2,7 @@
 
     1 propose       parse, bound and name; touches no store
     2 authenticate  who, and by what right; only then is an earlier action looked up
-    3 admit         kill switch, breaker, run seconds, attempts
+    3 admit         kill switch, mode, breaker, run seconds, attempts
     4 validate      schema, resource, reads, facts
     5 price         what it will hold, and whether that fits
     6 decide        allow, deny or ask
@@ -88,9 +88,11 @@ async def _carry(world: World, asked: Proposal | Wake, watch: Watch) -> Outcome 
 async def _judge(world: World, case: Case, watch: Watch) -> Refusal | None:
     """Judge by today's rules, steps 3 to 7, and set in the case what they settle."""
     caller, tool, catalogue = case.caller, case.tool, case.bundle.catalogue
-    started = await cases.started(world, case)
     no = case.no or await limits.admit(  # 3 admit
-        world, case.control, case.manifest, caller, tool, started=started, now_us=case.now_us
+        *(world, case.control, case.manifest, caller, tool),
+        mode=cases.mode(case),
+        started=await cases.started(world, case),
+        now_us=case.now_us,
     )
     watch.mark(3)
     if no is not None:
@@ -121,7 +123,7 @@ async def _judge(world: World, case: Case, watch: Watch) -> Refusal | None:
     watch.mark(5)
     case.decision = case.bundle.policies.decide(cases.question(case))  # 6 decide
     watch.mark(6)
-    if case.decision.effect == "ask":
+    if (no := cases.shadowed(case)) is None and case.decision.effect == "ask":
         # 7 approve: the votes on exactly this request are evidence; then the policy decides again.
         no = await approval.weigh(world, case)
         if case.evidence:

@@ -7,13 +7,14 @@ import asyncio
 import hmac
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import msgspec
 from msgspec.structs import replace
 
-from bailiwick import approval, execution, identity, limits, verification
-from bailiwick.errors import BadInput, LedgerError
+from bailiwick import approval, execution, identity, ledger, limits, verification
+from bailiwick.errors import BadInput, LedgerError, StoreError
 from bailiwick.nouns import (
     Action,
     Caller,
@@ -23,6 +24,7 @@ from bailiwick.nouns import (
     EffectReport,
     Hold,
     Manifest,
+    Mode,
     Outcome,
     Period,
     Price,
@@ -33,13 +35,16 @@ from bailiwick.nouns import (
     Tool,
     Verification,
     Wake,
+    mode_of,
 )
 from bailiwick.ports import (
     Blocked,
     Bundle,
     Case,
     Commit,
+    Committed,
     ControlState,
+    EpochIs,
     MarkBreaker,
     Question,
     World,
@@ -203,6 +208,21 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
     return case
 
 
+def mode(case: Case) -> Mode:
+    """How far the agents of this call may go with the tool, by today's manifests and settings."""
+    return mode_of(
+        case.tool.name,
+        (case.caller.agent, *case.caller.actors),
+        manifests=case.bundle.manifests,
+        settings=case.control.modes,
+    )
+
+
+def shadowed(case: Case) -> Refusal | None:
+    """In mode shadow, what the rules would have said of an action that is not executed."""
+    return limits.shadowed(case, mode(case))
+
+
 def question(case: Case) -> Question:
     """What the policy is asked about the case, with the evidence so far."""
     assert case.situation is not None
@@ -214,6 +234,7 @@ def question(case: Case) -> Question:
         evidence=tuple(case.evidence),
         now_us=case.now_us,
         sources=case.proposal.sources,
+        mode=mode(case),
     )
 
 
@@ -280,13 +301,32 @@ async def breaker_marks(
     """What the outcome does to the breakers; a success says something only after a failure."""
     marks = limits.breaker_mark(world.settings, case.tool, effect, verified)
     tenant = case.action.tenant
-    return tuple(
-        [
-            mark
-            for mark in marks
-            if mark.failed or await world.shelf.breaker(tenant, mark.target) is not None
-        ]
-    )
+    told = [
+        mark
+        for mark in marks
+        if mark.failed or await world.shelf.breaker(tenant, mark.target) is not None
+    ]
+    return (*told, *limits.outcome_mark(case.manifest, case.tool, effect, verified))
+
+
+async def _degrade(world: World, action: Action, case: Case) -> None:
+    """Put the agent back to reading with a tool that went wrong too often: a change by nobody.
+
+    The outcome is written by now. If this cannot be, the next bad outcome does it.
+    """
+    if case.manifest.max_error_ppm is None:
+        return
+    newest = await world.shelf.breaker(action.tenant, limits.outcomes_of(action.agent, action.tool))
+    setting = limits.degraded(case.manifest, case.tool, newest, await world.store.now_us())
+    while setting is not None:
+        control = await world.store.control(action.tenant)
+        set_to = mode_of(action.tool, (action.agent,), settings=control.modes)
+        if not limits.is_tighter(setting.mode, set_to):
+            return
+        record = ledger.mode_set(action.tenant, setting, control.epoch + 1)
+        ops = (EpochIs(epoch=control.epoch), *limits.mode_ops(setting), record)
+        if isinstance(await world.store.commit(Commit(tenant=action.tenant, ops=ops)), Committed):
+            return
 
 
 async def verify(world: World, case: Case, effect: EffectReport) -> Verification | None:
@@ -365,6 +405,8 @@ async def concluded(
     None if it is a read that was not kept (its cap is used up, its key taken): judged anew.
     """
     if isinstance(written, Action):
+        with suppress(StoreError):
+            await _degrade(world, written, case)
         return _outcome(written, effect.result)
     if case.tool.effect == "read":
         no = blocked(written)

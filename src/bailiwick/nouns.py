@@ -4,8 +4,8 @@ Money is integer micro-USD (`*_micro_usd`) or minor units beside a currency; tim
 microseconds since the Unix epoch, UTC (`*_at_us`, `*_until_us`). Nothing here reads a clock.
 """
 
-from collections.abc import Mapping
-from typing import Literal
+from collections.abc import Iterable, Mapping
+from typing import Literal, get_args
 
 from msgspec import Struct
 
@@ -35,6 +35,9 @@ Status = Literal["done", "failed", "unknown", "refused", "denied", "parked", "ru
 Verdict = Literal["verified", "contradicted", "unverifiable"]
 Scope = Literal["everything", "tenant", "agent", "tool", "upstream", "run"]
 Role = Literal["viewer", "operator", "approver", "auditor", "admin"]
+# The tightest first: decided and never executed; only reads; every write asks; the rules decide.
+Mode = Literal["shadow", "read-only", "draft", "live"]
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 
 # --- who -----------------------------------------------------------------------------------------
@@ -92,7 +95,12 @@ class Caller(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Manifest(Struct, frozen=True, kw_only=True):
-    """What an agent's file says: its owner, its tools, its bounds. `source` is the parsed YAML."""
+    """What an agent's file says: its owner, its tools, its bounds. `source` is the parsed YAML.
+
+    `modes` are by tool, `prefix.*` or `*`. `max_error_ppm` is how many of a million writes with a
+    tool may go wrong before the agent is put back to reading there; None leaves it alone.
+    `models` are by the agent's roles: the program asks for them, nothing here calls a model.
+    """
 
     name: str
     owner: str
@@ -102,6 +110,10 @@ class Manifest(Struct, frozen=True, kw_only=True):
     rates: tuple[Cap, ...] = ()
     max_runtime_seconds: int | None = None
     max_attempts_per_step: int = 5
+    modes: Mapping[str, Mode] = {}
+    max_error_ppm: int | None = None
+    asks_over_budget: bool = False
+    models: Mapping[str, str] = {}
     source: Mapping[str, JSON] = {}
 
 
@@ -536,6 +548,17 @@ class Stop(Struct, frozen=True, kw_only=True):
     since_us: int
 
 
+class ModeSetting(Struct, frozen=True, kw_only=True):
+    """How far one agent may go with a tool, `prefix.*` or `*`; `by` is empty for the runtime."""
+
+    agent: str
+    tool: str
+    mode: Mode
+    by: str
+    reason: str
+    since_us: int
+
+
 class Standing(Struct, frozen=True, kw_only=True):
     """What an agent's account says now: whether it may act and with which keys (JWK, by kid)."""
 
@@ -545,11 +568,15 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 
 class Breaker(Struct, frozen=True, kw_only=True):
-    """The recent failures of a tool or upstream. Open until `open_until_us`."""
+    """The recent failures of a target: how many in a row; open until `open_until_us`.
+
+    `recent` are the newest outcomes if they are counted, newest last: `x` went wrong, `.` did not.
+    """
 
     target: str
     failures: int
     open_until_us: int
+    recent: str = ""
 
 
 class Release(Struct, frozen=True, kw_only=True):
@@ -568,3 +595,25 @@ class Record(Struct, frozen=True, kw_only=True):
     seq: int
     body: bytes
     leaf_index: int | None = None
+
+
+def mode_of(
+    tool: str,
+    agents: Iterable[str],
+    *,
+    manifests: Mapping[str, Manifest] = {},
+    settings: Iterable[ModeSetting] = (),
+) -> Mode:
+    """Give the tightest mode that a manifest or a setting has for any of the agents with a tool."""
+    acting = tuple(agents)
+    modes = [each.mode for each in settings if each.agent in acting and names_tool(each.tool, tool)]
+    for agent in acting:
+        if agent in manifests:
+            entries = manifests[agent].modes.items()
+            modes += [mode for entry, mode in entries if names_tool(entry, tool)]
+    return min(modes, key=MODES.index, default="live")
+
+
+def names_tool(entry: str, tool: str) -> bool:
+    """Say whether an entry (a name, `prefix.*` or `*`) names a tool."""
+    return entry in (tool, "*") or (entry.endswith(".*") and tool.startswith(entry[:-1]))

@@ -21,6 +21,8 @@ from bailiwick.nouns import (
     Hold,
     Listed,
     Manifest,
+    Mode,
+    ModeSetting,
     Person,
     Price,
     Proposal,
@@ -155,12 +157,16 @@ class Append(Struct, frozen=True, kw_only=True):
 
 
 class MarkBreaker(Struct, frozen=True, kw_only=True):
-    """Write: count a failure of the target, or forget them after a success."""
+    """Write: count a failure of the target, or forget them after a success.
+
+    The newest `keep` outcomes are kept in order; with 0 they are forgotten too.
+    """
 
     target: str
     failed: bool
     threshold: int
     open_for_us: int
+    keep: int = 0
 
 
 class RaiseEpoch(Struct, frozen=True, kw_only=True):
@@ -178,6 +184,12 @@ class LiftStop(Struct, frozen=True, kw_only=True):
 
     scope: str
     target: str
+
+
+class PutMode(Struct, frozen=True, kw_only=True):
+    """Write: how far an agent may go with a tool; it replaces the setting for the same two."""
+
+    setting: ModeSetting
 
 
 class PutStanding(Struct, frozen=True, kw_only=True):
@@ -231,33 +243,11 @@ class CloseChange(Struct, frozen=True, kw_only=True):
     state: str
 
 
-Op = (
-    EpochIs
-    | InsertAction
-    | MoveAction
-    | Take
-    | Settle
-    | Claim
-    | Free
-    | OpenApproval
-    | CloseApproval
-    | CastVote
-    | PutPayload
-    | PutRun
-    | AddParked
-    | Append
-    | MarkBreaker
-    | RaiseEpoch
-    | PutStop
-    | LiftStop
-    | PutStanding
-    | Revoke
-    | PutPerson
-    | PutRelease
-    | Activate
-    | PutChange
-    | CloseChange
-)
+_Acting = EpochIs | InsertAction | MoveAction | Take | Settle | Claim | Free | PutRun | AddParked
+_Keeping = OpenApproval | CloseApproval | CastVote | PutPayload | Append | MarkBreaker
+_Standing = RaiseEpoch | PutStop | LiftStop | PutMode | PutStanding | Revoke | PutPerson
+_Releasing = PutRelease | Activate | PutChange | CloseChange
+Op = _Acting | _Keeping | _Standing | _Releasing
 
 
 class Commit(Struct, frozen=True, kw_only=True):
@@ -303,6 +293,7 @@ class ControlState(Struct, frozen=True, kw_only=True):
     stops: tuple[Stop, ...]
     standings: Mapping[str, Standing]
     revoked: frozenset[str]
+    modes: tuple[ModeSetting, ...] = ()
 
 
 class Ledger(Protocol):
@@ -493,6 +484,7 @@ class Question(Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()
     now_us: int = 0
     sources: tuple[str, ...] = ()
+    mode: Mode = "live"
 
 
 class Policies(Protocol):

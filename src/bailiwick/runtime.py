@@ -42,10 +42,13 @@ class Session:
         subject: str,
         run: str,
         grants: Sequence[Grant],
+        models: Mapping[str, str],
         seen: identity.SeenAssertions,
     ) -> None:
         self.agent = agent
         self.run = run
+        # The models that the release names for the agent's roles. Nothing here calls one.
+        self.models = dict(models)
         self._world = world
         self._key = key
         self._subject = subject
@@ -187,6 +190,7 @@ class Bailiwick:
             subject=subject,
             run=run or f"run_{self.world.now_us():014x}{self.world.random(6).hex()}",
             grants=(Grant(tools=manifest.tools),) if grants is None else grants,
+            models=manifest.models,
             seen=self._seen,
         )
 

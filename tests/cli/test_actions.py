@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from bailiwick.operations.envelopes import usd
 from tests.cli.desk import Desk, acting
 
 DAWDLES = """\
@@ -181,3 +182,63 @@ def test_who_can_says_by_which_way(desk: Desk) -> None:
     assert with_people["request"]["input"]["visible_to"] == "customer"
     (alone,) = desk.data("vi", *on, "--automatic")
     assert alone["can"] == "no"
+
+
+@pytest.mark.claim("cli.envelopes-are-redacted")
+def test_runs_are_exported_as_envelopes_one_line_each(desk: Desk) -> None:
+    desk.log_in("ada", "bo", "vi")
+    told = ("--reason", "they asked", "--source", "ticket 17", "--json")
+    words = acting("notes.add", customer="c_1", text="likes tea")
+    id = desk.here("ada", *words, *told).data["action"]
+    desk.act("notes.add", customer="c_1", text="")
+    export = ("actions", "export", "--format", "envelope")
+    lines = desk.here("ada", *export).out.splitlines()
+    assert len(lines) == 2
+    run = json.loads(lines[0])
+    assert list(run) == [
+        "run_id",
+        "agent",
+        "model",
+        "policy_version",
+        "inputs",
+        "steps",
+        "outcome",
+        "cost_usd",
+        "latency_ms",
+    ]
+    (step,) = run["steps"]
+    assert (step["type"], step["name"], step["action"]) == ("tool_call", "notes.add", id)
+    assert step["validation"]["status"] == "passed"
+    assert step["validation"]["idempotency_key"].startswith("bw-")
+    assert {"customer", "text"} <= set(step["args"]["names"])
+    assert len(step["args"]["commitment"]) == 64
+    assert run["inputs"]["names"] == ["subject", "reason", "sources"]
+    assert run["outcome"] == {"status": "done", "actions": {"done": 1}}
+    assert (run["cost_usd"], len(run["policy_version"])) == ("0.000000", 64)
+    assert isinstance(run["latency_ms"], int)
+    assert "likes tea" not in lines[0]
+    assert "they asked" not in lines[0]
+    refused = json.loads(lines[1])
+    assert refused["outcome"]["status"] == "refused"
+    assert refused["steps"][0]["validation"]["status"] == "refused"
+    assert refused["steps"][0]["validation"]["code"] == "arguments_invalid"
+    assert desk.data("ada", *export, "--limit", "1") == [refused]
+    assert desk.data("ada", *export, "--run", run["run_id"]) == [run]
+
+    # In clear only for those who may read payloads, and only if they ask.
+    assert "likes tea" not in desk.here("bo", *export).out
+    (clear,) = desk.data("bo", *export, "--run", run["run_id"], "--payloads")
+    assert clear["steps"][0]["args"]["text"] == "likes tea"
+    assert clear["inputs"]["reason"] == "they asked"
+    assert clear["inputs"]["sources"] == ["ticket 17"]
+    assert desk.here("vi", *export, "--payloads").code == 3
+
+
+def test_micro_dollars_are_told_exactly() -> None:
+    assert [usd(each) for each in (0, 1, 250, 1_234_567, 90_071_992_547_409_930)] == [
+        "0.000000",
+        "0.000001",
+        "0.000250",
+        "1.234567",
+        "90071992547.409930",
+    ]

@@ -12,6 +12,8 @@ from tests.cli.desk import Desk
 from tests.repo.sources import ROOT
 
 AS_BEFORE = """
+drop table modes;
+alter table breakers drop column recent;
 insert into payloads (tenant, action, kind, run, sealed, commitment)
 select tenant, id, 'proposal', json_extract(cast(body as text), '$.run'), proposal, ''
 from actions where length(proposal) > 0;
@@ -22,7 +24,8 @@ alter table actions drop column proposal;
 alter table actions drop column result;
 drop index actions_contradicted;
 alter table actions drop column contradicted;
-delete from _yoyo_migration where migration_id in ('0002_in_doubt', '0003_payloads_in_rows');
+delete from _yoyo_migration where migration_id in
+('0002_in_doubt', '0003_payloads_in_rows', '0004_modes');
 pragma user_version = 1;
 """
 
@@ -84,7 +87,7 @@ def test_what_ended_well_is_not_in_doubt(desk: Desk) -> None:
 @pytest.mark.claim("store.older-schema-migrated")
 def test_an_older_database_is_migrated_by_a_command(desk: Desk) -> None:
     desk.log_in("ada")
-    assert desk.here("ada", "migrate").out == "schema version 3: there is nothing to do\n"
+    assert desk.here("ada", "migrate").out == "schema version 4: there is nothing to do\n"
     with contextlib.closing(sqlite3.connect(desk.project / "state" / "bailiwick.sqlite")) as file:
         file.executescript(AS_BEFORE)
     refused = desk.here("ada", "in-doubt", "list")
@@ -93,7 +96,7 @@ def test_an_older_database_is_migrated_by_a_command(desk: Desk) -> None:
     examined = [check for check in desk.data("ada", "doctor") if check["name"] == "schema"]
     assert (examined[0]["level"], examined[0]["help"]) == ("fail", "run `bailiwick migrate`")
     migrated = desk.data("nobody", "migrate")
-    assert (migrated["from"], migrated["to"]) == (1, 3)
+    assert (migrated["from"], migrated["to"]) == (1, 4)
     assert Path(migrated["copy"]).is_file()
     assert desk.here("ada", "in-doubt", "list").out == "nothing is in doubt\n"
     assert desk.here("ada", "doctor").code == 0

@@ -56,6 +56,44 @@ async def test_failures_in_a_row_open_the_breaker_until_its_time_is_over(shop: S
     assert await admitted(shop) is None
 
 
+@pytest.mark.claim("limits.errors-degrade")
+@pytest.mark.parametrize(
+    ("effect", "verification", "counts"),
+    [
+        (UNKNOWN, None, "x"),
+        (EffectReport(status="failed", code="refused_by_tool"), None, "x"),
+        (DONE, CONTRADICTED, "x"),
+        (DONE, VERIFIED, "."),
+        (DONE, Verification(verdict="unverifiable"), "."),
+        (EffectReport(status="failed", code="stopped"), None, ""),
+    ],
+)
+async def test_an_outcome_counts_as_what_it_is(
+    shop: Shop, effect: EffectReport, verification: Verification | None, counts: str
+) -> None:
+    bounded = replace(MANIFEST, max_error_ppm=200_000)
+    for manifest in (MANIFEST, bounded):
+        await shop.commit(*limits.outcome_mark(manifest, TOOL, effect, verification))
+    newest = await shop.world.shelf.breaker(TENANT, limits.outcomes_of(MANIFEST.name, TOOL.name))
+    assert (newest.recent if newest else "") == counts
+
+
+@pytest.mark.claim("limits.errors-degrade")
+async def test_only_the_newest_outcomes_count(shop: Shop) -> None:
+    bounded = replace(MANIFEST, max_error_ppm=500_000)
+    target = limits.outcomes_of(MANIFEST.name, TOOL.name)
+    for effect in [UNKNOWN] * 30 + [DONE] * 45:
+        await shop.commit(*limits.outcome_mark(bounded, TOOL, effect, None))
+    newest = await shop.world.shelf.breaker(TENANT, target)
+    assert newest is not None
+    assert newest.recent == "x" * 5 + "." * 45
+    assert limits.degraded(bounded, TOOL, newest, NOW_US) is None
+    worse = replace(newest, recent="x" * 26 + "." * 24)
+    setting = limits.degraded(bounded, TOOL, worse, NOW_US)
+    assert setting is not None
+    assert (setting.mode, setting.by) == ("read-only", "")
+
+
 async def test_a_success_starts_the_count_again(shop: Shop) -> None:
     for effect in (UNKNOWN, UNKNOWN, DONE, UNKNOWN, UNKNOWN):
         await report(shop, TOOL, effect, VERIFIED if effect is DONE else None)

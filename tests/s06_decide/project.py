@@ -143,4 +143,5 @@ def ask(entry: Mapping[str, Any]) -> Question:
         evidence=tuple(entry.get("evidence", ())),
         now_us=entry.get("now_us", MONDAY_NINE_US),
         sources=tuple(entry.get("sources", ())),
+        mode=entry.get("mode", "live"),
     )

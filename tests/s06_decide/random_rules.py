@@ -5,6 +5,8 @@ from typing import Any
 
 import cedarpy
 
+from bailiwick.nouns import MODES
+
 AGENTS = ("refund-desk", "ops", "mailer")
 SCOPES = (
     "action",
@@ -40,6 +42,7 @@ TEXTS = (
     "context.input.subject",
     "context.subject.id",
     "context.run.id",
+    "context.mode",
     "context.input.reason",
     "context.input.address.country",
     "principal.owner",
@@ -204,6 +207,7 @@ def question(random: Random) -> dict[str, Any]:
         "subject": random.choice(("alice", "bob", *WORDS)),
         "run": random.choice(("run_1", "127.0.0.1", *WORDS)),
         "sources": some(random),
+        "mode": random.choice(MODES),
         "over": random.sample(("tenant", "agent:ops", "USD"), random.choice((0, 0, 0, 1, 2))),
         "now_us": random.randrange(0, 2 * 10**15),
         "evidence": [f"r{random.randrange(20)}" for _ in range(random.randrange(4))],

@@ -79,6 +79,7 @@ def request(book: RuleBook, question: Question, evidence: tuple[str, ...]) -> di
             "hour": seconds // 3600 % 24,
             "weekday": (seconds // 86400 + 3) % 7 + 1,
         },
+        "mode": question.mode,
         "approvals": {rule: True for rule in evidence if rule in book.gates},
     }
     return {

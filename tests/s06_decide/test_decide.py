@@ -160,6 +160,7 @@ def test_cedar_itself_allows_beside_the_error_that_denies_here(book: RuleBook) -
                 "subject": {"id": "customer-7"},
                 "provenance": {"sources": []},
                 "time": {"now_us": 0, "hour": 0, "weekday": 4},
+                "mode": "live",
                 "approvals": {},
             },
         },

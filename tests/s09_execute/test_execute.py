@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from bailiwick.errors import NotDone
 from bailiwick.execution import execute, provider_key, read
-from bailiwick.nouns import EffectReport, Reader, Refusal, Standing, Tool, ToolContext
+from bailiwick.nouns import (
+    EffectReport,
+    Mode,
+    ModeSetting,
+    Reader,
+    Refusal,
+    Standing,
+    Tool,
+    ToolContext,
+)
 from bailiwick.values import JSON
 from tests.s09_execute.bench import (
     AGENT,
@@ -353,6 +362,31 @@ async def test_a_stop_between_two_sends_keeps_the_second_from_beginning(
     assert (report.status, report.sends) == (status, 1)
     assert report.code == ("stopped" if status == "failed" else "answer_lost")
     assert len(system.arrivals) == 1
+
+
+@pytest.mark.claim("limits.read-only-writes-nothing")
+@pytest.mark.claim("limits.shadow-executes-nothing")
+@pytest.mark.parametrize(
+    ("mode", "tool", "sends"),
+    [
+        ("shadow", "payments.refund", 0),
+        ("read-only", "payments.*", 0),
+        ("read-only", "*", 0),
+        ("read-only", "mail.*", 1),
+        ("draft", "*", 1),
+        ("live", "*", 1),
+    ],
+)
+async def test_a_mode_tightened_after_the_intent_keeps_the_send_from_beginning(
+    at: Bench, system: Upstream, mode: Mode, tool: str, sends: int
+) -> None:
+    system.on("/refunds", answer(201))
+    at.room.change(
+        modes=(ModeSetting(agent=AGENT, tool=tool, mode=mode, by="ada", reason="", since_us=0),)
+    )
+    report = await run(at, at.add(http_tool(system.url)))
+    assert (report.sends, len(system.arrivals)) == (sends, sends)
+    assert report.code == ("" if sends else "stopped")
 
 
 @pytest.mark.claim("execution.fence-each-send")

@@ -7,26 +7,39 @@ compiler reads (tiers, destinations and the like) is kept as written in `Manifes
 
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import PurePosixPath
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from bailiwick.catalog.ceilings import BudgetForm, RateForm, ceilings, dollars, limit_problems
+from bailiwick.catalog.fallbacks import (
+    BudgetBlockForm,
+    FallbacksForm,
+    LoggingForm,
+    RoutingForm,
+    asks,
+    error_ppm,
+    fallback_problems,
+    logging_problems,
+)
 from bailiwick.catalog.problems import did_you_mean, problem, read_as, refuse, unknown_members
 from bailiwick.catalog.yaml_text import load_yaml
 from bailiwick.errors import CatalogError
-from bailiwick.nouns import Cap, Manifest
+from bailiwick.nouns import Cap, Manifest, Mode
 from bailiwick.ports import Catalogue
 from bailiwick.values import JSON, MAX_INTEGER, shown
 from bailiwick.vocabulary import GROUPS
 
-_UNSUPPORTED = ("model_routing", "fallbacks", "logging")
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 class ManifestForm(Struct, frozen=True, kw_only=True):
-    """The members of a manifest. Those of the policy compiler are checked there."""
+    """The members of a manifest. Those of the policy compiler are checked there.
 
-    name: str
+    Without a `name` the file's is the agent's. `modes` are by tool, `prefix.*` or `*`.
+    """
+
+    name: str = ""
     owner: str
     description: str = ""
     tools_allowlist: tuple[str, ...]
@@ -34,9 +47,15 @@ class ManifestForm(Struct, frozen=True, kw_only=True):
     max_runtime_seconds: int | None = None
     max_tool_calls: int | None = None
     max_cost_usd: str | int | float | None = None
+    max_total_cost_usd: str | int | float | None = None
     max_attempts_per_step: int = 5
     budgets: tuple[BudgetForm, ...] = ()
     rates: tuple[RateForm, ...] = ()
+    modes: Mapping[str, Mode] = {}
+    budget: BudgetBlockForm = BudgetBlockForm()
+    model_routing: RoutingForm | None = None
+    fallbacks: FallbacksForm | None = None
+    logging: LoggingForm = LoggingForm()
     tiers: JSON = None
     destinations: JSON = None
     deny_when: JSON = None
@@ -48,7 +67,7 @@ def load_manifests(files: Mapping[str, str], catalogue: Catalogue) -> Mapping[st
     """Load the manifests of a release, by the agent's name.
 
     Raises one `CatalogError` that lists everything that is wrong: `member_unknown`,
-    `manifest_member_unsupported` for what cannot take effect yet, `manifest_tool_unknown` for an
+    `manifest_member_unsupported` for what cannot take effect, `manifest_tool_unknown` for an
     entry that matches no tool, and others.
     """
     manifests: dict[str, Manifest] = {}
@@ -58,9 +77,9 @@ def load_manifests(files: Mapping[str, str], catalogue: Catalogue) -> Mapping[st
             continue
         try:
             content = load_yaml(files[path], path)
-            problems += _member_problems(content, path)
-            known = {name: each for name, each in content.items() if name not in _UNSUPPORTED}
-            form = read_as(known, ManifestForm, path)
+            problems += unknown_members(content, ManifestForm, path)
+            form = read_as(content, ManifestForm, path)
+            form = structs.replace(form, name=form.name or PurePosixPath(path).stem)
             problems += _form_problems(form, catalogue, path)
             if form.name in manifests:
                 problems.append(
@@ -72,19 +91,6 @@ def load_manifests(files: Mapping[str, str], catalogue: Catalogue) -> Mapping[st
             problems.append(error)
     refuse(problems)
     return manifests
-
-
-def _member_problems(content: Mapping[str, JSON], path: str) -> Iterator[CatalogError]:
-    for name in _UNSUPPORTED:
-        if name in content:
-            yield problem(
-                "manifest_member_unsupported",
-                path,
-                f"`{name}` cannot take effect yet",
-                "remove it: a bound that is written but not kept is worse than none",
-            )
-    known = {name: each for name, each in content.items() if name not in _UNSUPPORTED}
-    yield from unknown_members(known, ManifestForm, path)
 
 
 def _form_problems(form: ManifestForm, catalogue: Catalogue, path: str) -> Iterator[CatalogError]:
@@ -118,7 +124,15 @@ def _form_problems(form: ManifestForm, catalogue: Catalogue, path: str) -> Itera
                 "a rate here is for one tool, or for this agent",
                 "name a `tool`, or nothing",
             )
+    for entry in form.modes:
+        if entry != "*":
+            yield from _entry_problems(entry, catalogue, f"{path}, modes")
+    yield from fallback_problems(form.fallbacks or FallbacksForm(), f"{path}, fallbacks")
+    within = form.budget.fallbacks or FallbacksForm()
+    yield from fallback_problems(within, f"{path}, budget.fallbacks")
+    yield from logging_problems(form.logging, f"{path}, logging")
     bounds = {
+        "budget.max_tool_calls": form.budget.max_tool_calls,
         "max_runtime_seconds": form.max_runtime_seconds,
         "max_tool_calls": form.max_tool_calls,
         "max_attempts_per_step": form.max_attempts_per_step,
@@ -150,11 +164,19 @@ def _manifest(
 ) -> tuple[Manifest, list[CatalogError]]:
     own, problems = ceilings(form.budgets, f"agent:{form.name}", path)
     caps = list(own)
-    if form.max_tool_calls is not None:
-        caps.append(Cap(node="run", unit="calls", limit=form.max_tool_calls))
-    if form.max_cost_usd is not None:
-        limit = dollars(form.max_cost_usd, f"{path}, max_cost_usd")
-        caps.append(Cap(node="run", unit="micro_usd", limit=limit))
+    for calls in (form.max_tool_calls, form.budget.max_tool_calls):
+        if calls is not None:
+            caps.append(Cap(node="run", unit="calls", limit=calls))
+    costs = {
+        "max_cost_usd": form.max_cost_usd,
+        "max_total_cost_usd": form.max_total_cost_usd,
+        "budget.max_cost_usd": form.budget.max_cost_usd,
+        "budget.max_total_cost_usd": form.budget.max_total_cost_usd,
+    }
+    for name, cost in costs.items():
+        if cost is not None:
+            limit = dollars(cost, f"{path}, {name}")
+            caps.append(Cap(node="run", unit="micro_usd", limit=limit))
     rates = [
         Cap(
             node=f"rate:tool:{rate.tool}" if rate.tool else f"rate:agent:{form.name}",
@@ -164,6 +186,8 @@ def _manifest(
         )
         for rate in form.rates
     ]
+    fallbacks = [each for each in (form.fallbacks, form.budget.fallbacks) if each]
+    rates_ppm = [error_ppm(each) for each in fallbacks]
     manifest = Manifest(
         name=form.name,
         owner=form.owner,
@@ -173,6 +197,22 @@ def _manifest(
         rates=tuple(rates),
         max_runtime_seconds=form.max_runtime_seconds,
         max_attempts_per_step=form.max_attempts_per_step,
+        modes=form.modes,
+        max_error_ppm=min((ppm for ppm in rates_ppm if ppm is not None), default=None),
+        asks_over_budget=any(map(asks, fallbacks)),
+        models=_models(form),
         source=content,
     )
     return manifest, problems
+
+
+def _models(form: ManifestForm) -> dict[str, str]:
+    """The model of each role; where both places name one, the block's."""
+    both = (form.model_routing, form.budget.model_routing)
+    return {
+        role: model
+        for routing in both
+        if routing is not None
+        for role, model in structs.asdict(routing).items()
+        if model is not None
+    }

@@ -60,6 +60,23 @@ def actions_show(frame: Frame, id: str) -> int:
     return OK
 
 
+@actions.command("export")
+@click.option("--format", "form", type=click.Choice(["envelope"]), required=True)
+@click.option("--run")
+@click.option("--agent")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@click.option("--payloads", is_flag=True, help="With arguments in clear, if you may read them.")
+@pass_frame
+def actions_export(frame: Frame, /, form: str, limit: int, **given: str | bool | None) -> int:
+    """Write the newest runs, each as one line of JSON: its steps, outcome, cost and time."""
+    answer = cast(
+        "list[Object]",
+        ask(frame, "actions export", limit=limit, **given),
+    )
+    frame.tell(answer, [json.dumps(each) for each in answer])
+    return OK
+
+
 def _action_table(listed: Sequence[Object], empty: str) -> list[str]:
     headings = ["ACTION", "STATE", "VERDICT", "CODE", "AGENT", "TOOL", "RESOURCE", "CREATED"]
     names = ("action", "state", "verdict", "code", "agent", "tool", "resource")

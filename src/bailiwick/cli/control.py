@@ -1,4 +1,4 @@
-"""kill, resume, stops, revoke, changes, agents, release: who and what may act from now on."""
+"""kill, resume, stops, mode, revoke, changes, agents, release: who and what may act from now on."""
 
 import os
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from bailiwick.cli.reaching import ask
 from bailiwick.cli.telling import at, line, table
 from bailiwick.errors import BadInput, StoreError
 from bailiwick.identity.jose import public_jwk
-from bailiwick.nouns import Scope
+from bailiwick.nouns import MODES, Scope
 from bailiwick.values import JSON, parse
 from bailiwick.wiring import agent_key_file, read_release
 
@@ -98,6 +98,51 @@ def stops_list(frame: Frame) -> int:
         for each in answer
     ]
     frame.tell(answer, table(["SCOPE", "TARGET", "BY", "SINCE", "WHY"], rows, "nothing is stopped"))
+    return OK
+
+
+@click.group("mode", cls=Group)
+def mode() -> None:
+    """How far each agent may go with each tool: shadow, read-only, draft or live."""
+
+
+@mode.command("list")
+@pass_frame
+def mode_list(frame: Frame) -> int:
+    """List every agent's mode with each of its tools, and who set it."""
+    answer = cast("list[Object]", ask(frame, "mode list"))
+    rows = [
+        [
+            *(each[name] for name in ("agent", "tool", "mode", "manifest", "by")),
+            at(each["since_us"]) if each["since_us"] is not None else None,
+            each["reason"],
+        ]
+        for each in answer
+    ]
+    headings = ["AGENT", "TOOL", "MODE", "MANIFEST", "SET BY", "SINCE", "WHY"]
+    frame.tell(answer, table(headings, rows, "there are no agents"))
+    return OK
+
+
+@mode.command("set")
+@click.argument("agent")
+@click.argument("tool")
+@click.argument("mode", type=click.Choice(MODES))
+@click.option("--reason", required=True, help="Why, for whoever meets it.")
+@pass_frame
+def mode_set(frame: Frame, agent: str, tool: str, mode: str, reason: str) -> int:
+    """Set the MODE of AGENT with TOOL, `prefix.*` or `*`: `mode set desk mail.* draft`.
+
+    A tighter one takes effect at once. A looser one, with two people who may, takes the second.
+    The manifest's mode holds beside it: the tighter of the two counts.
+    """
+    answer = ask(frame, "mode set", agent=agent, tool=tool, mode=mode, reason=reason)
+    if (waits := waiting(frame, answer)) is not None:
+        return waits
+    told = cast("Object", answer)
+    if not told["quiet"]:
+        frame.warn("a send that had passed its last check before may still begin")
+    frame.tell(told, [f"set: {line(agent)} with {line(tool)} is {mode}; it was {told['was']}"])
     return OK
 
 
@@ -306,4 +351,4 @@ def _files(frame: Frame, digest: str | None) -> dict[str, JSON]:
     return {"files": read_release(folder, created_at_us=0, created_by="").files}
 
 
-COMMANDS = (kill, resume, stops, revoke, changes, agents, release)
+COMMANDS = (kill, resume, stops, mode, revoke, changes, agents, release)

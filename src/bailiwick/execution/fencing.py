@@ -6,7 +6,7 @@ action. What cannot be read is taken for a stop.
 """
 
 from bailiwick.errors import StoreError
-from bailiwick.nouns import Action, Tool
+from bailiwick.nouns import Action, Tool, mode_of
 from bailiwick.ports import ControlState, World
 from bailiwick.values import shown
 
@@ -51,10 +51,14 @@ def covering(control: ControlState, action: Action, tool: Tool) -> str | None:
     """Say what in the control state forbids a further send of this action; None if nothing does.
 
     A stop covers an agent and all that it has delegated; one of an unknown scope covers everything.
+    A mode that was tightened since forbids as a stop does; draft speaks of what is decided anew.
     The standing of every agent of the delegation must hold as it had to in step 2.
     """
     caller = action.caller
     agents = (action.agent, *caller.actors)
+    mode = mode_of(tool.name, agents, settings=control.modes)
+    if mode == "shadow" or (mode == "read-only" and tool.effect == "write"):
+        return f"the agent is in mode {mode} with `{shown(tool.name)}`"
     targets = {"agent": agents, "tool": (tool.name,), "run": (action.run,)}
     targets["upstream"] = (tool.upstream,) if tool.upstream else ()
     for stop in control.stops:

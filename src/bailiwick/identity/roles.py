@@ -19,6 +19,7 @@ _ADMINS: frozenset[Role] = frozenset({"admin"})
 
 # `actions payload` is no command: who has it is told the contents of payloads too.
 COMMANDS: Mapping[str, frozenset[Role]] = {
+    "actions export": _ANYONE,
     "actions list": _ANYONE,
     "actions payload": _VOTERS_AND_AUDITORS,
     "actions show": _ANYONE,
@@ -36,6 +37,8 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "in-doubt resolve": frozenset({"operator"}),
     "kill": _STOPPERS,
     "ledger prove": _ANYONE,
+    "mode list": _ANYONE,
+    "mode set": _OPERATORS,
     "people add": _ADMINS,
     "people disable": _ADMINS,
     "people list": _ANYONE,

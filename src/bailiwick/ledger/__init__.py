@@ -5,7 +5,15 @@ and times come in, nothing is read or written. `export` writes the files of an e
 `vault` keeps payloads, `entries` makes each step's record, `sequencing` grows and signs the tree.
 """
 
-from bailiwick.ledger.entries import append, concluded, intended, parked, pseudonym, refused
+from bailiwick.ledger.entries import (
+    append,
+    concluded,
+    intended,
+    mode_set,
+    parked,
+    pseudonym,
+    refused,
+)
 from bailiwick.ledger.sequencing import frontier, prove, sequence
 from bailiwick.ledger.vault import RunVault
 
@@ -15,6 +23,7 @@ __all__ = [
     "concluded",
     "frontier",
     "intended",
+    "mode_set",
     "parked",
     "prove",
     "pseudonym",

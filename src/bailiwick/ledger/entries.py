@@ -1,10 +1,11 @@
 """What each step of the spine adds to its commit: one record, and the payloads it commits to."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from bailiwick.ledger import records
 from bailiwick.ledger.tree import leaf_hash
-from bailiwick.nouns import Action, EffectReport, Hold, Refusal, Verification
+from bailiwick.nouns import Action, EffectReport, Hold, ModeSetting, Refusal, Verification
 from bailiwick.ports import Append, Case, Entries, Op, World
 from bailiwick.values import JSON, Canonical
 
@@ -109,6 +110,21 @@ async def concluded(
         **became,
     )
     return _entries("concluded", action, fields, sealed)
+
+
+def mode_set(tenant: str, setting: ModeSetting, epoch: int, by: Sequence[str] = ()) -> Append:
+    """A mode that was set, by whom as pseudonyms, and the epoch it began; nobody: the runtime."""
+    fields = records.control(
+        tenant=tenant,
+        at_us=setting.since_us,
+        epoch=epoch,
+        change=f"mode-{setting.mode}",
+        scope=None,
+        target=f"{setting.agent}/{setting.tool}",
+        by=by,
+        reason_commitment=None,
+    )
+    return append("control", None, fields)
 
 
 def pseudonym(world: World, tenant: str, kind: str, text: str) -> str:

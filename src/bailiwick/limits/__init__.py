@@ -1,17 +1,28 @@
-"""Steps 3, admit, and 5, price: kill switches, breakers, run time, budgets and rates.
+"""Steps 3, admit, and 5, price: kill switches, modes, breakers, run time, budgets and rates.
 
 Who calls what:
 
-    admit          step 3: stops, open breakers, run seconds
+    admit          step 3: stops, modes, open breakers, run seconds
     price          step 5: what an action would hold, and the caps that it does not fit
     breaker_mark   what an effect's outcome does to the breakers; part of step 11's commit
     too_often      step 3 too: whether a step has had its attempts; is_exhausted, whether it had
+    shadowed       in mode shadow, what would have been decided
+    outcome_mark, degraded    an error rate over its bound puts an agent back to reading
     covers         whether a stop covers a call: the one rule, for admission and for each send
-    stop_ops, lift_ops, needs_second    an operator's switches as operations of a commit
+    stop_ops, lift_ops, mode_ops    an operator's switches as operations of a commit
+    is_tighter, needs_second    whether a change waits for a second person
 """
 
 from bailiwick.limits.admission import admit, covers, is_exhausted, too_often
 from bailiwick.limits.breakers import breaker_mark, breaker_targets
+from bailiwick.limits.modes import (
+    degraded,
+    is_tighter,
+    mode_ops,
+    outcome_mark,
+    outcomes_of,
+    shadowed,
+)
 from bailiwick.limits.pricing import holds_for, misfits, price
 from bailiwick.limits.switches import lift_ops, needs_second, stop_ops
 
@@ -20,12 +31,18 @@ __all__ = [
     "breaker_mark",
     "breaker_targets",
     "covers",
+    "degraded",
     "holds_for",
     "is_exhausted",
+    "is_tighter",
     "lift_ops",
     "misfits",
+    "mode_ops",
     "needs_second",
+    "outcome_mark",
+    "outcomes_of",
     "price",
+    "shadowed",
     "stop_ops",
     "too_often",
 ]

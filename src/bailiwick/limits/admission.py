@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from bailiwick.limits.breakers import breaker_targets
-from bailiwick.nouns import Action, Caller, Manifest, Refusal, Stop, Tool
+from bailiwick.nouns import Action, Caller, Manifest, Mode, Refusal, Stop, Tool, names_tool
 from bailiwick.ports import ControlState, World
 from bailiwick.values import shown
 
@@ -21,12 +21,13 @@ async def admit(
     *,
     started: tuple[int, int] | None,
     now_us: int,
+    mode: Mode = "live",
 ) -> Refusal | None:
-    """Refuse a call under a stop, an open breaker or after the run's time; None admits it.
+    """Refuse a call under a stop, its mode, an open breaker or after the run's time; None admits.
 
     `started` is when the run's first action was committed and how long it has been parked since,
-    both in microseconds; None for a run that has not begun. Codes: stopped, breaker_open (with
-    `retry_after_s`), run_time_exceeded.
+    both in microseconds; None for a run that has not begun. Codes: stopped, read_only,
+    breaker_open (with `retry_after_s`), run_time_exceeded.
     """
     for stop in control.stops:
         if covers(
@@ -39,6 +40,8 @@ async def admit(
             actors=caller.actors,
         ):
             return _stopped(stop)
+    if mode == "read-only" and tool.effect == "write":
+        return _only_reads(control, caller, tool)
     if refusal := await _open_breaker(world, caller.tenant, tool, now_us):
         return refusal
     return _out_of_time(manifest, started, now_us)
@@ -114,6 +117,22 @@ def _stopped(stop: Stop) -> Refusal:
             "reason": stop.reason,
             "since_us": stop.since_us,
         },
+    )
+
+
+def _only_reads(control: ControlState, caller: Caller, tool: Tool) -> Refusal:
+    """Say that the agent only reads, and who put it there; nobody did if its manifest says so."""
+    why = "its manifest says so"
+    for each in control.modes:
+        theirs = each.agent in (caller.agent, *caller.actors) and names_tool(each.tool, tool.name)
+        if theirs and each.mode == "read-only":
+            by = f"`{shown(each.by)}`" if each.by else "the runtime"
+            why = f"set by {by} at {_time(each.since_us)}: `{shown(each.reason)}`"
+    return Refusal(
+        step=_STEP,
+        code="read_only",
+        message=f"`{shown(caller.agent)}` only reads with `{shown(tool.name)}`; {why}",
+        help="nothing is written until a person lifts it with `bailiwick mode set`",
     )
 
 

@@ -110,6 +110,7 @@ async def _audited(world: World, controls: Mapping[str, ControlState]) -> Audit:
         await _votes(world, found, tenant, by_action)
         _control(found, state)
         _switches(world, found, state)
+        _modes(found, state)
         await _people(world, found, tenant)
     return found
 
@@ -382,6 +383,21 @@ def _switches(world: World, found: Audit, state: ControlState) -> None:
     for agent, standing in state.standings.items():
         if enabled.get(named(world, agent), True) != standing.enabled:
             found.find(f"agent {shown(agent)}", "that it is enabled is not what is on record")
+
+
+def _modes(found: Audit, state: ControlState) -> None:
+    """Each mode that was set is the one that was last recorded."""
+    recorded: dict[str, str] = {}
+    for said in sorted(found.said, key=lambda each: each.seq):
+        fields = said.fields
+        if said.kind != "control" or fields["tenant"] != state.tenant:
+            continue
+        if str(fields["change"]).startswith("mode-"):
+            recorded[str(fields["target"])] = str(fields["change"])
+    now = {f"{each.agent}/{each.tool}": f"mode-{each.mode}" for each in state.modes}
+    for target in sorted(recorded.keys() | now.keys()):
+        if recorded.get(target) != now.get(target):
+            found.find(f"mode of {shown(target)}", "it is not what is on record")
 
 
 async def _people(world: World, found: Audit, tenant: str) -> None:

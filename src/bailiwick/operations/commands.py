@@ -11,6 +11,8 @@ from bailiwick.operations import (
     approvals,
     changes,
     doubts,
+    envelopes,
+    modes,
     proofs,
     releases,
     stops,
@@ -25,6 +27,7 @@ _TRIES = 20
 Command = Callable[[World, Person, Mapping[str, JSON]], Awaitable[JSON]]
 
 COMMANDS: Mapping[str, Command] = {
+    "actions export": envelopes.actions_export,
     "actions list": stories.actions_list,
     "actions show": stories.actions_show,
     "agents disable": agents.agents_disable,
@@ -41,6 +44,8 @@ COMMANDS: Mapping[str, Command] = {
     "in-doubt resolve": doubts.in_doubt_resolve,
     "kill": stops.kill,
     "ledger prove": proofs.ledger_prove,
+    "mode list": modes.mode_list,
+    "mode set": modes.mode_set,
     "people add": accounts.people_add,
     "people disable": accounts.people_disable,
     "people list": accounts.people_list,
@@ -60,6 +65,7 @@ COMMANDS: Mapping[str, Command] = {
 # What writes nothing but, perhaps, the place of records in the log.
 READS = frozenset(
     {
+        "actions export",
         "actions list",
         "actions show",
         "agents list",
@@ -69,6 +75,7 @@ READS = frozenset(
         "changes list",
         "in-doubt list",
         "ledger prove",
+        "mode list",
         "people list",
         "policy show",
         "release diff",

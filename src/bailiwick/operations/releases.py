@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
-from bailiwick import catalog, ledger, policy
+from bailiwick import catalog, ledger, limits, policy
 from bailiwick.errors import BadInput, ControlError
 from bailiwick.ledger import records
-from bailiwick.nouns import Cap, Person, Release, Resource
+from bailiwick.nouns import Cap, Person, Release, Resource, mode_of
 from bailiwick.operations.changes import Parameters, change, pseudonyms, second_person
 from bailiwick.operations.channel import text_of
 from bailiwick.ports import Activate, Append, Bundle, Commit, PutRelease, World
@@ -109,7 +109,7 @@ async def release_diff(world: World, person: Person, given: Parameters) -> JSON:
         *policy.diff_rules(book_of(old), book_of(new)),
         *_tool_changes(old, new),
     ]
-    risen = list(_risen(old, new))
+    risen = [*_risen(old, new), *_freed(old, new)]
     loosens = policy.is_loosening(book_of(old), book_of(new)) or bool(risen)
     return {
         "digest": release.digest,
@@ -199,6 +199,7 @@ async def who_can(world: World, person: Person, given: Parameters) -> JSON:
         text_of(given, "action"),
         where,
         automatic=given.get("automatic") is True,
+        settings=(await world.store.control(person.tenant)).modes,
     )
     return [_answer(answer) for answer in answers]
 
@@ -315,6 +316,21 @@ def _risen(old: Bundle, new: Bundle) -> Iterator[str]:
                     yield f"removes the {bound} of {most} of agent `{agent}`"
                 elif now_most > most:
                     yield f"raises the {bound} of {most} of agent `{agent}` to {now_most}"
+
+
+def _freed(old: Bundle, new: Bundle) -> Iterator[str]:
+    """The modes that become looser, and the bounds on error rates that rise or go."""
+    for name, was in old.manifests.items():
+        now = new.manifests.get(name)
+        if now is None:
+            continue
+        for tool in sorted(new.catalogue.tools):
+            before, after = (mode_of(tool, (name,), manifests={name: m}) for m in (was, now))
+            if limits.is_tighter(before, after):
+                yield f"lets agent `{name}` go from {before} to {after} with `{tool}`"
+        bound = was.max_error_ppm
+        if bound is not None and (now.max_error_ppm is None or now.max_error_ppm > bound):
+            yield f"raises or removes the bound on the error rate of agent `{name}`"
 
 
 def _bounds(old: Bundle, new: Bundle) -> Iterator[tuple[str, Sequence[Cap], Sequence[Cap]]]:

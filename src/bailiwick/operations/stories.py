@@ -212,11 +212,11 @@ def _steps(
     told = {
         1: _proposed(action),
         2: f"agent {shown(action.agent)} for {shown(action.subject)} in run {shown(action.run)}",
-        3: "no stop, breaker or bound of the run was in the way",
+        3: "no stop, mode, breaker or bound of the run was in the way",
         4: f"touches {shown(str(summary(action)['resource'] or 'nothing that has a name'))}",
         5: _priced(newest, kept),
         6: _decided(action),
-        7: _asked_of(asked),
+        7: _asked_of(action, asked),
         8: _intended(action),
         9: _executed(action, kept),
         10: _verified(action, newest),
@@ -274,9 +274,10 @@ def _decided(action: Action) -> str:
     return f"{decision.effect}, by {names}"
 
 
-def _asked_of(asked: Approval | None) -> str:
+def _asked_of(action: Action, asked: Approval | None) -> str:
     if asked is None:
-        return "nobody had to be asked"
+        would = action.decision is not None and action.decision.effect == "ask"
+        return "nobody was asked; people would have been" if would else "nobody had to be asked"
     queues = ", ".join(f"{ask.quorum} of {ask.queue}" for ask in asked.asks)
     return f"asked {queues}: {asked.state}"
 

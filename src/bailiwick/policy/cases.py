@@ -30,7 +30,7 @@ from typing import Literal, TypeVar
 import msgspec
 
 from bailiwick.errors import ConfigError, PolicyError
-from bailiwick.nouns import Caller, Cap, Capability, Decision, Resource, Situation
+from bailiwick.nouns import Caller, Cap, Capability, Decision, Mode, Resource, Situation, mode_of
 from bailiwick.policy.findings import Finding
 from bailiwick.policy.rulebook import RuleBook
 from bailiwick.policy.who_can import Answer, who_can
@@ -44,7 +44,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class PolicyCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request and the decision it must get. `at` is UTC unless it says otherwise."""
+    """A request and the decision it must get. `at` is UTC unless it says otherwise.
+
+    `mode` is by default the one that the agent's manifest has for the tool.
+    """
 
     test: str
     agent: str
@@ -62,6 +65,7 @@ class PolicyCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     at: datetime = datetime(2026, 1, 5, 9, tzinfo=UTC)
     queues: tuple[str, ...] | None = None
     rules: tuple[str, ...] | None = None
+    mode: Mode | None = None
 
 
 class Assertion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,8 +98,8 @@ def run_cases(book: RuleBook, files: Mapping[str, str]) -> Iterator[Finding]:
                 yield from _contradicted(book, file, assertion)
 
 
-def question_of(case: PolicyCase, resource_type: str) -> Question:
-    """The question a case asks."""
+def question_of(case: PolicyCase, resource_type: str, mode: Mode = "live") -> Question:
+    """The question a case asks, in its mode or else in this one."""
     at = case.at if case.at.tzinfo else case.at.replace(tzinfo=UTC)
     return Question(
         caller=Caller(
@@ -124,13 +128,15 @@ def question_of(case: PolicyCase, resource_type: str) -> Question:
         evidence=case.evidence,
         now_us=(at - _EPOCH) // timedelta(microseconds=1),
         sources=case.sources,
+        mode=case.mode or mode,
     )
 
 
 def _failed(book: RuleBook, case: PolicyCase) -> str:
     """Why a case fails; empty if it does not."""
     shape = book.shapes.get(case.tool)
-    decision = book.decide(question_of(case, shape.tool.resource_type if shape else ""))
+    mode = mode_of(case.tool, (case.agent,), manifests=book.manifests)
+    decision = book.decide(question_of(case, shape.tool.resource_type if shape else "", mode))
     if decision.errors:
         return f"the request is not decided by a rule: {'; '.join(decision.errors)}"
     if decision.effect != case.expect:

@@ -22,7 +22,7 @@ from bailiwick.policy.rules import path_of
 from bailiwick.policy.schema import BOOL, LONG, STRING, STRINGS, Shape
 
 # A condition looks at the context, the principal's id and the resource's id: `c, p, r`.
-Context = Mapping[str, Mapping[str, Any]]
+Context = Mapping[str, Any]
 Look = Callable[[Context, str, str], Any]
 
 MIN_LONG, MAX_LONG = -(2**63), 2**63 - 1
@@ -305,11 +305,14 @@ def _set(values: tuple[str, ...]) -> Term:
 
 def _path(expression: pst.GetAttr, shape: Shape) -> Term:
     path = path_of(expression)
-    if path is None or path[0] != "context" or len(path[1]) < 2:
+    if path is None or path[0] != "context" or not path[1]:
         return _UNKNOWN
     field = shape.lookup(path[1])
     if field is None or not isinstance(field.type, str):
         return _UNKNOWN
+    if len(path[1]) == 1:
+        only = path[1][0]
+        return Term(field.type, lambda c, p, r: c[only], field.required)
     group, name, *deeper = path[1]
     if not deeper:
         attribute = (group, name)

@@ -13,12 +13,13 @@ from itertools import chain, combinations
 from cedarpy import pst
 from msgspec import Struct
 
+from bailiwick.nouns import MODES
 from bailiwick.policy.conditions import MAX_LONG, MIN_LONG
 from bailiwick.policy.rules import Path, Rule, path_of
 from bailiwick.policy.schema import BOOL, LONG, STRING, STRINGS, Shape
 from bailiwick.values import JSON, MAX_INTEGER
 
-OVER, RESOURCE = ("over",), ("resource",)
+MODE, OVER, RESOURCE = ("mode",), ("over",), ("resource",)
 HOUR, WEEKDAY, NOW = ("time", "hour"), ("time", "weekday"), ("time", "now_us")
 ABSENT = object()
 
@@ -87,6 +88,8 @@ def variable_of(path: Path, constants: set[object], shape: Shape) -> Variable:
     texts = sorted(constant for constant in constants if isinstance(constant, str))
     if path == RESOURCE:
         return _free(path, (_other(texts), *texts))
+    if path == MODE:
+        return _free(path, MODES)
     if path == OVER:
         return _free(path, tuple(_subsets(texts)))
     if path == HOUR:
@@ -226,7 +229,7 @@ def _places(expression: pst.Expr, shape: Shape) -> tuple[Path, ...]:
         return ()
     if path in (("facts", "over_budget"), ("facts", "over_budget_nodes")):
         return (OVER,)
-    if len(path) != 2 or not isinstance(field.type, str):
+    if path != MODE and (len(path) != 2 or not isinstance(field.type, str)):
         raise _Opaque("a nested argument is looked at")
     return (path,)
 

@@ -8,7 +8,7 @@ them; nothing over budget. What a manifest may say beside its lists of tools:
     actions_require_approval: [mail.send]      # tools, `prefix.*` or groups
     approvals:                                 # who answers; without it, one of `approvers`
       default: approvers:1
-      destructive: admins:2                    # a group, a tool, or `over_budget`
+      destructive: admins:2                    # a group, a tool, `draft` or `over_budget`
     tiers:
       - {on: money, unit: USD, auto_up_to: "50.00",
          then: [{up_to: "500.00", approval: finance:1}, {approval: finance:2}]}
@@ -169,7 +169,8 @@ def _approved_pairs(manifests: Mapping[str, Manifest], shapes: Mapping[str, Shap
 
 def _lifts(manifest: Manifest) -> bool:
     approvals = manifest.source.get("approvals")
-    return isinstance(approvals, Mapping) and "over_budget" in approvals
+    named = isinstance(approvals, Mapping) and "over_budget" in approvals
+    return named or manifest.asks_over_budget
 
 
 # --- an agent ------------------------------------------------------------------------------------
@@ -194,7 +195,8 @@ def _agent(
             f"principal == Agent::{quoted(name)}, action, resource",
             unless=f"action in {_actions(granted)}" if granted else "",
         )
-    _asks(text, manifest, granted, tiers, queues)
+    always = _asks(text, manifest, granted, tiers, queues)
+    _draft(text, name, [tool for tool in granted if tool.name not in always], queues)
     for tier in tiers:
         _tier(text, name, tier)
     _currencies(text, name, tiers)
@@ -217,8 +219,8 @@ def _asks(
     granted: Sequence[Tool],
     tiers: Sequence[Tier],
     queues: Mapping[str, str],
-) -> None:
-    """Write the rules that ask for every use of a tool, one rule for each reason."""
+) -> set[str]:
+    """Write the rules that ask for every use of a tool, one for each reason; give the tools."""
     rules: dict[str, tuple[str, list[Tool]]] = {}
     for tool in granted:
         reasons = list(_reasons(manifest, tool, tiers, queues))
@@ -245,6 +247,20 @@ def _asks(
                 f"`{entry}` names no tool that the agent has",
                 "name a tool of tools_allowlist, `prefix.*` or a group",
             )
+    return {tool.name for _, tools in rules.values() for tool in tools}
+
+
+def _draft(text: CedarText, agent: str, tools: Sequence[Tool], queues: Mapping[str, str]) -> None:
+    """Write that in mode draft each write is asked for, where it is not always asked for anyway."""
+    writes = [tool for tool in tools if tool.effect == "write"]
+    if writes:
+        text.forbid(
+            "In mode draft every write is asked for.",
+            f"{agent}.draft",
+            _scope(agent, writes),
+            when='context.mode == "draft"',
+            queue=queues.get("draft", queues["default"]),
+        )
 
 
 def _reasons(
@@ -383,13 +399,15 @@ def _queues(manifest: Manifest, shapes: Mapping[str, Shape]) -> dict[str, str]:
         raise BadManifest("approvals", "is no mapping", "write `tool or group: queue:quorum`")
     queues = {"default": DEFAULT_QUEUE}
     for name, queue in approvals.items():
-        if name not in (*GROUPS, "default", "over_budget") and name not in shapes:
+        if name not in (*GROUPS, "default", "draft", "over_budget") and name not in shapes:
             raise BadManifest("approvals", f"`{name}` is no tool and no group", "name one of them")
         if not isinstance(queue, str) or parse_queue(queue) is None:
             raise BadManifest(
                 "approvals", f"`{queue}` names no queue and quorum", 'write "finance:2", say'
             )
         queues[name] = queue
+    if manifest.asks_over_budget:
+        queues.setdefault("over_budget", queues["default"])
     return queues
 
 

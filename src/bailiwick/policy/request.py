@@ -6,6 +6,7 @@ requests.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from msgspec import Struct
 
@@ -36,7 +37,7 @@ def slots_of(fields: Fields) -> tuple[Slot, ...]:
 
 def context_of(
     question: Question, facts: tuple[Slot, ...], input: tuple[Slot, ...], gates: frozenset[str]
-) -> tuple[dict[str, dict[str, JSON]], list[str]]:
+) -> tuple[dict[str, Any], list[str]]:
     """Give the context of a question, and in what it does not fit; it must not be used then.
 
     Facts are exactly those that the tool declares; of the arguments those that have a Cedar type
@@ -55,7 +56,7 @@ def context_of(
     given["over_budget"] = bool(question.over)
     given["over_budget_nodes"] = [cap.node for cap in question.over]
     sources = list(question.sources)
-    context: dict[str, dict[str, JSON]] = {
+    context: dict[str, Any] = {
         "facts": given,
         "input": _take(input, situation.input, "input", misfits),
         "run": {"id": question.caller.capability.run},
@@ -66,6 +67,7 @@ def context_of(
             "hour": now_us // _HOUR_US % 24,
             "weekday": (now_us // (24 * _HOUR_US) + _DAYS_TO_THURSDAY) % 7 + 1,
         },
+        "mode": question.mode,
         "approvals": {rule: True for rule in question.evidence if rule in gates},
     }
     if not (

@@ -43,6 +43,7 @@ _SURROUNDINGS: Fields = {
     "provenance": Field({"sources": Field(STRINGS)}),
     # UTC; `weekday` is 1 for Monday to 7 for Sunday (ISO 8601).
     "time": Field({"now_us": Field(LONG), "hour": Field(LONG), "weekday": Field(LONG)}),
+    "mode": Field(STRING),  # shadow, read-only, draft or live
 }
 
 

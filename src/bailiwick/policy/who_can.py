@@ -13,16 +13,27 @@ from dataclasses import replace
 from functools import partial
 from itertools import islice, product
 from math import prod
-from typing import Literal
+from typing import Literal, cast
 
 from msgspec import Struct, structs
 
 from bailiwick.errors import PolicyError
-from bailiwick.nouns import Caller, Cap, Capability, Decision, Resource, Situation
+from bailiwick.nouns import (
+    Caller,
+    Cap,
+    Capability,
+    Decision,
+    Mode,
+    ModeSetting,
+    Resource,
+    Situation,
+    mode_of,
+)
 from bailiwick.policy.conditions import always
 from bailiwick.policy.domains import (
     ABSENT,
     HOUR,
+    MODE,
     NOW,
     OVER,
     RESOURCE,
@@ -83,11 +94,13 @@ def who_can(
     on: Mapping[str, JSON] | Resource | None = None,
     *,
     automatic: bool = False,
+    settings: Sequence[ModeSetting] = (),
 ) -> tuple[Answer, ...]:
     """Answer for every agent whether it can use a tool, or any tool of a group.
 
-    `on` narrows to requests with these facts or arguments, or to one resource. With `automatic`,
-    what needs people's approval does not count. Raises `PolicyError` for no tool and no group.
+    It is answered in the mode of its manifest and of `settings`. `on` narrows to requests with
+    these facts or arguments, or to one resource. With `automatic`, what needs people's approval
+    does not count. Raises `PolicyError` for no tool and no group.
     """
     if action in GROUPS:
         tools = [name for name, shape in book.shapes.items() if action in shape.groups]
@@ -102,7 +115,11 @@ def who_can(
     rank = {"yes": 0, "cannot tell": 1, "no": 2}
     answers = []
     for agent in sorted(book.manifests):
-        found = [_can(book, agent, tool, on, automatic) for tool in sorted(tools)]
+        modes = {
+            tool: mode_of(tool, (agent,), manifests=book.manifests, settings=settings)
+            for tool in sorted(tools)
+        }
+        found = [_can(book, (agent, tool), on, automatic, mode) for tool, mode in modes.items()]
         nobody = Answer(agent=agent, can="no", reason="no tool is in the group")
         answers.append(min(found, key=lambda a: (rank[a.can], a.tier != ("auto",)), default=nobody))
     return tuple(answers)
@@ -110,15 +127,18 @@ def who_can(
 
 def _can(
     book: RuleBook,
-    agent: str,
-    tool: str,
+    whom: tuple[str, str],
     on: Mapping[str, JSON] | Resource | None,
     automatic: bool,
+    mode: Mode,
 ) -> Answer:
+    agent, tool = whom
     no = partial(Answer, agent=agent, can="no", tool=tool)
     unclear = partial(Answer, agent=agent, can="cannot tell", tool=tool)
     shape, matching = book.shapes[tool], book.matching(agent, tool)
     rules = [rule for rule, _ in matching]
+    if mode == "shadow" or (mode == "read-only" and shape.tool.effect == "write"):
+        return no(reason=f"it is in mode {mode}")
     if not any(rule.effect == "permit" for rule in rules):
         return no(reason="no rule permits it")
     for rule, condition in matching:
@@ -127,6 +147,7 @@ def _can(
     fixed, unknown, impossible = _fixed(on, shape)
     if impossible:
         return no(reason=impossible)
+    fixed[MODE] = mode
     looks = looks_of(rules, shape)
     try:
         variables = _variables(looks, fixed, shape)
@@ -336,6 +357,7 @@ def _question(agent: str, shape: Shape, case: Values, something: Values) -> Ques
         over=tuple(Cap(node=node, unit="calls", limit=0) for node in over),
         now_us=_instant(case),
         sources=sources,
+        mode=cast("Mode", case.get(MODE, "live")),
     )
 
 

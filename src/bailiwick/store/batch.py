@@ -298,13 +298,15 @@ def _append(batch: Batch, tenant: str, op: ports.Append) -> None:
 def _mark_breaker(batch: Batch, tenant: str, op: ports.MarkBreaker) -> None:
     row = sql.one(batch.connection, "breaker", {"tenant": tenant, "target": op.target})
     failures = (row[0] if row else 0) + 1 if op.failed else 0
-    if not op.failed and (row is None or row[0] == 0):
+    recent = row[2] if row else ""
+    if not (op.failed or op.keep or recent) and (row is None or row[0] == 0):
         return
     values = {
         "tenant": tenant,
         "target": op.target,
         "failures": failures,
         "open_until_us": batch.now_us + op.open_for_us if failures >= op.threshold else 0,
+        "recent": f"{recent}{'x' if op.failed else '.'}"[-op.keep :] if op.keep else "",
     }
     sql.run(batch.connection, "put_breaker", values)
 
@@ -325,6 +327,11 @@ def _put_stop(batch: Batch, tenant: str, op: ports.PutStop) -> None:
 def _lift_stop(batch: Batch, tenant: str, op: ports.LiftStop) -> ports.Blocked | None:
     lifted = sql.run(batch.connection, "lift_stop", {"tenant": tenant, **_members(op)})
     return None if lifted else ports.Blocked(code="not_stopped")
+
+
+def _put_mode(batch: Batch, tenant: str, op: ports.PutMode) -> None:
+    values = {"agent": op.setting.agent, "tool": op.setting.tool, "body": encode(op.setting)}
+    sql.run(batch.connection, "put_mode", {"tenant": tenant, **values})
 
 
 def _put_standing(batch: Batch, tenant: str, op: ports.PutStanding) -> None:
@@ -397,6 +404,7 @@ HANDLERS: dict[type, Callable[[Batch, str, Any], ports.Blocked | None]] = {
     ports.RaiseEpoch: _raise_epoch,
     ports.PutStop: _put_stop,
     ports.LiftStop: _lift_stop,
+    ports.PutMode: _put_mode,
     ports.PutStanding: _put_standing,
     ports.Revoke: _revoke,
     ports.PutPerson: _put_person,

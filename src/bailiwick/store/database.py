@@ -21,7 +21,7 @@ from bailiwick.store.writer import Writer, connect, fault_of, in_force
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _KEPT_BALANCES = 4096
 _KEPT_HOLDS = 4096
@@ -126,13 +126,15 @@ class Database:
         if not self.alone or (tenant, target) not in self.breakers:
             row = self.one("breaker", {"tenant": tenant, "target": target})
             self.breakers[tenant, target] = (
-                Breaker(target=target, failures=row[0], open_until_us=row[1]) if row else None
+                Breaker(target=target, failures=row[0], open_until_us=row[1], recent=row[2])
+                if row
+                else None
             )
         return self.breakers[tenant, target]
 
     def forget_breaker(self, tenant: str, mark: MarkBreaker) -> None:
         """Read the target's failures again next time, unless a success found none to forget."""
-        if mark.failed or self.breakers.get((tenant, mark.target)) is not None:
+        if mark.failed or mark.keep or self.breakers.get((tenant, mark.target)) is not None:
             self.breakers.pop((tenant, mark.target), None)
 
     async def close(self) -> None:

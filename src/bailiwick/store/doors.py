@@ -31,6 +31,7 @@ from bailiwick.store.rows import (
     decode_action,
     decode_approval,
     decode_json,
+    decode_mode,
     decode_person,
     decode_release,
     decode_standing,
@@ -90,6 +91,7 @@ class SqliteStore:
             stops=tuple(decode_stop(body) for (body,) in self._database.every("stops", owner)),
             standings={standing.agent: standing for standing in standings},
             revoked=frozenset(id for (id,) in self._database.every("revoked", owner)),
+            modes=tuple(decode_mode(body) for (body,) in self._database.every("modes", owner)),
         )
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:

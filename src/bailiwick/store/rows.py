@@ -5,12 +5,23 @@ from collections.abc import Sequence
 import msgspec
 
 from bailiwick import ports
-from bailiwick.nouns import Action, Approval, Balance, Person, Release, Standing, Stop, Vote
+from bailiwick.nouns import (
+    Action,
+    Approval,
+    Balance,
+    ModeSetting,
+    Person,
+    Release,
+    Standing,
+    Stop,
+    Vote,
+)
 from bailiwick.store.balances import bucket
 
 encode = msgspec.json.Encoder().encode
 decode_action = msgspec.json.Decoder(Action).decode
 decode_stop = msgspec.json.Decoder(Stop).decode
+decode_mode = msgspec.json.Decoder(ModeSetting).decode
 decode_standing = msgspec.json.Decoder(Standing).decode
 decode_person = msgspec.json.Decoder(Person).decode
 decode_release = msgspec.json.Decoder(Release).decode

@@ -32,6 +32,7 @@ _COLUMNS: Mapping[str, tuple[int, tuple[str, ...]]] = {
         ("tenant", "id", "kind", "body", "proposed_by", "expires_at_us", "state", "decided_by"),
     ),
     "agents": (2, ("tenant", "name", "body")),
+    "modes": (3, ("tenant", "agent", "tool", "body")),
     "revocations": (2, ("tenant", "id", "by_person", "reason", "at_us")),
     "people": (2, ("tenant", "name", "body", "secret")),
     "releases": (2, ("tenant", "digest", "body", "created_at_us")),
@@ -45,7 +46,7 @@ _COLUMNS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "approvals": (2, ("tenant", "action", "request_digest", "state", "expires_at_us", "body")),
     "votes": (4, ("tenant", "action", "person", "request_digest", "body")),
     "payloads": (3, ("tenant", "action", "kind", "run", "sealed", "commitment")),
-    "breakers": (2, ("tenant", "target", "failures", "open_until_us")),
+    "breakers": (2, ("tenant", "target", "failures", "open_until_us", "recent")),
     "budgets": (4, ("tenant", "node", "unit", "bucket", "spent", "held")),
 }
 
@@ -63,7 +64,10 @@ READS: Mapping[str, str] = {
     "votes": "read_votes",
 }
 
-_KEPT = ("agents", "revocations", "people", "releases", "approvals", "payloads", "breakers")
+_KEPT = (
+    *("agents", "modes", "revocations", "people", "releases", "approvals", "payloads"),
+    "breakers",
+)
 _ADDED = ("runs", "effect_keys", "votes", "stops", "changes")
 _ACTION = (
     *("tenant", "id", "agent", "subject", "name", "attempt", "state", "version", "resource"),
@@ -473,8 +477,8 @@ def _append(batch: PostgresBatch, tenant: str, op: ports.Append) -> None:
 
 def _mark_breaker(batch: PostgresBatch, tenant: str, op: ports.MarkBreaker) -> None:
     found = batch.row("breakers", (tenant, op.target))
-    known = found["failures"] if found else 0
-    if not op.failed and known == 0:
+    known, recent = (found["failures"], found["recent"]) if found else (0, "")
+    if not (op.failed or op.keep or recent or known):
         return
     failures = known + 1 if op.failed else 0
     row = {
@@ -482,6 +486,7 @@ def _mark_breaker(batch: PostgresBatch, tenant: str, op: ports.MarkBreaker) -> N
         "target": op.target,
         "failures": failures,
         "open_until_us": batch.now_us + op.open_for_us if failures >= op.threshold else 0,
+        "recent": f"{recent}{'x' if op.failed else '.'}"[-op.keep :] if op.keep else "",
     }
     batch.put("breakers", (tenant, op.target), row)
 
@@ -514,6 +519,12 @@ def _lift_stop(batch: PostgresBatch, tenant: str, op: ports.LiftStop) -> ports.B
         return ports.Blocked(code="not_stopped")
     batch.put("stops", key, None)
     return None
+
+
+def _put_mode(batch: PostgresBatch, tenant: str, op: ports.PutMode) -> None:
+    key = (tenant, op.setting.agent, op.setting.tool)
+    row = {"tenant": tenant, "agent": key[1], "tool": key[2], "body": encode(op.setting)}
+    batch.put("modes", key, row)
 
 
 def _put_standing(batch: PostgresBatch, tenant: str, op: ports.PutStanding) -> None:
@@ -583,6 +594,7 @@ HANDLERS: dict[type, Callable[[PostgresBatch, str, Any], ports.Blocked | None]] 
     ports.RaiseEpoch: _raise_epoch,
     ports.PutStop: _put_stop,
     ports.LiftStop: _lift_stop,
+    ports.PutMode: _put_mode,
     ports.PutStanding: _put_standing,
     ports.Revoke: _revoke,
     ports.PutPerson: _put_person,

@@ -49,7 +49,7 @@ class PostgresStore:
     async def _control(self, tenant: str) -> ports.ControlState:
         row = await self._database.reader.one("control", {"tenant": tenant})
         assert row is not None
-        epoch, release, stops, standings, revoked = row
+        epoch, release, stops, standings, revoked, modes = row
         found = [rows.decode_standing(body) for body in standings]
         return ports.ControlState(
             tenant=tenant,
@@ -58,6 +58,7 @@ class PostgresStore:
             stops=tuple(rows.decode_stop(body) for body in stops),
             standings={standing.agent: standing for standing in found},
             revoked=frozenset(revoked),
+            modes=tuple(rows.decode_mode(body) for body in modes),
         )
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:
@@ -126,7 +127,9 @@ class PostgresShelf:
 
     async def breaker(self, tenant: str, target: str) -> Breaker | None:
         row = await self._one("breaker", {"tenant": tenant, "target": target})
-        return Breaker(target=target, failures=row[0], open_until_us=row[1]) if row else None
+        if row is None:
+            return None
+        return Breaker(target=target, failures=row[0], open_until_us=row[1], recent=row[2])
 
     async def touched_since(self, tenant: str, resource: Resource, since_us: int) -> Sequence[str]:
         named = f"{resource.type}:{resource.id}"

@@ -31,6 +31,15 @@ on conflict do nothing;
 -- Lift one switch.
 delete from stops where tenant = :tenant and scope = :scope and target = :target;
 
+-- name: modes
+-- How far agents may go with tools.
+select body from modes where tenant = :tenant order by agent, tool;
+
+-- name: put_mode!
+-- A new setting for an agent and a tool stands instead of the old one.
+insert into modes (tenant, agent, tool, body) values (:tenant, :agent, :tool, :body)
+on conflict (tenant, agent, tool) do update set body = excluded.body;
+
 -- name: standings
 -- The agents' accounts.
 select body from agents where tenant = :tenant order by name;
@@ -268,14 +277,14 @@ from actions where tenant = :tenant and id = :action;
 
 -- name: breaker^
 -- A target's recent failures.
-select failures, open_until_us from breakers where tenant = :tenant and target = :target;
+select failures, open_until_us, recent from breakers where tenant = :tenant and target = :target;
 
 -- name: put_breaker!
 -- A target's failures after one more, or none after a success.
-insert into breakers (tenant, target, failures, open_until_us)
-values (:tenant, :target, :failures, :open_until_us)
+insert into breakers (tenant, target, failures, open_until_us, recent)
+values (:tenant, :target, :failures, :open_until_us, :recent)
 on conflict (tenant, target) do update set failures = excluded.failures,
-    open_until_us = excluded.open_until_us;
+    open_until_us = excluded.open_until_us, recent = excluded.recent;
 
 -- name: append!
 -- A ledger record, unsequenced.

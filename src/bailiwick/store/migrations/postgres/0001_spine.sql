@@ -7,6 +7,14 @@ create table control (
     release text
 );
 
+create table modes (
+    tenant text collate "C" not null,
+    agent text collate "C" not null,
+    tool text collate "C" not null,
+    body bytea not null,
+    primary key (tenant, agent, tool)
+);
+
 create table stops (
     tenant text collate "C" not null,
     scope text collate "C" not null,
@@ -151,6 +159,7 @@ create table breakers (
     target text collate "C" not null,
     failures integer not null,
     open_until_us bigint not null,
+    recent text not null default '',
     primary key (tenant, target)
 );
 

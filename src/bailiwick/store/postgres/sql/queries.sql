@@ -126,7 +126,7 @@ order by tenant, id for update;
 
 -- name: lock_breakers
 -- Targets whose failures are counted.
-select tenant, target, failures, open_until_us from breakers
+select tenant, target, failures, open_until_us, recent from breakers
 where (tenant, target) in (select * from unnest(cast(:tenant as text[]), cast(:target as text[])))
 order by tenant, target for update;
 
@@ -182,6 +182,13 @@ select * from unnest(cast(:tenant as text[]), cast(:scope as text[]), cast(:targ
 insert into agents (tenant, name, body)
 select * from unnest(cast(:tenant as text[]), cast(:name as text[]), cast(:body as bytea[]))
 on conflict (tenant, name) do update set body = excluded.body;
+
+-- name: put_modes
+-- How far agents may go with tools; a new setting stands instead of the old one.
+insert into modes (tenant, agent, tool, body)
+select * from unnest(cast(:tenant as text[]), cast(:agent as text[]), cast(:tool as text[]),
+    cast(:body as bytea[]))
+on conflict (tenant, agent, tool) do update set body = excluded.body;
 
 -- name: put_revocations
 -- Revocation is for good; the first reason stands.
@@ -312,11 +319,11 @@ insert into unsequenced (record) select unnest(cast(:seq as bigint[]));
 
 -- name: put_breakers
 -- Targets' failures.
-insert into breakers (tenant, target, failures, open_until_us)
+insert into breakers (tenant, target, failures, open_until_us, recent)
 select * from unnest(cast(:tenant as text[]), cast(:target as text[]),
-    cast(:failures as integer[]), cast(:open_until_us as bigint[]))
+    cast(:failures as integer[]), cast(:open_until_us as bigint[]), cast(:recent as text[]))
 on conflict (tenant, target) do update set failures = excluded.failures,
-    open_until_us = excluded.open_until_us;
+    open_until_us = excluded.open_until_us, recent = excluded.recent;
 
 -- name: insert_budgets
 -- Balances that begin; one that another process began meanwhile fails here.
@@ -348,7 +355,8 @@ select tenant, epoch from control where tenant = any(:tenants);
 select coalesce(max(epoch), 0), max(release),
     array(select body from stops where tenant = :tenant order by scope, target),
     array(select body from agents where tenant = :tenant order by name),
-    array(select id from revocations where tenant = :tenant)
+    array(select id from revocations where tenant = :tenant),
+    array(select body from modes where tenant = :tenant order by agent, tool)
 from control where tenant = :tenant;
 
 -- name: find_action
@@ -386,7 +394,7 @@ where tenant = :tenant and (node, unit, bucket) in (
 
 -- name: breaker
 -- A target's recent failures.
-select failures, open_until_us from breakers where tenant = :tenant and target = :target;
+select failures, open_until_us, recent from breakers where tenant = :tenant and target = :target;
 
 -- name: touched_since
 -- Other writes on a resource that were in flight or ended after a time.
