@@ -164,7 +164,7 @@ async def compare(where: Where, rounds: list[tuple[list[Take1 | Settle1], int]])
 
 @pytest.mark.claim("store.member-all-or-nothing")
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # it makes a store an example

@@ -189,7 +189,6 @@ class PostgresBatch:
         self.now_us = now_us
         self.tables = {name: TableView() for name in _COLUMNS}
         self.balances = Balances(now_us, self._look)
-        self.controlled: set[str] = set()
         self.records: list[Row] = []
         self._numbers = numbers
         self._undo: list[tuple[TableView, Key, Row | None]] = []
@@ -210,14 +209,12 @@ class PostgresBatch:
         self.balances.begin()
         self._undo, self.listed, records = [], {}, len(self.records)
         self.holder, self.holds, self.settled = "", None, False
-        controlled = self.controlled.copy()
         for op in commit.ops:
             blocked = HANDLERS[type(op)](self, commit.tenant, op)
             if blocked is not None:
                 for table, key, row in reversed(self._undo):
                     _put(table, key, row)
                 del self.records[records:]
-                self.controlled = controlled
                 return blocked
         for action, numbers in self.listed.items():
             found = self.row("actions", (commit.tenant, action))
@@ -278,7 +275,6 @@ class PostgresBatch:
         for name in _KEPT:
             yield f"put_{name}", _both(tables[name]), _COLUMNS[name][1]
         yield "insert_records", self.records, _RECORD
-        yield "insert_unsequenced", self.records, ("seq",)
         columns = _COLUMNS["budgets"][1]
         balances = sorted(self.balances.written().items())
         for stored_too, statement in ((False, "insert_budgets"), (True, "update_budgets")):
@@ -499,7 +495,6 @@ def _control(batch: PostgresBatch, tenant: str) -> Row:
 def _raise_epoch(batch: PostgresBatch, tenant: str, _: ports.RaiseEpoch) -> None:
     row = _control(batch, tenant)
     batch.put("control", (tenant,), {**row, "epoch": row["epoch"] + 1})
-    batch.controlled.add(tenant)
 
 
 def _activate(batch: PostgresBatch, tenant: str, op: ports.Activate) -> None:

@@ -18,6 +18,8 @@ _DEFAULTS = {
     "application_name": "bailiwick",
     # A server that is gone without a word is noticed.
     "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
 

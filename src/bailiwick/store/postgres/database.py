@@ -123,7 +123,5 @@ class PostgresDatabase:
     async def _hear(self, connection: Connection) -> None:
         await connection.execute(SQL["listen"])
         async for heard in connection.notifies():
-            word, _, told = heard.payload.partition(" ")
-            if word == "moved":
-                for action in told.split():
-                    self.waiting.tell(action)
+            for action in heard.payload.split():
+                self.waiting.tell(action)

@@ -10,6 +10,7 @@ from bailiwick.store.postgres.connections import Address, fault_of
 from bailiwick.store.postgres.statements import SQL
 
 SCHEMA_VERSION = 1
+_OLDEST = 150_000
 
 _FOLDER = Path(__file__).parent.parent / "migrations" / "postgres"
 
@@ -17,11 +18,17 @@ _FOLDER = Path(__file__).parent.parent / "migrations" / "postgres"
 def prepare(address: Address, *, empty_too: bool) -> None:
     """See that the database has this program's schema; an empty one is given it, if asked.
 
-    Raises `StoreFenced` (`schema_version`) for any other schema, `StoreUnavailable` when the
+    Raises `StoreFenced` (`schema_version`, `server_version`), `StoreUnavailable` when the
     server cannot be reached.
     """
     try:
         with psycopg.connect("", autocommit=True, **address.parameters) as connection:
+            if connection.info.server_version < _OLDEST:
+                raise StoreFenced(
+                    f"{address}: the server is older than PostgreSQL 15",
+                    code="server_version",
+                    help="use a newer server",
+                )
             version = _version(connection)
             if version == 0 and empty_too:
                 version = _make(connection)

@@ -172,9 +172,8 @@ class PostgresWriter:
             if wanted.exclusive:
                 held = {"tenants": sorted(wanted.exclusive)}
                 await connection.execute(SQL["hold_control"], held)
-            head = await connection.execute(SQL["transaction"])
-            control = await connection.execute(SQL["read_control"], {"tenants": tenants})
-            numbers = await connection.execute(SQL["record_numbers"], {"count": wanted.records})
+            asked = {"tenants": tenants, "count": wanted.records}
+            head = await connection.execute(SQL["transaction"], asked)
             found = {
                 table: await connection.execute(SQL[READS[table]], values)
                 for table, values in reads.items()
@@ -183,14 +182,15 @@ class PostgresWriter:
                 found["budgets"] = await connection.execute(SQL["lock_budgets"], budgets)
         row = await head.fetchone()
         assert row is not None
-        now_us = self._clock.observe(row[0], sent_ns)
+        server_us, transaction, numbers, *control = row
+        now_us = self._clock.observe(server_us, sent_ns)
         if Wanted(commits, now_us).keys.get("budgets") != wanted.keys.get("budgets"):
             raise LookAgain  # a day, an hour or a minute began meanwhile: other buckets
-        batch = PostgresBatch(now_us, [number for (number,) in await numbers.fetchall()])
-        batch.read("control", await control.fetchall())
+        batch = PostgresBatch(now_us, numbers)
+        batch.read("control", zip(*control, strict=True))
         for table, cursor in found.items():
             batch.read(table, await cursor.fetchall())
-        return batch, row[1]
+        return batch, transaction
 
     async def _write(
         self, connection: Connection, batch: PostgresBatch, made: Sequence[ports.Commit]
@@ -199,7 +199,7 @@ class PostgresWriter:
         async with connection.pipeline():
             for name, columns in batch.writes():
                 await connection.execute(SQL[name], columns)
-            if told := _told(batch, made):
+            if told := _told(made):
                 await connection.execute(SQL["tell"], {"told": told})
             await connection.execute(SQL["commit"])
 
@@ -222,9 +222,8 @@ class PostgresWriter:
         raise unknown_fate(self._address)
 
 
-def _told(batch: PostgresBatch, made: Sequence[ports.Commit]) -> list[str]:
-    """Notifications: the tenants whose control changed, and the actions that moved."""
+def _told(made: Sequence[ports.Commit]) -> list[str]:
+    """Notifications of the actions that moved. Control changes need none: fences read the epoch."""
     moved = [op.action.id for commit in made for op in commit.ops if type(op) is ports.MoveAction]
-    control = [f"control {tenant}" for tenant in sorted(batch.controlled)]
     pages = range(0, len(moved), _TOLD_TOGETHER)
-    return [*control, *("moved " + " ".join(moved[at : at + _TOLD_TOGETHER]) for at in pages)]
+    return [" ".join(moved[at : at + _TOLD_TOGETHER]) for at in pages]

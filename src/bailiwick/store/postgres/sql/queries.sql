@@ -40,7 +40,7 @@ select set_config('idle_in_transaction_session_timeout', :idle, false),
 select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint);
 
 -- name: listen!
--- Be told of changed actions and of control changes.
+-- Be told of actions that moved.
 listen bailiwick;
 
 -- name: begin!
@@ -70,17 +70,15 @@ select pg_advisory_xact_lock(hashtextextended('bailiwick control ' || tenant, 0)
 from unnest(cast(:tenants as text[])) as tenant;
 
 -- name: transaction
--- The store's clock inside the transaction, and the number by which its fate can be asked for.
+-- The store's clock inside the transaction, the number by which its fate can be asked for, numbers
+-- for the batch's records, and the control rows. A statement after that of the control lock, so
+-- that it sees every change that was made before.
 select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint),
-    cast(pg_current_xact_id() as text);
-
--- name: record_numbers
--- Numbers for the batch's records.
-select nextval('record_numbers') from generate_series(1, :count);
-
--- name: read_control
--- Epochs and active releases. A statement of its own after the lock, so that it sees every change.
-select tenant, epoch, release from control where tenant = any(:tenants);
+    cast(pg_current_xact_id() as text),
+    array(select nextval('record_numbers') from generate_series(1, :count)),
+    array(select tenant from control where tenant = any(:tenants) order by tenant),
+    array(select epoch from control where tenant = any(:tenants) order by tenant),
+    array(select release from control where tenant = any(:tenants) order by tenant);
 
 -- name: lock_actions
 -- What is moved or settled, or whether an id is taken.
@@ -308,14 +306,14 @@ from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:records as text[
 where actions.tenant = new.tenant and actions.id = new.id;
 
 -- name: insert_records
--- Ledger records.
-insert into records (seq, tenant, kind, action, body, hash)
-select * from unnest(cast(:seq as bigint[]), cast(:tenant as text[]), cast(:kind as text[]),
-    cast(:action as text[]), cast(:body as bytea[]), cast(:hash as text[]));
-
--- name: insert_unsequenced
--- The same records wait for their leaves.
-insert into unsequenced (record) select unnest(cast(:seq as bigint[]));
+-- Ledger records, which wait for their leaves.
+with added as (
+    insert into records (seq, tenant, kind, action, body, hash)
+    select * from unnest(cast(:seq as bigint[]), cast(:tenant as text[]), cast(:kind as text[]),
+        cast(:action as text[]), cast(:body as bytea[]), cast(:hash as text[]))
+    returning seq
+)
+insert into unsequenced (record) select seq from added;
 
 -- name: put_breakers
 -- Targets' failures.
