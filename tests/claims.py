@@ -200,6 +200,7 @@ CLAIMS: dict[str, str] = {
     "cli.doctor-finds": "`doctor` says what is not in order and what to do about it.",
     "cli.kill-says-what-it-does-not-know": "A stop of a name that nobody has is never a success.",
     "cli.kill-not-set-is-said": "A kill that could not be written says that the stop is not set.",
+    "cli.envelopes-are-redacted": "An exported run has payloads only for who may read and asks.",
     # mcp
     "mcp.both-revisions": "Servers of both MCP revisions are called, over pipes and HTTP.",
     "mcp.action-id-goes-out": "A call of an MCP tool carries the action's id and key.",
@@ -215,7 +216,6 @@ CLAIMS: dict[str, str] = {
     "mcp.never-sent-twice": "The client library repeats no call of a tool.",
     "mcp.tool-error-is-unknown": "A write whose tool reports an error is not taken for undone.",
     "mcp.bounded": "What an MCP server answers is bounded while it is read.",
-    "cli.envelopes-are-redacted": "An exported run has payloads only for who may read and asks.",
     # telemetry
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
     "telemetry.no-content": "A span has the twelve timings and no argument, subject or key.",

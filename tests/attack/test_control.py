@@ -247,7 +247,7 @@ async def test_people_resolve_what_recovery_cannot_end(folder: Path, status: str
         told = {"action": outcome.action, "status": status, "evidence": "I looked"}
         with pytest.raises(ControlError, match="not in doubt"):
             await house.command("ada", "in-doubt resolve", **told)
-        tamper(house, "delete from payloads where action = ?", outcome.action)
+        tamper(house, "update actions set proposal = null where id = ?", outcome.action)
         clock.advance(HOUR / 2)
         await house.bailiwick.settle()
         assert (await house.action(outcome)).state == "intended"

@@ -68,7 +68,7 @@ async def test_a_no_stands_whatever_has_changed_since_it_was_asked_for(
 async def test_a_no_stands_when_the_arguments_are_gone_too(quiet: House) -> None:
     outcome = await parked(quiet)
     await quiet.vote("bo", outcome.action, "deny")
-    tamper(quiet, "delete from payloads where action = ?", outcome.action)
+    tamper(quiet, "update actions set proposal = null where id = ?", outcome.action)
     await quiet.bailiwick.settle()
     ended = await quiet.bailiwick.outcome(outcome.action)
     assert (ended.status, ended.code) == ("denied", "denied_by_people")
@@ -211,7 +211,7 @@ async def test_a_parked_action_whose_arguments_are_gone_ends_and_frees_what_it_h
 ) -> None:
     outcome = await parked(quiet)
     await quiet.vote("bo", outcome.action)
-    tamper(quiet, "delete from payloads where action = ?", outcome.action)
+    tamper(quiet, "update actions set proposal = null where id = ?", outcome.action)
     await quiet.bailiwick.settle()
     ended = await quiet.bailiwick.outcome(outcome.action)
     assert (ended.status, ended.code) == ("refused", "payload_missing")

@@ -20,13 +20,14 @@ from bailiwick.wiring import compile_expression
 from tests.repo.sources import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = {page.name: page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md")}
 TOOLS = ROOT / "examples" / "refund_desk" / "project" / "tools" / "payments.yaml"
 SKIPPED = ("make ", ". .venv-run/")
 
 
-def blocks(kind: str) -> list[str]:
+def blocks(kind: str, page: str = README) -> list[str]:
     """The code blocks of one language, in their order."""
-    return re.findall(rf"```{kind}\n(.*?)```", README, re.DOTALL)
+    return re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)
 
 
 def commands() -> list[list[str]]:
@@ -112,7 +113,7 @@ def test_the_settings_table_is_the_settings() -> None:
 
 
 def test_the_tool_it_shows_is_the_refund_desks() -> None:
-    block, _ = blocks("yaml")
+    (block,) = blocks("yaml")
     (shown,) = yaml.safe_load(block)
     tools = yaml.safe_load(TOOLS.read_text(encoding="utf-8"))
     real = next(tool for tool in tools["tools"] if tool["name"] == shown["name"])
@@ -128,7 +129,7 @@ def test_the_tool_it_shows_is_the_refund_desks() -> None:
 
 
 def test_the_mcp_tools_it_shows_load_once_they_are_accepted() -> None:
-    _, block = blocks("yaml")
+    (block,) = blocks("yaml", PAGES["mcp.md"])
     files = {"tools/files.yaml": block}
     assert list(declared_upstreams(files)["files"].classified) == ["write_file", "read_text_file"]
     text = {"type": "string"}
@@ -144,7 +145,7 @@ def test_the_mcp_tools_it_shows_load_once_they_are_accepted() -> None:
     ]
 
 
-@pytest.mark.parametrize("file", re.findall(r"\]\(([A-Z.a-z]+)\)", README))
+@pytest.mark.parametrize("file", re.findall(r"\]\(([A-Z.a-z/]+)\)", README))
 def test_what_it_links_to_is_there(file: str) -> None:
     assert (ROOT / file).is_file()
 
