@@ -29,7 +29,7 @@ def stored(kind: Server | None) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def estate(kind: Server | None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A founded project with people, which no test opens."""
-    with storing_in(kind):
+    with storing_in(kind, keep=True):
         return asyncio.run(founded(tmp_path_factory.mktemp("estate") / "project", people=True))
 
 

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -165,17 +165,35 @@ def files(**changed: str) -> dict[str, str]:
     }
 
 
+class Stores(NamedTuple):
+    """Where projects get their databases: the server, and the names of those made so far."""
+
+    server: Server
+    made: list[str]
+
+    def new(self, template: str = "template1") -> str:
+        self.made.append(self.server.create(template))
+        return self.server.url(self.made[-1])
+
+
 @contextmanager
-def storing_in(server: Server | None) -> Iterator[None]:
-    """Projects that are founded or copied until the block ends have a database of this server."""
-    before, _SERVER[0] = _SERVER[0], server
+def storing_in(server: Server | None, *, keep: bool = False) -> Iterator[None]:
+    """Projects that are founded or copied until the block ends have a database of this server.
+
+    The databases are dropped at the end, unless they are to be kept.
+    """
+    stores = None if server is None else Stores(server, [])
+    before, _STORES[0] = _STORES[0], stores
     try:
         yield
     finally:
-        _SERVER[0] = before
+        _STORES[0] = before
+        if stores is not None and not keep:
+            for name in stores.made:
+                stores.server.drop(name)
 
 
-_SERVER: list[Server | None] = [None]
+_STORES: list[Stores | None] = [None]
 
 
 async def founded(folder: Path, *, people: bool = False, **changed: str) -> Path:
@@ -189,16 +207,16 @@ async def founded(folder: Path, *, people: bool = False, **changed: str) -> Path
 
 def given_a_database(folder: Path) -> None:
     """A project that is not founded yet is to have a database of the server, if there is one."""
-    if _SERVER[0] is not None:
-        _store_in(folder, _SERVER[0].url(_SERVER[0].create()))
+    if _STORES[0] is not None:
+        _store_in(folder, _STORES[0].new())
 
 
 def copied(estate: Path, folder: Path) -> Path:
     """Copy a founded project with its database, which is quicker than founding another."""
     shutil.copytree(estate, folder)
-    if _SERVER[0] is not None:
+    if _STORES[0] is not None:
         database = load_settings(estate).store.rpartition("/")[2]
-        _store_in(folder, _SERVER[0].url(_SERVER[0].create(database)))
+        _store_in(folder, _STORES[0].new(database))
     empty_books()
     return folder
 
