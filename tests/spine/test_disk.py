@@ -54,6 +54,11 @@ asyncio.run(main(sys.argv[1]))
 """
 
 
+@pytest.fixture(scope="session")
+def kind() -> None:
+    """A file: the disk of a server is the server's own care."""
+
+
 @pytest.mark.claim("spine.full-disk-nothing-half-done")
 @pytest.mark.parametrize(("when", "made"), [("before", 0), ("after the effect", 1)])
 async def test_a_disk_that_fills_up_begins_nothing_and_loses_no_intent(
