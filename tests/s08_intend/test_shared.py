@@ -271,3 +271,31 @@ def test_an_empty_database_is_given_its_tables_once_by_many(server: Server) -> N
     open_doors(settings)
     open_doors(settings)
     server.drop(name)
+
+
+@pytest.mark.parametrize(
+    ("statement", "index"),
+    [
+        ("action_row", "actions_pkey"),
+        ("lock_actions", "actions_pkey"),
+        ("find_action", "actions_by_name"),
+        ("read_names", "actions_by_name"),
+        ("touched_since", "actions_by_resource"),
+        ("lock_approvals", "approvals_pkey"),
+        ("lock_budgets", "budgets_pkey"),
+    ],
+)
+def test_no_lookup_goes_through_a_tenants_rows_before_there_are_statistics(
+    where: Where, statement: str, index: str
+) -> None:
+    one = dict.fromkeys(("tenant", "id", "agent", "subject", "name", "resource", "action"), "a")
+    if statement.startswith(("lock", "read")):
+        keys = {name: [value] for name, value in one.items()}
+        more = ("node", "unit", "bucket", "settled", "settled_tenant")
+        values = {**keys, **{name: ["a"] for name in more}, "attempt": [1]}
+    else:
+        values = {**one, "since_us": 0}
+    with psycopg.connect(where.store) as connection:
+        connection.execute(SQL["indexed"])
+        plan = connection.execute("explain " + SQL[statement], values).fetchall()
+    assert index in "".join(line for (line,) in plan)

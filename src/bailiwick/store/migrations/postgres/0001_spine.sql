@@ -1,5 +1,7 @@
 -- The tables of one governed action: control, identity, limits, actions, vault, records, tree.
--- Names are compared byte by byte ("C"), so that every process locks rows in the same order.
+-- Names are compared byte by byte ("C"), so that every process locks rows in the same order. Where a
+-- table has several indexes each begins with another column: a planner without statistics takes any
+-- index whose first column is given, and would look through all rows of a tenant.
 
 create table control (
     tenant text collate "C" not null primary key,
@@ -96,12 +98,12 @@ create table actions (
     holds text,
     records text not null default '',
     contradicted boolean not null default false,
-    primary key (tenant, id)
+    primary key (id, tenant)
 ) with (fillfactor = 70);
 
-create unique index actions_by_name on actions (tenant, agent, subject, name, attempt);
-create index actions_by_resource on actions (tenant, resource) where resource is not null;
-create index actions_open on actions (tenant, state, id)
+create unique index actions_by_name on actions (name, subject, agent, tenant, attempt);
+create index actions_by_resource on actions (resource, tenant) where resource is not null;
+create index actions_open on actions (state, tenant, id)
     where state in ('parked', 'intended', 'unknown');
 create index actions_contradicted on actions (tenant, id) where contradicted;
 
@@ -130,10 +132,10 @@ create table approvals (
     state text not null,
     expires_at_us bigint not null,
     body bytea not null,
-    primary key (tenant, action)
+    primary key (action, tenant)
 );
 
-create index approvals_by_state on approvals (tenant, state, action);
+create index approvals_by_state on approvals (state, tenant, action);
 
 create table votes (
     tenant text collate "C" not null,

@@ -26,9 +26,11 @@ select set_config('synchronous_commit', 'on', false)
 where current_setting('synchronous_commit') = 'off';
 
 -- name: indexed
--- A batch looks up rows by their keys, which is right before the server has statistics as well.
+-- A batch looks up rows by their keys, which is right before the server has statistics as well, and
+-- needs no other plan for other keys: planning anew would cost more than the looking up.
 select set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),
-    set_config('enable_mergejoin', 'off', false), set_config('jit', 'off', false);
+    set_config('enable_mergejoin', 'off', false), set_config('jit', 'off', false),
+    set_config('plan_cache_mode', 'force_generic_plan', false);
 
 -- name: patience
 -- Who stands still in a transaction (a stopped process) is disconnected, and nobody waits for him.
