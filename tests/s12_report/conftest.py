@@ -1,5 +1,12 @@
-"""The founded project that the tests of the spine use too."""
+"""The founded project that the tests of the spine use too, with its database in a file."""
 
-from tests.spine.conftest import estate, folder, house
+import pytest
 
-__all__ = ["estate", "folder", "house"]
+from tests.spine.conftest import estate, folder, house, stored
+
+__all__ = ["estate", "folder", "house", "stored"]
+
+
+@pytest.fixture(scope="session")
+def kind() -> None:
+    """A file."""

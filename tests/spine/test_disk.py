@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bailiwick.testing import write_project
-from tests.spine.house import SETTINGS, effects, files, opened
+from tests.spine.house import SETTINGS, effects, files, founded, opened, storing_in
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -57,6 +57,13 @@ asyncio.run(main(sys.argv[1]))
 @pytest.fixture(scope="session")
 def kind() -> None:
     """A file: the disk of a server is the server's own care."""
+
+
+@pytest.fixture(scope="module")
+def estate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A founded project that no test opens, with its database in a file."""
+    with storing_in(None, keep=True):
+        return asyncio.run(founded(tmp_path_factory.mktemp("estate") / "project", people=True))
 
 
 @pytest.mark.claim("spine.full-disk-nothing-half-done")

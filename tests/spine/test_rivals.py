@@ -86,7 +86,9 @@ async def test_a_call_that_hangs_is_asked_for_three_times_and_done_once(
         if tool == "desk.refund":
             asked |= {"amount_minor": 100}
         answers = [await clerk.act(tool, asked) for _ in range(3)]
-        assert {each.status for each in answers} <= {"unknown", "running"}
+        assert answers[0].status in {"unknown", "running"}
+        # On a slow machine it has been found out by the last of them.
+        assert {each.status for each in answers} <= {"unknown", "running", "done"}
         assert len({each.action for each in answers}) == 1
         if tool == "desk.refund":  # nor is it done again from another run, or under a new key
             other = await (await house.clerk("run-2")).act(tool, asked, key="new")
