@@ -45,7 +45,7 @@ _READING = ("GET", "HEAD")
 _METHODS = (*_READING, "POST", "PUT", "PATCH", "DELETE")
 _REPLACING = ("PUT", "PATCH", "DELETE")
 _NO_BODY = (*_READING, "DELETE")
-UPSTREAM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_UPSTREAM_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")  # RFC 9110 token
 BASE_URL = re.compile(
     r"https?://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(/[\w.~/-]*)?", re.A
@@ -190,14 +190,19 @@ def _declaration(
     return declared, found
 
 
-def _upstream_problems(upstream: UpstreamForm, where: str) -> Iterator[CatalogError]:
-    if not UPSTREAM_NAME.fullmatch(upstream.name):
+def upstream_name_problems(name: str, where: str) -> Iterator[CatalogError]:
+    """What is wrong with the name of an upstream, of whichever kind."""
+    if not _UPSTREAM_NAME.fullmatch(name):
         yield problem(
             "upstream_name_invalid",
             where,
-            f"`{shown(upstream.name, 60)}` is not an upstream's name",
+            f"`{shown(name, 60)}` is not an upstream's name",
             "write lower-case letters, digits, `-` and `_`",
         )
+
+
+def _upstream_problems(upstream: UpstreamForm, where: str) -> Iterator[CatalogError]:
+    yield from upstream_name_problems(upstream.name, where)
     if not BASE_URL.fullmatch(upstream.base_url) or _has_dots(upstream.base_url):
         yield problem(
             "upstream_url_invalid",

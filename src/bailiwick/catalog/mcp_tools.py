@@ -26,7 +26,7 @@ import msgspec
 from msgspec import Struct
 
 from bailiwick.catalog.forms import Declaration, Text, ToolForm, expression_texts
-from bailiwick.catalog.http_tools import BASE_URL, UPSTREAM_NAME, CredentialNames
+from bailiwick.catalog.http_tools import BASE_URL, CredentialNames, upstream_name_problems
 from bailiwick.catalog.pins import SUFFIX, Pin, Pins, outside_references
 from bailiwick.catalog.problems import did_you_mean, problem, read_as, refuse, unknown_members
 from bailiwick.catalog.schemas import compile_schema, parameters
@@ -233,13 +233,7 @@ def _declaration(form: McpForm, upstream: McpUpstreamForm, pin: Pin, where: str)
 
 
 def _upstream_problems(upstream: McpUpstreamForm, where: str) -> Iterator[CatalogError]:
-    if not UPSTREAM_NAME.fullmatch(upstream.name):
-        yield problem(
-            "upstream_name_invalid",
-            where,
-            f"`{shown(upstream.name, 60)}` is not an upstream's name",
-            "write lower-case letters, digits, `-` and `_`",
-        )
+    yield from upstream_name_problems(upstream.name, where)
     if bool(upstream.command) == (upstream.url is not None):
         yield problem("upstream_way_invalid", where, "it has not one of `command` and `url`")
     if upstream.url is not None and not BASE_URL.fullmatch(upstream.url):
