@@ -20,8 +20,9 @@ before the commit point is judged under one control epoch; if that moved, it is 
 
 from bailiwick import approval, cases, identity, ledger, limits, store
 from bailiwick.nouns import EffectReport, Outcome, Proposal, Refusal, Wake
-from bailiwick.ports import Blocked, Case, World
+from bailiwick.ports import Case, World
 from bailiwick.telemetry import Watch, report
+from bailiwick.transactions import Blocked
 
 
 async def act(world: World, asked: Proposal | Wake) -> Outcome:
@@ -89,10 +90,7 @@ async def _judge(world: World, case: Case, watch: Watch) -> Refusal | None:
     """Judge by today's rules, steps 3 to 7, and set in the case what they settle."""
     caller, tool, catalogue = case.caller, case.tool, case.bundle.catalogue
     no = case.no or await limits.admit(  # 3 admit
-        *(world, case.control, case.manifest, caller, tool),
-        mode=cases.mode(case),
-        started=await cases.started(world, case),
-        now_us=case.now_us,
+        world, case, mode=cases.mode(case), started=await cases.started(world, case)
     )
     watch.mark(3)
     if no is not None:

@@ -37,18 +37,8 @@ from bailiwick.nouns import (
     Wake,
     mode_of,
 )
-from bailiwick.ports import (
-    Blocked,
-    Bundle,
-    Case,
-    Commit,
-    Committed,
-    ControlState,
-    EpochIs,
-    MarkBreaker,
-    Question,
-    World,
-)
+from bailiwick.ports import Bundle, Case, ControlState, Question, World
+from bailiwick.transactions import Blocked, Commit, Committed, EpochIs, MarkBreaker
 from bailiwick.values import JSON, canonical, parse, plain, shown
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+*#-]{0,127}").fullmatch
@@ -158,7 +148,6 @@ async def open_case(
         manifest=manifest,
         tool=tool,
         action=action,
-        no=limits.too_often(manifest, tool, action.attempt),
     )
 
 

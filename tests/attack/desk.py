@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bailiwick import Outcome
 from bailiwick.nouns import Person
-from bailiwick.ports import Commit, Committed, PutPerson, RaiseEpoch
+from bailiwick.transactions import Commit, Committed, PutPerson, RaiseEpoch
 from tests.spine.house import AGENT, TOOLS, House, files
 
 MORE_TOOLS = (

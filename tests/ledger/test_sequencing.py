@@ -13,8 +13,9 @@ from bailiwick import ledger
 from bailiwick.errors import LedgerError, StoreUnavailable
 from bailiwick.ledger.note import Checkpoint, parse_checkpoint, verify_checkpoint
 from bailiwick.ledger.tree import Frontier, append, leaf_hash, root
-from bailiwick.ports import Append, Keys, Ledger
+from bailiwick.ports import Keys, Ledger
 from bailiwick.store import SqliteLedger
+from bailiwick.transactions import Append
 from tests.ledger.samples import LOG
 from tests.s08_intend.depot import Depot, depot, within
 

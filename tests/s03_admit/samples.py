@@ -8,9 +8,10 @@ from typing import cast
 
 from bailiwick.config import Settings
 from bailiwick.nouns import Action, Caller, Capability, Grant, HttpBinding, Manifest, Tool
-from bailiwick.ports import Commit, Committed, Op, World
+from bailiwick.ports import Case, World
 from bailiwick.store import Database, SqliteShelf, SqliteStore
 from bailiwick.store.migrating import migrate
+from bailiwick.transactions import Commit, Committed, Op
 
 NOW_US = 1_795_000_000_000_000
 TENANT = "acme"
@@ -61,6 +62,14 @@ class Shop:
         self.clock = clock
         self.store = SqliteStore(database)
         self.world = cast(World, SimpleNamespace(shelf=SqliteShelf(database)))
+
+    async def case(
+        self, caller: Caller = CALLER, tool: Tool = TOOL, manifest: Manifest = MANIFEST
+    ) -> Case:
+        """What admission reads of a case; no other part of it is there."""
+        control = await self.store.control(TENANT)
+        about = {"control": control, "manifest": manifest, "caller": caller, "tool": tool}
+        return cast(Case, SimpleNamespace(**about, action=stored("act"), now_us=self.clock.now_us))
 
     async def commit(self, *ops: Op) -> None:
         assert isinstance(await self.store.commit(Commit(tenant=TENANT, ops=ops)), Committed)

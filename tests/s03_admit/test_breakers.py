@@ -31,10 +31,8 @@ async def admitted(
     manifest: Manifest = MANIFEST,
     started: tuple[int, int] | None = None,
 ) -> Refusal | None:
-    control = await shop.store.control(TENANT)
-    return await limits.admit(
-        shop.world, control, manifest, CALLER, tool, started=started, now_us=shop.clock.now_us
-    )
+    case = await shop.case(CALLER, tool, manifest)
+    return await limits.admit(shop.world, case, started=started)
 
 
 async def report(

@@ -11,8 +11,9 @@ from bailiwick import limits
 from bailiwick.errors import ControlError
 from bailiwick.execution.fencing import covering
 from bailiwick.nouns import Action, Refusal, Scope, Standing, Stop
-from bailiwick.ports import ControlState, LiftStop, PutStop, RaiseEpoch
-from tests.s03_admit.samples import CALLER, MANIFEST, NOW_US, TENANT, TOOL, Shop, open_shop
+from bailiwick.ports import ControlState
+from bailiwick.transactions import LiftStop, PutStop, RaiseEpoch
+from tests.s03_admit.samples import CALLER, NOW_US, TENANT, TOOL, Shop, open_shop
 
 TARGETS: dict[Scope, tuple[str, str]] = {  # the target that covers the call, and one that does not
     "tenant": (TENANT, "other"),
@@ -35,11 +36,8 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
 
 
 async def admitted(shop: Shop, agent: str = "refund-desk", actors: tuple[str, ...] = ()) -> object:
-    control = await shop.store.control(TENANT)
-    caller = replace(CALLER, agent=agent, actors=actors)
-    return await limits.admit(
-        shop.world, control, MANIFEST, caller, TOOL, started=None, now_us=NOW_US
-    )
+    case = await shop.case(replace(CALLER, agent=agent, actors=actors))
+    return await limits.admit(shop.world, case, started=None)
 
 
 @pytest.mark.claim("limits.stop-covers-every-scope")

@@ -24,7 +24,8 @@ from bailiwick.nouns import (
     Situation,
     Tool,
 )
-from bailiwick.ports import Bundle, Catalogue, InsertAction, MoveAction, Policies, Settle, Take
+from bailiwick.ports import Bundle, Catalogue, Policies
+from bailiwick.transactions import InsertAction, MoveAction, Settle, Take
 from bailiwick.values import JSON, MAX_INTEGER
 from tests.s03_admit.samples import CALLER, MANIFEST, NOW_US, TOOL, Shop, open_shop, stored
 

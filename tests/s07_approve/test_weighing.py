@@ -11,21 +11,18 @@ from msgspec.structs import replace
 from bailiwick import approval
 from bailiwick.config import Settings
 from bailiwick.nouns import Approval, Credential, Manifest, Proposal, Refusal, Situation, Vote
-from bailiwick.ports import (
-    Bundle,
-    Case,
+from bailiwick.ports import Bundle, Case, ControlState, World
+from bailiwick.store import Database, SqliteRegister, SqliteShelf, SqliteStore
+from bailiwick.store.migrating import migrate
+from bailiwick.transactions import (
     CastVote,
     CloseApproval,
     Commit,
     Committed,
-    ControlState,
     Op,
     OpenApproval,
     PutPerson,
-    World,
 )
-from bailiwick.store import Database, SqliteRegister, SqliteShelf, SqliteStore
-from bailiwick.store.migrating import migrate
 from tests.s07_approve.samples import (
     ACTION,
     CALLER,

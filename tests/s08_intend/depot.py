@@ -13,18 +13,7 @@ import psycopg
 
 from bailiwick.config import Settings
 from bailiwick.nouns import Action, Caller, Cap, Capability, Hold
-from bailiwick.ports import (
-    Blocked,
-    Commit,
-    Committed,
-    Due,
-    Ledger,
-    Op,
-    RaiseEpoch,
-    Register,
-    Shelf,
-    Store,
-)
+from bailiwick.ports import Due, Ledger, Register, Shelf, Store
 from bailiwick.store import (
     Database,
     SqliteDue,
@@ -35,6 +24,7 @@ from bailiwick.store import (
     postgres,
 )
 from bailiwick.store.migrating import migrate
+from bailiwick.transactions import Blocked, Commit, Committed, Op, RaiseEpoch
 
 TENANT = "acme"
 NOW_US = 1_800_000_000_000_000

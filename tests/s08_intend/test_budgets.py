@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bailiwick.nouns import Balance, Cap, Hold
-from bailiwick.ports import (
+from bailiwick.transactions import (
     Append,
     Blocked,
     Claim,

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from bailiwick.nouns import Approval
-from bailiwick.ports import (
+from bailiwick.transactions import (
     Append,
     Blocked,
     Claim,

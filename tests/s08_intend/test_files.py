@@ -18,7 +18,17 @@ from msgspec.structs import replace
 from yoyo import get_backend, read_migrations
 
 from bailiwick.errors import StoreError, StoreFenced, StoreUnavailable
-from bailiwick.ports import (
+from bailiwick.store import (
+    SCHEMA_VERSION,
+    SqliteRegister,
+    SqliteShelf,
+    durability,
+    migrating,
+    schema_version,
+)
+from bailiwick.store.bell import Bell
+from bailiwick.store.writer import connect
+from bailiwick.transactions import (
     Append,
     Blocked,
     Committed,
@@ -30,16 +40,6 @@ from bailiwick.ports import (
     Settle,
     Take,
 )
-from bailiwick.store import (
-    SCHEMA_VERSION,
-    SqliteRegister,
-    SqliteShelf,
-    durability,
-    migrating,
-    schema_version,
-)
-from bailiwick.store.bell import Bell
-from bailiwick.store.writer import connect
 from tests.s08_intend.depot import TENANT, Depot, action, depot, hold, within
 
 MIB = 1024 * 1024

@@ -13,7 +13,10 @@ from msgspec.structs import replace
 
 from bailiwick.config import Settings
 from bailiwick.errors import BailiwickError, StoreFenced, StoreUnavailable
-from bailiwick.ports import (
+from bailiwick.store.postgres import open_doors
+from bailiwick.store.postgres.connections import Address, Line
+from bailiwick.store.postgres.statements import SQL
+from bailiwick.transactions import (
     Append,
     Blocked,
     Committed,
@@ -24,9 +27,6 @@ from bailiwick.ports import (
     Settle,
     Take,
 )
-from bailiwick.store.postgres import open_doors
-from bailiwick.store.postgres.connections import Address, Line
-from bailiwick.store.postgres.statements import SQL
 from tests.postgres import Server
 from tests.s08_intend.depot import TENANT, Where, action, depot, hold
 

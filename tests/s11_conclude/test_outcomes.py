@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bailiwick.errors import StoreUnavailable
 from bailiwick.nouns import Action
-from bailiwick.ports import Commit, Committed, MoveAction, Settle
+from bailiwick.transactions import Commit, Committed, MoveAction, Settle
 from tests.spine.house import TOOLS, House, effects, founded, opened
 
 # An expectation that also says what it means when nothing is found.

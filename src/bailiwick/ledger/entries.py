@@ -6,7 +6,8 @@ from functools import lru_cache
 from bailiwick.ledger import records
 from bailiwick.ledger.tree import leaf_hash
 from bailiwick.nouns import Action, EffectReport, Hold, ModeSetting, Refusal, Verification
-from bailiwick.ports import Append, Case, Entries, Op, World
+from bailiwick.ports import Case, World
+from bailiwick.transactions import Append, Entries, Op
 from bailiwick.values import JSON, Canonical
 
 

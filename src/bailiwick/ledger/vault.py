@@ -14,7 +14,8 @@ from bailiwick.errors import LedgerError
 from bailiwick.ledger.records import SALT_BYTES
 from bailiwick.ledger.sealing import KEY_BYTES, NONCE_BYTES, RunKey, framed, place
 from bailiwick.nouns import Action
-from bailiwick.ports import Keys, Op, PutPayload, PutRun, Shelf
+from bailiwick.ports import Keys, Shelf
+from bailiwick.transactions import Op, PutPayload, PutRun
 from bailiwick.values import JSON, Canonical, canonical
 
 _READY_RUNS = 1024

@@ -2,10 +2,10 @@
 
 Who calls what:
 
-    admit          step 3: stops, modes, open breakers, run seconds
+    admit          step 3: stops, modes, attempts, open breakers, run seconds
     price          step 5: what an action would hold, and the caps that it does not fit
     breaker_mark   what an effect's outcome does to the breakers; part of step 11's commit
-    too_often      step 3 too: whether a step has had its attempts; is_exhausted, whether it had
+    is_exhausted   whether a step has had its attempts, so that its last refusal is the answer
     shadowed       in mode shadow, what would have been decided
     outcome_mark, degraded    an error rate over its bound puts an agent back to reading
     covers         whether a stop covers a call: the one rule, for admission and for each send
@@ -13,7 +13,7 @@ Who calls what:
     is_tighter, needs_second    whether a change waits for a second person
 """
 
-from bailiwick.limits.admission import admit, covers, is_exhausted, too_often
+from bailiwick.limits.admission import admit, covers, is_exhausted
 from bailiwick.limits.breakers import breaker_mark, breaker_targets
 from bailiwick.limits.modes import (
     degraded,
@@ -44,5 +44,4 @@ __all__ = [
     "price",
     "shadowed",
     "stop_ops",
-    "too_often",
 ]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from bailiwick.limits.breakers import breaker_targets
 from bailiwick.nouns import Action, Caller, Manifest, Mode, Refusal, Stop, Tool, names_tool
-from bailiwick.ports import ControlState, World
+from bailiwick.ports import Case, ControlState, World
 from bailiwick.values import shown
 
 _STEP = 3
@@ -13,23 +13,19 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 async def admit(
-    world: World,
-    control: ControlState,
-    manifest: Manifest,
-    caller: Caller,
-    tool: Tool,
-    *,
-    started: tuple[int, int] | None,
-    now_us: int,
-    mode: Mode = "live",
+    world: World, case: Case, *, started: tuple[int, int] | None, mode: Mode = "live"
 ) -> Refusal | None:
-    """Refuse a call under a stop, its mode, an open breaker or after the run's time; None admits.
+    """Refuse a call under a stop, its mode, an open breaker or after its bounds; None admits.
 
     `started` is when the run's first action was committed and how long it has been parked since,
-    both in microseconds; None for a run that has not begun. Codes: stopped, read_only,
-    breaker_open (with `retry_after_s`), run_time_exceeded.
+    both in microseconds; None for a run that has not begun. Codes: attempts_exhausted, stopped,
+    read_only, breaker_open (with `retry_after_s`), run_time_exceeded.
     """
-    for stop in control.stops:
+    caller, tool = case.caller, case.tool
+    # First: an agent that keeps asking while it is stopped would fill the store with refusals.
+    if refusal := _too_often(case.manifest, tool, case.action.attempt):
+        return refusal
+    for stop in case.control.stops:
         if covers(
             stop,
             tenant=caller.tenant,
@@ -41,13 +37,13 @@ async def admit(
         ):
             return _stopped(stop)
     if mode == "read-only" and tool.effect == "write":
-        return _only_reads(control, caller, tool)
-    if refusal := await _open_breaker(world, caller.tenant, tool, now_us):
+        return _only_reads(case.control, caller, tool)
+    if refusal := await _open_breaker(world, caller.tenant, tool, case.now_us):
         return refusal
-    return _out_of_time(manifest, started, now_us)
+    return _out_of_time(case.manifest, started, case.now_us)
 
 
-def too_often(manifest: Manifest, tool: Tool, attempt: int) -> Refusal | None:
+def _too_often(manifest: Manifest, tool: Tool, attempt: int) -> Refusal | None:
     """Refuse an attempt beyond those that the manifest allows a step; None admits it.
 
     A step is what one name names: a caller's key, or else a write with its run and arguments. What

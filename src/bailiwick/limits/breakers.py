@@ -2,7 +2,7 @@
 
 from bailiwick.config import Settings
 from bailiwick.nouns import EffectReport, Tool, Verification
-from bailiwick.ports import MarkBreaker
+from bailiwick.transactions import MarkBreaker
 
 # Answers that speak of the provider's state; any other 4xx speaks of the request, and an agent
 # that sends bad requests must not be able to close a tool to everyone.

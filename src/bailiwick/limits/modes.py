@@ -12,7 +12,8 @@ from bailiwick.nouns import (
     Tool,
     Verification,
 )
-from bailiwick.ports import Case, MarkBreaker, PutMode, RaiseEpoch
+from bailiwick.ports import Case
+from bailiwick.transactions import MarkBreaker, PutMode, RaiseEpoch
 from bailiwick.values import MAX_INTEGER, shown
 
 # The newest outcomes that the error rate is taken of, and the fewest that tell anything.

@@ -4,7 +4,7 @@ from typing import get_args
 
 from bailiwick.errors import BadInput, ControlError
 from bailiwick.nouns import Scope, Stop
-from bailiwick.ports import LiftStop, PutStop, RaiseEpoch
+from bailiwick.transactions import LiftStop, PutStop, RaiseEpoch
 from bailiwick.values import identifier, shown
 
 SCOPES: tuple[str, ...] = get_args(Scope)

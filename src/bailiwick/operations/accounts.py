@@ -22,7 +22,8 @@ from bailiwick.operations.changes import (
     second_person,
 )
 from bailiwick.operations.channel import text_of, texts_of
-from bailiwick.ports import Append, Commit, Committed, EpochIs, PutPerson, World
+from bailiwick.ports import World
+from bailiwick.transactions import Append, Commit, Committed, EpochIs, PutPerson
 from bailiwick.values import JSON, shown
 
 _TRIES = 5

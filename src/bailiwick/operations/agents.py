@@ -9,7 +9,8 @@ from bailiwick.errors import BadInput, BailiwickError, ControlError
 from bailiwick.nouns import Manifest, Person
 from bailiwick.operations.changes import Consent, Parameters, control, second_person
 from bailiwick.operations.channel import text_of
-from bailiwick.ports import PutStanding, World
+from bailiwick.ports import World
+from bailiwick.transactions import PutStanding
 from bailiwick.values import JSON, shown
 
 

@@ -13,15 +13,8 @@ from bailiwick.ledger import records
 from bailiwick.nouns import Action, Approval, Cap, Period, Person, Resource, Situation, Vote
 from bailiwick.operations.changes import Parameters
 from bailiwick.operations.channel import text_of, texts_of
-from bailiwick.ports import (
-    Bundle,
-    CastVote,
-    CloseApproval,
-    Commit,
-    Committed,
-    Op,
-    World,
-)
+from bailiwick.ports import Bundle, World
+from bailiwick.transactions import CastVote, CloseApproval, Commit, Committed, Op
 from bailiwick.values import JSON, canonical, shown
 
 STATES = ("open", "granted", "denied", "expired", "consumed", "withdrawn")

@@ -11,7 +11,8 @@ from bailiwick import identity, ledger, limits
 from bailiwick.errors import ControlError, StoreUnavailable
 from bailiwick.ledger import records
 from bailiwick.nouns import Person, Scope
-from bailiwick.ports import (
+from bailiwick.ports import World
+from bailiwick.transactions import (
     Append,
     Blocked,
     CloseChange,
@@ -21,7 +22,6 @@ from bailiwick.ports import (
     Op,
     PutChange,
     RaiseEpoch,
-    World,
 )
 from bailiwick.values import JSON
 

@@ -11,7 +11,8 @@ from bailiwick.nouns import Action, Listed, Person
 from bailiwick.operations.changes import Parameters, pseudonyms
 from bailiwick.operations.channel import text_of
 from bailiwick.operations.stories import existing, summary
-from bailiwick.ports import Blocked, World
+from bailiwick.ports import World
+from bailiwick.transactions import Blocked
 from bailiwick.values import JSON
 
 _DOUBTFUL: tuple[Listed, ...] = ("unknown", "intended", "contradicted")

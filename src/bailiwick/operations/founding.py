@@ -15,7 +15,8 @@ from bailiwick.config import load_settings
 from bailiwick.errors import ControlError
 from bailiwick.ledger import records
 from bailiwick.nouns import Person, Role
-from bailiwick.ports import (
+from bailiwick.ports import World
+from bailiwick.transactions import (
     Activate,
     Append,
     Blocked,
@@ -25,7 +26,6 @@ from bailiwick.ports import (
     PutRelease,
     PutStanding,
     RaiseEpoch,
-    World,
 )
 from bailiwick.values import JSON
 from bailiwick.wiring import agent_key_file, compile_bundle, keys_folder, open_world, read_release

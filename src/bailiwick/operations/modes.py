@@ -7,7 +7,8 @@ from bailiwick.errors import ControlError
 from bailiwick.nouns import MODES, Mode, ModeSetting, Person, mode_of, names_tool
 from bailiwick.operations.changes import Consent, Parameters, change, pseudonyms, second_person
 from bailiwick.operations.channel import text_of
-from bailiwick.ports import Append, Bundle, World
+from bailiwick.ports import Bundle, World
+from bailiwick.transactions import Append
 from bailiwick.values import JSON, shown
 
 _QUIET_S = 1.0

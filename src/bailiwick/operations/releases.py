@@ -11,7 +11,8 @@ from bailiwick.ledger import records
 from bailiwick.nouns import Cap, Person, Release, Resource, mode_of
 from bailiwick.operations.changes import Parameters, change, pseudonyms, second_person
 from bailiwick.operations.channel import text_of
-from bailiwick.ports import Activate, Append, Bundle, Commit, PutRelease, World
+from bailiwick.ports import Bundle, World
+from bailiwick.transactions import Activate, Append, Commit, PutRelease
 from bailiwick.values import JSON, digest, shown
 from bailiwick.wiring import compile_bundle
 

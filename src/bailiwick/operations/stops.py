@@ -9,7 +9,8 @@ from bailiwick.errors import BailiwickError
 from bailiwick.nouns import Action, Person, Scope, Stop
 from bailiwick.operations.changes import Consent, Parameters, control, refused, second_person
 from bailiwick.operations.channel import text_of
-from bailiwick.ports import Blocked, Revoke, World
+from bailiwick.ports import World
+from bailiwick.transactions import Blocked, Revoke
 from bailiwick.values import JSON
 
 _QUIET_S = 1.0

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import msgspec
 
-from bailiwick import ports
+from bailiwick import transactions
 from bailiwick.nouns import Cap, Period
 
 BalanceKey = tuple[str, str, str, str]
@@ -50,7 +50,7 @@ class Balances:
         self._pending: dict[BalanceKey, tuple[int, int]] = {}
         self._buckets: dict[Period, str] = {}
 
-    def take(self, tenant: str, op: ports.Take) -> ports.Blocked | bytes | None:
+    def take(self, tenant: str, op: transactions.Take) -> transactions.Blocked | bytes | None:
         """Hold the amounts, if they fit; give what the action then holds, for its row."""
         taken: list[tuple[str, str, str, int]] = []
         for hold in op.holds:
@@ -58,7 +58,7 @@ class Balances:
             key = (tenant, cap.node, cap.unit, self.bucket(cap))
             spent, held = self.balance(key)
             if spent + held + hold.amount > cap.limit and cap not in op.lift:
-                return ports.Blocked(
+                return transactions.Blocked(
                     code="over_budget",
                     details={
                         "node": cap.node,

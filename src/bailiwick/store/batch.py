@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from bailiwick import ports
+from bailiwick import transactions
 from bailiwick.nouns import Action
 from bailiwick.store import statements as sql
 from bailiwick.store.balances import BalanceKey, Balances
@@ -62,7 +62,7 @@ class Batch:
         self.records: dict[str, str] = {}
         self.payloads: dict[str, bytes] = {}
 
-    def carry(self, commit: ports.Commit) -> ports.Committed | ports.Blocked:
+    def carry(self, commit: transactions.Commit) -> transactions.Committed | transactions.Blocked:
         """Carry out one member. Raises `WroteInVain` if it must be undone without a savepoint."""
         connection = self.connection
         if self._savepoints:
@@ -85,7 +85,7 @@ class Batch:
         self.balances.keep()
         if self.holder:
             self.held[commit.tenant, self.holder] = self.holds
-        return ports.Committed(at_us=self.now_us)
+        return transactions.Committed(at_us=self.now_us)
 
     def _undo(self, changes: int) -> None:
         if self._savepoints:
@@ -127,10 +127,10 @@ class Batch:
         return (row[0], row[1]) if row else (0, 0)
 
 
-def _epoch_is(batch: Batch, tenant: str, op: ports.EpochIs) -> ports.Blocked | None:
+def _epoch_is(batch: Batch, tenant: str, op: transactions.EpochIs) -> transactions.Blocked | None:
     if batch.epoch(tenant) != op.epoch:
-        return ports.Blocked(code="epoch_moved")
-    return ports.Blocked(code="disk_low") if op.room and batch.disk_is_low else None
+        return transactions.Blocked(code="epoch_moved")
+    return transactions.Blocked(code="disk_low") if op.room and batch.disk_is_low else None
 
 
 def _row(batch: Batch, tenant: str, action: Action) -> dict[str, object]:
@@ -158,31 +158,35 @@ def _row(batch: Batch, tenant: str, action: Action) -> dict[str, object]:
     }
 
 
-def _insert_action(batch: Batch, tenant: str, op: ports.InsertAction) -> ports.Blocked | None:
+def _insert_action(
+    batch: Batch, tenant: str, op: transactions.InsertAction
+) -> transactions.Blocked | None:
     if sql.run(batch.connection, "insert_action", _row(batch, tenant, op.action)) == 0:
-        return ports.Blocked(code="duplicate_name")
+        return transactions.Blocked(code="duplicate_name")
     return None
 
 
-def move_action(batch: Batch, tenant: str, op: ports.MoveAction) -> ports.Blocked | None:
+def move_action(
+    batch: Batch, tenant: str, op: transactions.MoveAction
+) -> transactions.Blocked | None:
     """Replace an action whose stored version is the one before."""
     action = op.action
     values = {**_row(batch, tenant, action), "settled": batch.settled}
     ended = action.state in _ENDED and action.intended_at_us is not None
     if sql.run(batch.connection, "end_action" if ended else "move_action", values) == 0:
-        return ports.Blocked(code="action_moved")
+        return transactions.Blocked(code="action_moved")
     return None
 
 
-def _take(batch: Batch, tenant: str, op: ports.Take) -> ports.Blocked | None:
+def _take(batch: Batch, tenant: str, op: transactions.Take) -> transactions.Blocked | None:
     taken = batch.balances.take(tenant, op)
-    if isinstance(taken, ports.Blocked):
+    if isinstance(taken, transactions.Blocked):
         return taken
     batch.holder, batch.holds = op.action, taken
     return None
 
 
-def _settle(batch: Batch, tenant: str, op: ports.Settle) -> None:
+def _settle(batch: Batch, tenant: str, op: transactions.Settle) -> None:
     holds = batch.holds if batch.holder == op.action else batch.known_holds.get((tenant, op.action))
     if holds is None:
         row = sql.one(batch.connection, "holds", {"tenant": tenant, "action": op.action})
@@ -191,23 +195,23 @@ def _settle(batch: Batch, tenant: str, op: ports.Settle) -> None:
     batch.balances.settle(tenant, holds or b"[]", op.spent)
 
 
-def _claim(batch: Batch, tenant: str, op: ports.Claim) -> ports.Blocked | None:
+def _claim(batch: Batch, tenant: str, op: transactions.Claim) -> transactions.Blocked | None:
     values = {"tenant": tenant, "key": op.key, "action": op.action}
     if sql.run(batch.connection, "claim_effect", values):
         return None
     row = sql.one(batch.connection, "effect_holder", {"tenant": tenant, "key": op.key})
     if row is not None and row[0] == op.action:
         return None
-    return ports.Blocked(
+    return transactions.Blocked(
         code="effect_key_held", details={"key": op.key, "holder": row[0] if row else ""}
     )
 
 
-def _free(batch: Batch, tenant: str, op: ports.Free) -> None:
+def _free(batch: Batch, tenant: str, op: transactions.Free) -> None:
     sql.run(batch.connection, "free_effect", {"tenant": tenant, **_members(op)})
 
 
-def _open_approval(batch: Batch, tenant: str, op: ports.OpenApproval) -> None:
+def _open_approval(batch: Batch, tenant: str, op: transactions.OpenApproval) -> None:
     approval = op.approval
     values = {
         "tenant": tenant,
@@ -220,19 +224,21 @@ def _open_approval(batch: Batch, tenant: str, op: ports.OpenApproval) -> None:
     sql.run(batch.connection, "put_approval", values)
 
 
-def _close_approval(batch: Batch, tenant: str, op: ports.CloseApproval) -> ports.Blocked | None:
+def _close_approval(
+    batch: Batch, tenant: str, op: transactions.CloseApproval
+) -> transactions.Blocked | None:
     for seen in op.expect:
         values = {"tenant": tenant, "action": op.action, "state": op.state, "seen": seen}
         if sql.run(batch.connection, "close_approval", values):
             return None
-    return ports.Blocked(code="approval_moved")
+    return transactions.Blocked(code="approval_moved")
 
 
-def _cast_vote(batch: Batch, tenant: str, op: ports.CastVote) -> ports.Blocked | None:
+def _cast_vote(batch: Batch, tenant: str, op: transactions.CastVote) -> transactions.Blocked | None:
     vote = op.vote
     row = sql.one(batch.connection, "approval_row", {"tenant": tenant, "action": vote.action})
     if row is None or row[0] != vote.request_digest or row[1] != "open":
-        return ports.Blocked(code="approval_moved")
+        return transactions.Blocked(code="approval_moved")
     values = {
         "tenant": tenant,
         "action": vote.action,
@@ -241,11 +247,11 @@ def _cast_vote(batch: Batch, tenant: str, op: ports.CastVote) -> ports.Blocked |
         "body": encode(vote),
     }
     if sql.run(batch.connection, "cast_vote", values) == 0:
-        return ports.Blocked(code="already_voted")
+        return transactions.Blocked(code="already_voted")
     return None
 
 
-def _put_payload(batch: Batch, tenant: str, op: ports.PutPayload) -> None:
+def _put_payload(batch: Batch, tenant: str, op: transactions.PutPayload) -> None:
     if op.kind in _IN_ROW:
         short = len(op.sealed) <= _MAX_IN_ROW
         batch.payloads[op.kind] = op.sealed if short else b""
@@ -262,7 +268,7 @@ def _put_payload(batch: Batch, tenant: str, op: ports.PutPayload) -> None:
     sql.run(batch.connection, "put_payload", values)
 
 
-def _put_run(batch: Batch, tenant: str, op: ports.PutRun) -> ports.Blocked | None:
+def _put_run(batch: Batch, tenant: str, op: transactions.PutRun) -> transactions.Blocked | None:
     values = {
         "tenant": tenant,
         "id": op.run,
@@ -274,15 +280,15 @@ def _put_run(batch: Batch, tenant: str, op: ports.PutRun) -> ports.Blocked | Non
         return None
     row = sql.one(batch.connection, "run_row", {"tenant": tenant, "id": op.run})
     # Another process began the run with another key: what was sealed here must be sealed again.
-    return None if row and row[0] == op.wrapped_key else ports.Blocked(code="run_key_moved")
+    return None if row and row[0] == op.wrapped_key else transactions.Blocked(code="run_key_moved")
 
 
-def _add_parked(batch: Batch, tenant: str, op: ports.AddParked) -> None:
+def _add_parked(batch: Batch, tenant: str, op: transactions.AddParked) -> None:
     values = {"tenant": tenant, "id": op.run, "since_us": op.since_us, "until_us": batch.now_us}
     sql.run(batch.connection, "add_parked", values)
 
 
-def _append(batch: Batch, tenant: str, op: ports.Append) -> None:
+def _append(batch: Batch, tenant: str, op: transactions.Append) -> None:
     values = {
         "tenant": tenant,
         "kind": op.kind,
@@ -295,7 +301,7 @@ def _append(batch: Batch, tenant: str, op: ports.Append) -> None:
         batch.records[op.action] = f"{batch.records.get(op.action, '')}{seq},"
 
 
-def _mark_breaker(batch: Batch, tenant: str, op: ports.MarkBreaker) -> None:
+def _mark_breaker(batch: Batch, tenant: str, op: transactions.MarkBreaker) -> None:
     row = sql.one(batch.connection, "breaker", {"tenant": tenant, "target": op.target})
     failures = (row[0] if row else 0) + 1 if op.failed else 0
     recent = row[2] if row else ""
@@ -311,40 +317,40 @@ def _mark_breaker(batch: Batch, tenant: str, op: ports.MarkBreaker) -> None:
     sql.run(batch.connection, "put_breaker", values)
 
 
-def _raise_epoch(batch: Batch, tenant: str, _: ports.RaiseEpoch) -> None:
+def _raise_epoch(batch: Batch, tenant: str, _: transactions.RaiseEpoch) -> None:
     sql.run(batch.connection, "put_control", {"tenant": tenant})
     sql.run(batch.connection, "raise_epoch", {"tenant": tenant})
     batch.epochs.pop(tenant, None)
     batch.controlled = True
 
 
-def _put_stop(batch: Batch, tenant: str, op: ports.PutStop) -> None:
+def _put_stop(batch: Batch, tenant: str, op: transactions.PutStop) -> None:
     stop = op.stop
     values = {"scope": stop.scope, "target": stop.target, "body": encode(stop)}
     sql.run(batch.connection, "put_stop", {"tenant": tenant, **values})
 
 
-def _lift_stop(batch: Batch, tenant: str, op: ports.LiftStop) -> ports.Blocked | None:
+def _lift_stop(batch: Batch, tenant: str, op: transactions.LiftStop) -> transactions.Blocked | None:
     lifted = sql.run(batch.connection, "lift_stop", {"tenant": tenant, **_members(op)})
-    return None if lifted else ports.Blocked(code="not_stopped")
+    return None if lifted else transactions.Blocked(code="not_stopped")
 
 
-def _put_mode(batch: Batch, tenant: str, op: ports.PutMode) -> None:
+def _put_mode(batch: Batch, tenant: str, op: transactions.PutMode) -> None:
     values = {"agent": op.setting.agent, "tool": op.setting.tool, "body": encode(op.setting)}
     sql.run(batch.connection, "put_mode", {"tenant": tenant, **values})
 
 
-def _put_standing(batch: Batch, tenant: str, op: ports.PutStanding) -> None:
+def _put_standing(batch: Batch, tenant: str, op: transactions.PutStanding) -> None:
     values = {"tenant": tenant, "name": op.standing.agent, "body": encode(op.standing)}
     sql.run(batch.connection, "put_standing", values)
 
 
-def _revoke(batch: Batch, tenant: str, op: ports.Revoke) -> None:
+def _revoke(batch: Batch, tenant: str, op: transactions.Revoke) -> None:
     values = {"tenant": tenant, **_members(op), "at_us": batch.now_us}
     sql.run(batch.connection, "revoke", values)
 
 
-def _put_person(batch: Batch, tenant: str, op: ports.PutPerson) -> None:
+def _put_person(batch: Batch, tenant: str, op: transactions.PutPerson) -> None:
     values = {
         "tenant": tenant,
         "name": op.person.name,
@@ -354,7 +360,7 @@ def _put_person(batch: Batch, tenant: str, op: ports.PutPerson) -> None:
     sql.run(batch.connection, "put_person", values)
 
 
-def _put_release(batch: Batch, tenant: str, op: ports.PutRelease) -> None:
+def _put_release(batch: Batch, tenant: str, op: transactions.PutRelease) -> None:
     release = op.release
     values = {
         "tenant": tenant,
@@ -365,51 +371,53 @@ def _put_release(batch: Batch, tenant: str, op: ports.PutRelease) -> None:
     sql.run(batch.connection, "put_release", values)
 
 
-def _activate(batch: Batch, tenant: str, op: ports.Activate) -> None:
+def _activate(batch: Batch, tenant: str, op: transactions.Activate) -> None:
     sql.run(batch.connection, "put_control", {"tenant": tenant})
     sql.run(batch.connection, "activate", {"tenant": tenant, "digest": op.digest})
 
 
-def _put_change(batch: Batch, tenant: str, op: ports.PutChange) -> None:
+def _put_change(batch: Batch, tenant: str, op: transactions.PutChange) -> None:
     values = {**_members(op), "tenant": tenant, "body": encode(op.body)}
     sql.run(batch.connection, "put_change", values)
 
 
-def _close_change(batch: Batch, tenant: str, op: ports.CloseChange) -> ports.Blocked | None:
+def _close_change(
+    batch: Batch, tenant: str, op: transactions.CloseChange
+) -> transactions.Blocked | None:
     values = {**_members(op), "tenant": tenant, "now_us": batch.now_us}
     closed = sql.run(batch.connection, "close_change", values)
-    return None if closed else ports.Blocked(code="change_moved")
+    return None if closed else transactions.Blocked(code="change_moved")
 
 
 _members = msgspec.structs.asdict
 
 
 # Each handler takes exactly the operation it stands beside; the table is the only caller.
-HANDLERS: dict[type, Callable[[Batch, str, Any], ports.Blocked | None]] = {
-    ports.EpochIs: _epoch_is,
-    ports.InsertAction: _insert_action,
-    ports.MoveAction: move_action,
-    ports.Take: _take,
-    ports.Settle: _settle,
-    ports.Claim: _claim,
-    ports.Free: _free,
-    ports.OpenApproval: _open_approval,
-    ports.CloseApproval: _close_approval,
-    ports.CastVote: _cast_vote,
-    ports.PutPayload: _put_payload,
-    ports.PutRun: _put_run,
-    ports.AddParked: _add_parked,
-    ports.Append: _append,
-    ports.MarkBreaker: _mark_breaker,
-    ports.RaiseEpoch: _raise_epoch,
-    ports.PutStop: _put_stop,
-    ports.LiftStop: _lift_stop,
-    ports.PutMode: _put_mode,
-    ports.PutStanding: _put_standing,
-    ports.Revoke: _revoke,
-    ports.PutPerson: _put_person,
-    ports.PutRelease: _put_release,
-    ports.Activate: _activate,
-    ports.PutChange: _put_change,
-    ports.CloseChange: _close_change,
+HANDLERS: dict[type, Callable[[Batch, str, Any], transactions.Blocked | None]] = {
+    transactions.EpochIs: _epoch_is,
+    transactions.InsertAction: _insert_action,
+    transactions.MoveAction: move_action,
+    transactions.Take: _take,
+    transactions.Settle: _settle,
+    transactions.Claim: _claim,
+    transactions.Free: _free,
+    transactions.OpenApproval: _open_approval,
+    transactions.CloseApproval: _close_approval,
+    transactions.CastVote: _cast_vote,
+    transactions.PutPayload: _put_payload,
+    transactions.PutRun: _put_run,
+    transactions.AddParked: _add_parked,
+    transactions.Append: _append,
+    transactions.MarkBreaker: _mark_breaker,
+    transactions.RaiseEpoch: _raise_epoch,
+    transactions.PutStop: _put_stop,
+    transactions.LiftStop: _lift_stop,
+    transactions.PutMode: _put_mode,
+    transactions.PutStanding: _put_standing,
+    transactions.Revoke: _revoke,
+    transactions.PutPerson: _put_person,
+    transactions.PutRelease: _put_release,
+    transactions.Activate: _activate,
+    transactions.PutChange: _put_change,
+    transactions.CloseChange: _close_change,
 }

@@ -13,10 +13,10 @@ from bailiwick.nouns import (
     State,
     Verification,
 )
-from bailiwick.ports import (
+from bailiwick.ports import Case, World
+from bailiwick.transactions import (
     AddParked,
     Blocked,
-    Case,
     Claim,
     CloseApproval,
     Commit,
@@ -29,7 +29,6 @@ from bailiwick.ports import (
     OpenApproval,
     Settle,
     Take,
-    World,
 )
 
 # Between the end of settling and the end of the lease there is room to read back, twice at worst.

@@ -11,13 +11,13 @@ from typing import TypeVar
 from bailiwick.config import Settings
 from bailiwick.errors import StoreFenced, StoreUnavailable
 from bailiwick.nouns import Breaker
-from bailiwick.ports import MarkBreaker
 from bailiwick.store import statements as sql
 from bailiwick.store.balances import BalanceKey
 from bailiwick.store.batch import Batch
 from bailiwick.store.bell import Bell
 from bailiwick.store.waiting import Waiting
 from bailiwick.store.writer import Writer, connect, fault_of, in_force
+from bailiwick.transactions import MarkBreaker
 
 T = TypeVar("T")
 

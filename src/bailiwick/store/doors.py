@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from bailiwick import ports
+from bailiwick import ports, transactions
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -104,16 +104,18 @@ class SqliteStore:
         row = self._database.one("action_row", {"tenant": tenant, "id": id})
         return decode_action(row[0]) if row else None
 
-    async def commit(self, commit: ports.Commit) -> ports.Committed | ports.Blocked:
+    async def commit(
+        self, commit: transactions.Commit
+    ) -> transactions.Committed | transactions.Blocked:
         result = await self._database.write(lambda batch: batch.carry(commit))
-        if isinstance(result, ports.Blocked):
+        if isinstance(result, transactions.Blocked):
             if result.code == "epoch_moved":
                 self._epochs.pop(commit.tenant, None)
             return result
         for op in commit.ops:
-            if type(op) is ports.MoveAction:
+            if type(op) is transactions.MoveAction:
                 self._database.waiting.tell(op.action.id)
-            elif type(op) is ports.MarkBreaker:
+            elif type(op) is transactions.MarkBreaker:
                 self._database.forget_breaker(commit.tenant, op)
         return result
 
@@ -234,7 +236,7 @@ class SqliteRegister:
         rows = self._database.every("releases", {"tenant": tenant})
         return [decode_release(body) for (body,) in rows]
 
-    async def changes(self, tenant: str) -> Sequence[ports.PutChange]:
+    async def changes(self, tenant: str) -> Sequence[transactions.PutChange]:
         values = {"tenant": tenant, "now_us": self._database.now_us()}
         return [change_of(*row) for row in self._database.every("changes", values)]
 
@@ -372,8 +374,10 @@ class SqliteDue:
                     lease_until_us=batch.now_us + self._lease_us,
                 )
                 # A member of its own: what the one before it left behind is not this action's.
-                move = ports.Commit(tenant=tenant, ops=(ports.MoveAction(action=leased),))
-                if isinstance(batch.carry(move), ports.Committed):
+                move = transactions.Commit(
+                    tenant=tenant, ops=(transactions.MoveAction(action=leased),)
+                )
+                if isinstance(batch.carry(move), transactions.Committed):
                     claimed.append(action.id)
             return claimed
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bailiwick import ports
+from bailiwick import transactions
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -38,9 +38,9 @@ def approval_of(state: str, body: bytes, votes: Sequence[bytes]) -> Approval:
 
 def change_of(
     id: str, kind: str, body: bytes, proposed_by: str, expires_at_us: int
-) -> ports.PutChange:
+) -> transactions.PutChange:
     """A control change that waits for a second person."""
-    return ports.PutChange(
+    return transactions.PutChange(
         id=id,
         kind=kind,
         body=decode_json(body),

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bailiwick import ports
+from bailiwick import transactions
 from bailiwick.nouns import Action
 from bailiwick.store.balances import BalanceKey, Balances, bucket
 from bailiwick.store.rows import encode, is_contradicted
@@ -88,7 +88,7 @@ class LookAgain(Exception):
 class Wanted:
     """What a batch's commits will look at: the keys of rows, by table, and the control locks."""
 
-    def __init__(self, commits: Iterable[ports.Commit], now_us: int) -> None:
+    def __init__(self, commits: Iterable[transactions.Commit], now_us: int) -> None:
         self.shared: set[str] = set()
         self.exclusive: set[str] = set()
         self.keys: dict[str, set[Key]] = {}
@@ -100,17 +100,17 @@ class Wanted:
                 self._add(commit.tenant, op, now_us)
         self.shared -= self.exclusive
 
-    def _add(self, tenant: str, op: ports.Op, now_us: int) -> None:
-        if isinstance(op, ports.RaiseEpoch | ports.Activate):
+    def _add(self, tenant: str, op: transactions.Op, now_us: int) -> None:
+        if isinstance(op, transactions.RaiseEpoch | transactions.Activate):
             self.exclusive.add(tenant)
-        elif isinstance(op, ports.Take):
+        elif isinstance(op, transactions.Take):
             caps = (hold.cap for hold in op.holds)
             self.keys.setdefault("budgets", set()).update(
                 (tenant, cap.node, cap.unit, bucket(cap.period, now_us)) for cap in caps
             )
-        elif isinstance(op, ports.Settle):
+        elif isinstance(op, transactions.Settle):
             self.settled.add((tenant, op.action))
-        elif isinstance(op, ports.Append):
+        elif isinstance(op, transactions.Append):
             self.records += 1
         for table, key in KEYS[type(op)](tenant, op) if type(op) in KEYS else ():
             self.keys.setdefault(table, set()).add(key)
@@ -123,12 +123,12 @@ class Wanted:
         return {column: [row[i] for row in rows] for i, column in enumerate(columns[:width])}
 
 
-def _action_keys(tenant: str, op: ports.InsertAction) -> Iterator[Named]:
+def _action_keys(tenant: str, op: transactions.InsertAction) -> Iterator[Named]:
     yield "actions", (tenant, op.action.id)
     yield "names", _name(tenant, op.action)
 
 
-def _vote_keys(tenant: str, op: ports.CastVote) -> Iterator[Named]:
+def _vote_keys(tenant: str, op: transactions.CastVote) -> Iterator[Named]:
     yield "approvals", (tenant, op.vote.action)
     yield "votes", _vote(tenant, op)
 
@@ -137,27 +137,27 @@ def _name(tenant: str, action: Action) -> Key:
     return (tenant, action.agent, action.subject, action.name, action.attempt)
 
 
-def _vote(tenant: str, op: ports.CastVote) -> Key:
+def _vote(tenant: str, op: transactions.CastVote) -> Key:
     return (tenant, op.vote.action, op.vote.person, op.vote.request_digest)
 
 
 # Which rows an operation looks at.
 KEYS: Mapping[type, Callable[[str, Any], Iterable[Named]]] = {
-    ports.InsertAction: _action_keys,
-    ports.MoveAction: lambda tenant, op: [("actions", (tenant, op.action.id))],
-    ports.Settle: lambda tenant, op: [("actions", (tenant, op.action))],
-    ports.Append: lambda tenant, op: [("actions", (tenant, op.action))] if op.action else (),
-    ports.Claim: lambda tenant, op: [("effect_keys", (tenant, op.key))],
-    ports.Free: lambda tenant, op: [("effect_keys", (tenant, op.key))],
-    ports.OpenApproval: lambda tenant, op: [("approvals", (tenant, op.approval.action))],
-    ports.CloseApproval: lambda tenant, op: [("approvals", (tenant, op.action))],
-    ports.CastVote: _vote_keys,
-    ports.PutRun: lambda tenant, op: [("runs", (tenant, op.run))],
-    ports.AddParked: lambda tenant, op: [("waited", (tenant, op.run))],
-    ports.MarkBreaker: lambda tenant, op: [("breakers", (tenant, op.target))],
-    ports.PutStop: lambda tenant, op: [("stops", (tenant, op.stop.scope, op.stop.target))],
-    ports.LiftStop: lambda tenant, op: [("stops", (tenant, op.scope, op.target))],
-    ports.CloseChange: lambda tenant, op: [("changes", (tenant, op.id))],
+    transactions.InsertAction: _action_keys,
+    transactions.MoveAction: lambda tenant, op: [("actions", (tenant, op.action.id))],
+    transactions.Settle: lambda tenant, op: [("actions", (tenant, op.action))],
+    transactions.Append: lambda tenant, op: [("actions", (tenant, op.action))] if op.action else (),
+    transactions.Claim: lambda tenant, op: [("effect_keys", (tenant, op.key))],
+    transactions.Free: lambda tenant, op: [("effect_keys", (tenant, op.key))],
+    transactions.OpenApproval: lambda tenant, op: [("approvals", (tenant, op.approval.action))],
+    transactions.CloseApproval: lambda tenant, op: [("approvals", (tenant, op.action))],
+    transactions.CastVote: _vote_keys,
+    transactions.PutRun: lambda tenant, op: [("runs", (tenant, op.run))],
+    transactions.AddParked: lambda tenant, op: [("waited", (tenant, op.run))],
+    transactions.MarkBreaker: lambda tenant, op: [("breakers", (tenant, op.target))],
+    transactions.PutStop: lambda tenant, op: [("stops", (tenant, op.stop.scope, op.stop.target))],
+    transactions.LiftStop: lambda tenant, op: [("stops", (tenant, op.scope, op.target))],
+    transactions.CloseChange: lambda tenant, op: [("changes", (tenant, op.id))],
 }
 
 
@@ -204,7 +204,7 @@ class PostgresBatch:
         width, columns = _COLUMNS[name]
         self.tables[name].read(columns, width, found)
 
-    def carry(self, commit: ports.Commit) -> ports.Committed | ports.Blocked:
+    def carry(self, commit: transactions.Commit) -> transactions.Committed | transactions.Blocked:
         """Carry out one member whole, or leave no trace of it."""
         self.balances.begin()
         self._undo, self.listed, records = [], {}, len(self.records)
@@ -222,7 +222,7 @@ class PostgresBatch:
                 listed = found.get("records", "") + numbers
                 self.put("actions", (commit.tenant, action), {**found, "records": listed})
         self.balances.keep()
-        return ports.Committed(at_us=self.now_us)
+        return transactions.Committed(at_us=self.now_us)
 
     def row(self, table: str, key: Key) -> Row | None:
         """A row as the member at hand sees it."""
@@ -300,10 +300,16 @@ def _both(table: TableView) -> list[Row]:
 # --- the operations ------------------------------------------------------------------------------
 
 
-def _epoch_is(batch: PostgresBatch, tenant: str, op: ports.EpochIs) -> ports.Blocked | None:
+def _epoch_is(
+    batch: PostgresBatch, tenant: str, op: transactions.EpochIs
+) -> transactions.Blocked | None:
     row = batch.row("control", (tenant,))
     # The server's disk cannot be seen from here; a full one refuses whole commits.
-    return None if (row["epoch"] if row else 0) == op.epoch else ports.Blocked(code="epoch_moved")
+    return (
+        None
+        if (row["epoch"] if row else 0) == op.epoch
+        else transactions.Blocked(code="epoch_moved")
+    )
 
 
 def _row(batch: PostgresBatch, tenant: str, action: Action, found: Row) -> Row:
@@ -338,34 +344,36 @@ def _row(batch: PostgresBatch, tenant: str, action: Action, found: Row) -> Row:
 
 
 def _insert_action(
-    batch: PostgresBatch, tenant: str, op: ports.InsertAction
-) -> ports.Blocked | None:
+    batch: PostgresBatch, tenant: str, op: transactions.InsertAction
+) -> transactions.Blocked | None:
     key, name = (tenant, op.action.id), _name(tenant, op.action)
     if batch.row("actions", key) is not None or batch.row("names", name) is not None:
-        return ports.Blocked(code="duplicate_name")
+        return transactions.Blocked(code="duplicate_name")
     batch.put("actions", key, _row(batch, tenant, op.action, {}))
     batch.put("names", name, {})
     return None
 
 
-def _move_action(batch: PostgresBatch, tenant: str, op: ports.MoveAction) -> ports.Blocked | None:
+def _move_action(
+    batch: PostgresBatch, tenant: str, op: transactions.MoveAction
+) -> transactions.Blocked | None:
     key = (tenant, op.action.id)
     found = batch.row("actions", key)
     if found is None or found["version"] != op.action.version - 1:
-        return ports.Blocked(code="action_moved")
+        return transactions.Blocked(code="action_moved")
     batch.put("actions", key, _row(batch, tenant, op.action, found))
     return None
 
 
-def _take(batch: PostgresBatch, tenant: str, op: ports.Take) -> ports.Blocked | None:
+def _take(batch: PostgresBatch, tenant: str, op: transactions.Take) -> transactions.Blocked | None:
     taken = batch.balances.take(tenant, op)
-    if isinstance(taken, ports.Blocked):
+    if isinstance(taken, transactions.Blocked):
         return taken
     batch.holder, batch.holds = op.action, taken.decode() if taken else None
     return None
 
 
-def _settle(batch: PostgresBatch, tenant: str, op: ports.Settle) -> None:
+def _settle(batch: PostgresBatch, tenant: str, op: transactions.Settle) -> None:
     holds = batch.holds
     if batch.holder != op.action:
         found = batch.row("actions", (tenant, op.action))
@@ -374,7 +382,9 @@ def _settle(batch: PostgresBatch, tenant: str, op: ports.Settle) -> None:
     batch.balances.settle(tenant, holds or "[]", op.spent)
 
 
-def _claim(batch: PostgresBatch, tenant: str, op: ports.Claim) -> ports.Blocked | None:
+def _claim(
+    batch: PostgresBatch, tenant: str, op: transactions.Claim
+) -> transactions.Blocked | None:
     key = (tenant, op.key)
     found = batch.row("effect_keys", key)
     if found is None:
@@ -383,16 +393,16 @@ def _claim(batch: PostgresBatch, tenant: str, op: ports.Claim) -> ports.Blocked 
     if found["action"] == op.action:
         return None
     details = {"key": op.key, "holder": found["action"]}
-    return ports.Blocked(code="effect_key_held", details=details)
+    return transactions.Blocked(code="effect_key_held", details=details)
 
 
-def _free(batch: PostgresBatch, tenant: str, op: ports.Free) -> None:
+def _free(batch: PostgresBatch, tenant: str, op: transactions.Free) -> None:
     found = batch.row("effect_keys", (tenant, op.key))
     if found is not None and found["action"] == op.action:
         batch.put("effect_keys", (tenant, op.key), None)
 
 
-def _open_approval(batch: PostgresBatch, tenant: str, op: ports.OpenApproval) -> None:
+def _open_approval(batch: PostgresBatch, tenant: str, op: transactions.OpenApproval) -> None:
     approval = op.approval
     row = {
         "tenant": tenant,
@@ -406,38 +416,42 @@ def _open_approval(batch: PostgresBatch, tenant: str, op: ports.OpenApproval) ->
 
 
 def _close_approval(
-    batch: PostgresBatch, tenant: str, op: ports.CloseApproval
-) -> ports.Blocked | None:
+    batch: PostgresBatch, tenant: str, op: transactions.CloseApproval
+) -> transactions.Blocked | None:
     found = batch.row("approvals", (tenant, op.action))
     if found is None or found["state"] not in op.expect:
-        return ports.Blocked(code="approval_moved")
+        return transactions.Blocked(code="approval_moved")
     batch.put("approvals", (tenant, op.action), {**found, "state": op.state})
     return None
 
 
-def _cast_vote(batch: PostgresBatch, tenant: str, op: ports.CastVote) -> ports.Blocked | None:
+def _cast_vote(
+    batch: PostgresBatch, tenant: str, op: transactions.CastVote
+) -> transactions.Blocked | None:
     vote = op.vote
     found = batch.row("approvals", (tenant, vote.action))
     if found is None or found["request_digest"] != vote.request_digest or found["state"] != "open":
-        return ports.Blocked(code="approval_moved")
+        return transactions.Blocked(code="approval_moved")
     key = _vote(tenant, op)
     if batch.row("votes", key) is not None:
-        return ports.Blocked(code="already_voted")
+        return transactions.Blocked(code="already_voted")
     columns = _COLUMNS["votes"][1]
     batch.put("votes", key, dict(zip(columns, (*key, encode(vote)), strict=True)))
     return None
 
 
-def _put_payload(batch: PostgresBatch, tenant: str, op: ports.PutPayload) -> None:
+def _put_payload(batch: PostgresBatch, tenant: str, op: transactions.PutPayload) -> None:
     batch.put("payloads", (tenant, op.action, op.kind), {"tenant": tenant, **_members(op)})
 
 
-def _put_run(batch: PostgresBatch, tenant: str, op: ports.PutRun) -> ports.Blocked | None:
+def _put_run(
+    batch: PostgresBatch, tenant: str, op: transactions.PutRun
+) -> transactions.Blocked | None:
     found = batch.row("runs", (tenant, op.run))
     if found is not None:
         # Another process began the run with another key: what was sealed must be sealed again.
         same = found["wrapped_key"] == op.wrapped_key
-        return None if same else ports.Blocked(code="run_key_moved")
+        return None if same else transactions.Blocked(code="run_key_moved")
     row = {
         "tenant": tenant,
         "id": op.run,
@@ -451,7 +465,7 @@ def _put_run(batch: PostgresBatch, tenant: str, op: ports.PutRun) -> ports.Block
     return None
 
 
-def _add_parked(batch: PostgresBatch, tenant: str, op: ports.AddParked) -> None:
+def _add_parked(batch: PostgresBatch, tenant: str, op: transactions.AddParked) -> None:
     found = batch.row("runs", (tenant, op.run))
     if found is None:
         return
@@ -465,13 +479,13 @@ def _add_parked(batch: PostgresBatch, tenant: str, op: ports.AddParked) -> None:
     batch.put("runs", (tenant, op.run), row)
 
 
-def _append(batch: PostgresBatch, tenant: str, op: ports.Append) -> None:
+def _append(batch: PostgresBatch, tenant: str, op: transactions.Append) -> None:
     number = batch.append({"tenant": tenant, **_members(op)})
     if op.action is not None:
         batch.listed[op.action] = f"{batch.listed.get(op.action, '')}{number},"
 
 
-def _mark_breaker(batch: PostgresBatch, tenant: str, op: ports.MarkBreaker) -> None:
+def _mark_breaker(batch: PostgresBatch, tenant: str, op: transactions.MarkBreaker) -> None:
     found = batch.row("breakers", (tenant, op.target))
     known, recent = (found["failures"], found["recent"]) if found else (0, "")
     if not (op.failed or op.keep or recent or known):
@@ -492,67 +506,71 @@ def _control(batch: PostgresBatch, tenant: str) -> Row:
     return batch.row("control", (tenant,)) or {"tenant": tenant, "epoch": 1, "release": None}
 
 
-def _raise_epoch(batch: PostgresBatch, tenant: str, _: ports.RaiseEpoch) -> None:
+def _raise_epoch(batch: PostgresBatch, tenant: str, _: transactions.RaiseEpoch) -> None:
     row = _control(batch, tenant)
     batch.put("control", (tenant,), {**row, "epoch": row["epoch"] + 1})
 
 
-def _activate(batch: PostgresBatch, tenant: str, op: ports.Activate) -> None:
+def _activate(batch: PostgresBatch, tenant: str, op: transactions.Activate) -> None:
     batch.put("control", (tenant,), {**_control(batch, tenant), "release": op.digest})
 
 
-def _put_stop(batch: PostgresBatch, tenant: str, op: ports.PutStop) -> None:
+def _put_stop(batch: PostgresBatch, tenant: str, op: transactions.PutStop) -> None:
     key = (tenant, op.stop.scope, op.stop.target)
     if batch.row("stops", key) is None:  # pulling a pulled switch keeps the first reason
         row = {"tenant": tenant, "scope": key[1], "target": key[2], "body": encode(op.stop)}
         batch.put("stops", key, row)
 
 
-def _lift_stop(batch: PostgresBatch, tenant: str, op: ports.LiftStop) -> ports.Blocked | None:
+def _lift_stop(
+    batch: PostgresBatch, tenant: str, op: transactions.LiftStop
+) -> transactions.Blocked | None:
     key = (tenant, op.scope, op.target)
     if batch.row("stops", key) is None:
-        return ports.Blocked(code="not_stopped")
+        return transactions.Blocked(code="not_stopped")
     batch.put("stops", key, None)
     return None
 
 
-def _put_mode(batch: PostgresBatch, tenant: str, op: ports.PutMode) -> None:
+def _put_mode(batch: PostgresBatch, tenant: str, op: transactions.PutMode) -> None:
     key = (tenant, op.setting.agent, op.setting.tool)
     row = {"tenant": tenant, "agent": key[1], "tool": key[2], "body": encode(op.setting)}
     batch.put("modes", key, row)
 
 
-def _put_standing(batch: PostgresBatch, tenant: str, op: ports.PutStanding) -> None:
+def _put_standing(batch: PostgresBatch, tenant: str, op: transactions.PutStanding) -> None:
     name = op.standing.agent
     row = {"tenant": tenant, "name": name, "body": encode(op.standing)}
     batch.put("agents", (tenant, name), row)
 
 
-def _revoke(batch: PostgresBatch, tenant: str, op: ports.Revoke) -> None:
+def _revoke(batch: PostgresBatch, tenant: str, op: transactions.Revoke) -> None:
     if batch.row("revocations", (tenant, op.id)) is None:
         row = {"tenant": tenant, "id": op.id, "by_person": op.by, "reason": op.reason}
         batch.put("revocations", (tenant, op.id), {**row, "at_us": batch.now_us})
 
 
-def _put_person(batch: PostgresBatch, tenant: str, op: ports.PutPerson) -> None:
+def _put_person(batch: PostgresBatch, tenant: str, op: transactions.PutPerson) -> None:
     name = op.person.name
     row = {"tenant": tenant, "name": name, "body": encode(op.person)}
     batch.put("people", (tenant, name), {**row, "secret": encode(op.secret)})
 
 
-def _put_release(batch: PostgresBatch, tenant: str, op: ports.PutRelease) -> None:
+def _put_release(batch: PostgresBatch, tenant: str, op: transactions.PutRelease) -> None:
     digest = op.release.digest
     row = {"tenant": tenant, "digest": digest, "body": encode(op.release)}
     created_at_us = op.release.created_at_us
     batch.put("releases", (tenant, digest), {**row, "created_at_us": created_at_us})
 
 
-def _put_change(batch: PostgresBatch, tenant: str, op: ports.PutChange) -> None:
+def _put_change(batch: PostgresBatch, tenant: str, op: transactions.PutChange) -> None:
     row = {**_members(op), "tenant": tenant, "body": encode(op.body)}
     batch.put("changes", (tenant, op.id), {**row, "state": "waiting", "decided_by": None})
 
 
-def _close_change(batch: PostgresBatch, tenant: str, op: ports.CloseChange) -> ports.Blocked | None:
+def _close_change(
+    batch: PostgresBatch, tenant: str, op: transactions.CloseChange
+) -> transactions.Blocked | None:
     found = batch.row("changes", (tenant, op.id))
     if (
         found is None
@@ -560,7 +578,7 @@ def _close_change(batch: PostgresBatch, tenant: str, op: ports.CloseChange) -> p
         or found["expires_at_us"] <= batch.now_us
         or (op.state == "made" and found["proposed_by"] == op.decided_by)
     ):
-        return ports.Blocked(code="change_moved")
+        return transactions.Blocked(code="change_moved")
     row = {**found, "state": op.state, "decided_by": op.decided_by}
     batch.put("changes", (tenant, op.id), row)
     return None
@@ -570,31 +588,31 @@ _members = msgspec.structs.asdict
 
 
 # Each handler takes exactly the operation it stands beside; the table is the only caller.
-HANDLERS: dict[type, Callable[[PostgresBatch, str, Any], ports.Blocked | None]] = {
-    ports.EpochIs: _epoch_is,
-    ports.InsertAction: _insert_action,
-    ports.MoveAction: _move_action,
-    ports.Take: _take,
-    ports.Settle: _settle,
-    ports.Claim: _claim,
-    ports.Free: _free,
-    ports.OpenApproval: _open_approval,
-    ports.CloseApproval: _close_approval,
-    ports.CastVote: _cast_vote,
-    ports.PutPayload: _put_payload,
-    ports.PutRun: _put_run,
-    ports.AddParked: _add_parked,
-    ports.Append: _append,
-    ports.MarkBreaker: _mark_breaker,
-    ports.RaiseEpoch: _raise_epoch,
-    ports.PutStop: _put_stop,
-    ports.LiftStop: _lift_stop,
-    ports.PutMode: _put_mode,
-    ports.PutStanding: _put_standing,
-    ports.Revoke: _revoke,
-    ports.PutPerson: _put_person,
-    ports.PutRelease: _put_release,
-    ports.Activate: _activate,
-    ports.PutChange: _put_change,
-    ports.CloseChange: _close_change,
+HANDLERS: dict[type, Callable[[PostgresBatch, str, Any], transactions.Blocked | None]] = {
+    transactions.EpochIs: _epoch_is,
+    transactions.InsertAction: _insert_action,
+    transactions.MoveAction: _move_action,
+    transactions.Take: _take,
+    transactions.Settle: _settle,
+    transactions.Claim: _claim,
+    transactions.Free: _free,
+    transactions.OpenApproval: _open_approval,
+    transactions.CloseApproval: _close_approval,
+    transactions.CastVote: _cast_vote,
+    transactions.PutPayload: _put_payload,
+    transactions.PutRun: _put_run,
+    transactions.AddParked: _add_parked,
+    transactions.Append: _append,
+    transactions.MarkBreaker: _mark_breaker,
+    transactions.RaiseEpoch: _raise_epoch,
+    transactions.PutStop: _put_stop,
+    transactions.LiftStop: _lift_stop,
+    transactions.PutMode: _put_mode,
+    transactions.PutStanding: _put_standing,
+    transactions.Revoke: _revoke,
+    transactions.PutPerson: _put_person,
+    transactions.PutRelease: _put_release,
+    transactions.Activate: _activate,
+    transactions.PutChange: _put_change,
+    transactions.CloseChange: _close_change,
 }

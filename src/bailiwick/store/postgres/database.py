@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import psycopg
 
-from bailiwick import ports
+from bailiwick import transactions
 from bailiwick.config import Settings
 from bailiwick.errors import StoreError
 from bailiwick.store.postgres.clock import ServerClock
@@ -58,7 +58,7 @@ class PostgresDatabase:
             return self.clock.observe(row[0], sent_ns)
         return self.clock.now_us()
 
-    async def commit(self, commit: ports.Commit) -> Answer:
+    async def commit(self, commit: transactions.Commit) -> Answer:
         """Have a commit carried out in the next batch; it is durable when this returns."""
         self.listen()
         return await self._writer.submit(commit)
@@ -101,10 +101,10 @@ class PostgresDatabase:
         await self.lists.close()
         await self._house.close()
 
-    def _committed(self, made: Sequence[ports.Commit]) -> None:
+    def _committed(self, made: Sequence[transactions.Commit]) -> None:
         for commit in made:
             for op in commit.ops:
-                if type(op) is ports.MoveAction:
+                if type(op) is transactions.MoveAction:
                     self.waiting.tell(op.action.id)
 
     async def _listening(self) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from bailiwick import ports
+from bailiwick import ports, transactions
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -70,7 +70,9 @@ class PostgresStore:
         row = await self._database.reader.one("action_row", {"tenant": tenant, "id": id})
         return rows.decode_action(row[0]) if row else None
 
-    async def commit(self, commit: ports.Commit) -> ports.Committed | ports.Blocked:
+    async def commit(
+        self, commit: transactions.Commit
+    ) -> transactions.Committed | transactions.Blocked:
         return await self._database.commit(commit)
 
     async def changed(self, action: str, timeout_s: float) -> None:
@@ -177,7 +179,7 @@ class PostgresRegister:
         found = await self._every("releases", {"tenant": tenant})
         return [rows.decode_release(body) for (body,) in found]
 
-    async def changes(self, tenant: str) -> Sequence[ports.PutChange]:
+    async def changes(self, tenant: str) -> Sequence[transactions.PutChange]:
         values = {"tenant": tenant, "now_us": await self._database.now_us()}
         return [rows.change_of(*row) for row in await self._every("changes", values)]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import psycopg
 from psycopg import errors
 
-from bailiwick import ports
+from bailiwick import transactions
 from bailiwick.errors import StoreError, StoreUnavailable
 from bailiwick.store.postgres.batch import READS, LookAgain, PostgresBatch, Wanted
 from bailiwick.store.postgres.clock import ServerClock
@@ -33,7 +33,7 @@ _FATE_S, _FATE_PAUSE_S = 20.0, 0.1
 # A notification holds less than 8,000 bytes; action ids are short.
 _TOLD_TOGETHER = 100
 
-Answer = ports.Committed | ports.Blocked
+Answer = transactions.Committed | transactions.Blocked
 
 
 class WaitingCommit:
@@ -41,7 +41,7 @@ class WaitingCommit:
 
     __slots__ = ("commit", "future")
 
-    def __init__(self, commit: ports.Commit, future: asyncio.Future[Answer]) -> None:
+    def __init__(self, commit: transactions.Commit, future: asyncio.Future[Answer]) -> None:
         self.commit = commit
         self.future = future
 
@@ -54,7 +54,7 @@ class PostgresWriter:
         address: Address,
         batch_limit: int,
         clock: ServerClock,
-        committed: Callable[[Sequence[ports.Commit]], None],
+        committed: Callable[[Sequence[transactions.Commit]], None],
     ) -> None:
         self._address = address
         self._batch_limit = batch_limit
@@ -64,7 +64,7 @@ class PostgresWriter:
         self._waiting: list[WaitingCommit] = []
         self._pump: asyncio.Task[None] | None = None
 
-    async def submit(self, commit: ports.Commit) -> Answer:
+    async def submit(self, commit: transactions.Commit) -> Answer:
         """Have a commit carried out in the next batch; it is durable when this returns.
 
         Raises `StoreUnavailable` when nothing was written, `StoreError` (`commit_unknown`) when
@@ -108,7 +108,7 @@ class PostgresWriter:
             if not member.future.done():  # a cancelled caller's writes stay written
                 member.future.set_result(answer)
 
-    async def _transact(self, commits: list[ports.Commit]) -> list[Answer]:
+    async def _transact(self, commits: list[transactions.Commit]) -> list[Answer]:
         """Carry a batch out. A server that is gone is a `StoreError` for all of its members."""
         for attempt in range(_TRIES):
             try:
@@ -131,14 +131,14 @@ class PostgresWriter:
             help="try again",
         )
 
-    async def _try(self, commits: list[ports.Commit]) -> list[Answer]:
+    async def _try(self, commits: list[transactions.Commit]) -> list[Answer]:
         connection = await self._line.connected()
         batch, transaction = await self._read(connection, commits)
         answers: list[Answer] = [batch.carry(commit) for commit in commits]
         made = [
             commit
             for commit, answer in zip(commits, answers, strict=True)
-            if isinstance(answer, ports.Committed)
+            if isinstance(answer, transactions.Committed)
         ]
         try:
             await self._write(connection, batch, made)
@@ -152,7 +152,7 @@ class PostgresWriter:
         return answers
 
     async def _read(
-        self, connection: Connection, commits: Sequence[ports.Commit]
+        self, connection: Connection, commits: Sequence[transactions.Commit]
     ) -> tuple[PostgresBatch, str]:
         """Begin, lock control, and read all that the guards will look at: one round trip."""
         estimated_us = self._clock.now_us()
@@ -193,7 +193,7 @@ class PostgresWriter:
         return batch, transaction
 
     async def _write(
-        self, connection: Connection, batch: PostgresBatch, made: Sequence[ports.Commit]
+        self, connection: Connection, batch: PostgresBatch, made: Sequence[transactions.Commit]
     ) -> None:
         """Write what was left changed, and COMMIT: one round trip."""
         async with connection.pipeline():
@@ -222,8 +222,10 @@ class PostgresWriter:
         raise unknown_fate(self._address)
 
 
-def _told(made: Sequence[ports.Commit]) -> list[str]:
+def _told(made: Sequence[transactions.Commit]) -> list[str]:
     """Notifications of the actions that moved. Control changes need none: fences read the epoch."""
-    moved = [op.action.id for commit in made for op in commit.ops if type(op) is ports.MoveAction]
+    moved = [
+        op.action.id for commit in made for op in commit.ops if type(op) is transactions.MoveAction
+    ]
     pages = range(0, len(moved), _TOLD_TOGETHER)
     return [" ".join(moved[at : at + _TOLD_TOGETHER]) for at in pages]
