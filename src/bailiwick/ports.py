@@ -30,11 +30,13 @@ from bailiwick.nouns import (
     Resource,
     Situation,
     Standing,
+    Status,
     Stop,
     Target,
     Tool,
     ToolAnswer,
     ToolCall,
+    Verdict,
 )
 from bailiwick.transactions import Blocked, Commit, Committed, Op, PutChange
 from bailiwick.values import JSON, Canonical
@@ -414,11 +416,35 @@ class TokenCache(Protocol):
         """This process's challenge, which a proof must hold."""
 
 
+class Told(Struct, frozen=True, kw_only=True, gc=False):
+    """What telemetry is told of one action: names, codes, times and amounts.
+
+    `binding` is `python`, `http` or `mcp`. `woken`: nobody's call, the housekeeper's. `steps_us`
+    are the times of the twelve steps. What is not known at the step that refused is empty.
+    """
+
+    tenant: str
+    agent: str
+    tool: str
+    binding: str
+    effect: str
+    run: str
+    release: str
+    action: str
+    status: Status
+    code: str
+    verdict: Verdict | None
+    earlier: bool
+    woken: bool
+    cost_micro_usd: int
+    steps_us: tuple[int, ...]
+
+
 class Telemetry(Protocol):
     """Spans, metrics and events. Nothing it does or fails to do can change an answer."""
 
-    def report(self, action: Mapping[str, JSON], timings_us: Sequence[int]) -> None:
-        """Tell of one action: its attributes and how long each of the twelve steps took."""
+    def report(self, told: Told) -> None:
+        """Tell of one action. Returns at once: what cannot be kept is dropped and counted."""
 
     def close(self) -> None:
         """What was told is flushed, or given up after a bounded time."""
