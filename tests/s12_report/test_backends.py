@@ -11,7 +11,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from bailiwick.ports import Told
 from bailiwick.telemetry.collector import Collector as Sender
-from bailiwick.telemetry.collector import Delivery
+from bailiwick.telemetry.collector import Posted
 from bailiwick.telemetry.otlp import OtlpTelemetry
 from bailiwick.telemetry.outbox import BATCH, CAPACITY, Outbox
 from bailiwick.telemetry.spans import Ended, SpanWriter
@@ -134,7 +134,7 @@ def test_a_kept_connection_that_was_closed_is_opened_again() -> None:
         sender = Sender(server.url, {}, 2.0)
         answers = [sender.post("/v1/traces", b"") for _ in range(3)]
         sender.close()
-    assert answers == [Delivery(True), Delivery(False, again_s=0.0), Delivery(True)]
+    assert answers == [Posted(True), Posted(False, again_s=0.0), Posted(True)]
 
 
 @pytest.mark.claim("telemetry.bounded")

@@ -21,7 +21,7 @@ _MOST_PATIENCE_S = 30.0
 _MAX_ANSWER_BYTES = 65536
 
 
-class Delivery(NamedTuple):
+class Posted(NamedTuple):
     """Whether it was taken; if not, after how many seconds it may be tried again, or None."""
 
     taken: bool
@@ -51,7 +51,7 @@ class Collector:
         self._timeout_s = timeout_s
         self._connection: http.client.HTTPConnection | None = None
 
-    def post(self, path: str, body: bytes) -> Delivery:
+    def post(self, path: str, body: bytes) -> Posted:
         """Send once, within the timeout as a whole. Raises nothing that a peer can cause."""
         kept = self._connection is not None
         connection = self._connection = self._connection or self._connect()
@@ -66,14 +66,14 @@ class Collector:
         except (OSError, http.client.HTTPException, UnicodeError):
             self.close()
             # A kept connection may just have been closed from the other side.
-            return Delivery(False, 0.0 if kept else _BACKOFF_S)
+            return Posted(False, 0.0 if kept else _BACKOFF_S)
         finally:
             deadline.cancel()
         if not response.isclosed():
             self.close()
         if response.status in _AGAIN:
-            return Delivery(False, _patience_s(response.getheader("retry-after")))
-        return Delivery(200 <= response.status < 300)
+            return Posted(False, _patience_s(response.getheader("retry-after")))
+        return Posted(200 <= response.status < 300)
 
     def abort(self) -> None:
         """End a request that is under way."""
