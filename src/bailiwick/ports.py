@@ -282,6 +282,7 @@ class Case(Struct, kw_only=True):
     manifest: Manifest
     tool: Tool
     action: Action
+    mode: Mode
     stored: bool = False
     no: Refusal | None = None
     situation: Situation | None = None
