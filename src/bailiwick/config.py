@@ -39,7 +39,7 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """How telemetry is sent, and how much is told. `headers` may hold the collector's secret.
 
     `child_spans` is the share of ordinary actions that get a span a step; those that failed, or
-    took `slow_seconds`, always do.
+    took `slow_seconds`, always do. Metrics are exported every `interval_seconds`.
     """
 
     headers: Mapping[str, str] = {}
@@ -48,6 +48,7 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     resource: Mapping[str, str] = {}
     child_spans: Share = 0.01
     slow_seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 1.0
+    interval_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 60.0
 
     def __post_init__(self) -> None:
         for name, value in self.headers.items():
@@ -168,6 +169,8 @@ def _filled_in(content: Mapping[str, JSON], variables: Mapping[str, str]) -> dic
         told["resource"] = resource
     if variables.get("OTEL_EXPORTER_OTLP_TIMEOUT"):
         told["timeout_seconds"] = seconds("OTEL_EXPORTER_OTLP_TIMEOUT")
+    if variables.get("OTEL_METRIC_EXPORT_INTERVAL"):
+        told["interval_seconds"] = seconds("OTEL_METRIC_EXPORT_INTERVAL")
     if variables.get("OTEL_EXPORTER_OTLP_CERTIFICATE"):
         told["certificate"] = variables["OTEL_EXPORTER_OTLP_CERTIFICATE"]
     filled = dict(content)

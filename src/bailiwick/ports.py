@@ -198,6 +198,9 @@ class Due(Protocol):
     ) -> Sequence[str]:
         """Parked actions past their time."""
 
+    async def in_doubt(self, tenant: str) -> int:
+        """How many outcomes wait for a person: nobody knows them, or the world contradicts them."""
+
 
 # --- what shapes decisions -----------------------------------------------------------------------
 
@@ -421,6 +424,7 @@ class Told(Struct, frozen=True, kw_only=True, gc=False):
 
     `binding` is `python`, `http` or `mcp`. `woken`: nobody's call, the housekeeper's. `steps_us`
     are the times of the twelve steps. What is not known at the step that refused is empty.
+    `waited_us` is how long people took, told once, when they have answered or their time is over.
     """
 
     tenant: str
@@ -438,6 +442,7 @@ class Told(Struct, frozen=True, kw_only=True, gc=False):
     woken: bool
     cost_micro_usd: int
     steps_us: tuple[int, ...]
+    waited_us: int | None = None
 
 
 class Telemetry(Protocol):
@@ -445,6 +450,12 @@ class Telemetry(Protocol):
 
     def report(self, told: Told) -> None:
         """Tell of one action. Returns at once: what cannot be kept is dropped and counted."""
+
+    def wants_standing(self) -> bool:
+        """Whether it is time to measure how the tenants stand."""
+
+    def stands(self, tenant: str, *, in_doubt: int, unsequenced_us: int) -> None:
+        """Tell how many actions are in doubt, and how long the oldest record waits for its leaf."""
 
     def close(self) -> None:
         """What was told is flushed, or given up after a bounded time."""

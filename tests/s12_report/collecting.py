@@ -52,13 +52,7 @@ class Collector(ThreadingHTTPServer):
 
     def metrics(self) -> dict[str, Any]:
         """The newest export's metrics, by name."""
-        newest = [body for path, body in self.bodies if path == "/v1/metrics"][-1]
-        return {
-            metric.name: metric
-            for resource in ExportMetricsServiceRequest.FromString(newest).resource_metrics
-            for scope in resource.scope_metrics
-            for metric in scope.metrics
-        }
+        return metrics_of([body for path, body in self.bodies if path == "/v1/metrics"][-1])
 
 
 class Taking(BaseHTTPRequestHandler):
@@ -87,6 +81,16 @@ class Taking(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing of single requests."""
+
+
+def metrics_of(body: bytes) -> dict[str, Any]:
+    """The metrics of an export, by name."""
+    return {
+        metric.name: metric
+        for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+    }
 
 
 def hangs(taking: Taking, before: int) -> None:

@@ -48,6 +48,12 @@ class Raising:
         self.calls += 1
         raise RuntimeError(SECRET)
 
+    def wants_standing(self) -> bool:
+        return True
+
+    def stands(self, tenant: str, *, in_doubt: int, unsequenced_us: int) -> None:
+        """Tell nobody."""
+
     def close(self) -> None:
         """Nothing is open."""
 
@@ -107,7 +113,7 @@ async def test_a_collector_that_misbehaves_changes_no_answer(
         async with asyncio.timeout(8):
             assert await heard(folder, told=told) == EXPECTED
         assert server.bodies, "nothing was sent, so nothing could go wrong"
-        assert {path for path, _ in server.bodies} == {"/v1/traces"}
+        assert {path for path, _ in server.bodies} <= {"/v1/traces", "/v1/metrics"}
 
 
 def test_what_may_be_tried_again_is_and_nothing_else_is() -> None:
@@ -122,7 +128,8 @@ def test_what_may_be_tried_again_is_and_nothing_else_is() -> None:
             door = to(server)
             door.report(told(1))
             door.close()
-        assert (len(server.bodies), door.dropped) == (requests, dropped), status
+        sent = [path for path, _ in server.bodies if path == "/v1/traces"]
+        assert (len(sent), door.dropped) == (requests, dropped), status
 
 
 def test_a_kept_connection_that_was_closed_is_opened_again() -> None:

@@ -1,6 +1,7 @@
 """The door to a collector: what is told goes out by OTLP over HTTP, from a thread of its own.
 
-On an action's path stands one append to a bounded queue; the thread turns a batch into one request.
+On an action's path stand an append to a bounded queue and a few additions; the thread turns a batch
+of actions into one request, and at every interval what was added up into another.
 """
 
 import os
@@ -15,12 +16,13 @@ from opentelemetry.trace import SpanContext
 from bailiwick.config import Settings
 from bailiwick.ports import Told
 from bailiwick.telemetry.collector import Collector
+from bailiwick.telemetry.metrics import Metrics
 from bailiwick.telemetry.outbox import Outbox
 from bailiwick.telemetry.spans import Ended, Parent, SpanWriter
 
 
 class OtlpTelemetry:
-    """Sends spans to a collector in the background; what a full queue cannot take is dropped.
+    """Sends spans and metrics in the background; what a full queue cannot take is dropped.
 
     A span continues the caller's own trace, if there is one, and is left out if that trace is not
     sampled; otherwise it belongs to the trace of its run.
@@ -35,12 +37,17 @@ class OtlpTelemetry:
             options.timeout_seconds,
             options.certificate,
         )
+        resource = _resource(options.resource)
         self._spans = SpanWriter(
-            _resource(options.resource),
+            resource,
             child_spans=options.child_spans,
             slow_us=int(options.slow_seconds * 1_000_000),
         )
-        self._outbox: Outbox[Ended] = Outbox("bailiwick-otlp", self._deliver)
+        self._metrics = Metrics(resource)
+        self._interval_s = options.interval_seconds
+        self._export_at_s = time.monotonic() + self._interval_s
+        self._measure_at_s = 0.0
+        self._outbox: Outbox[Ended] = Outbox("bailiwick-otlp", self._deliver, self._export)
 
     @property
     def dropped(self) -> int:
@@ -48,13 +55,24 @@ class OtlpTelemetry:
         return self._outbox.dropped
 
     def report(self, told: Told) -> None:
-        """Put the action's span into the queue, ending now."""
+        """Count the action, and put its span into the queue, ending now."""
+        self._metrics.count(told)
         # A wake-up runs in the housekeeper's context, which is nobody's call.
         around = None if told.woken else trace.get_current_span().get_span_context()
         if around is None or not around.is_valid:
             self._outbox.put(Ended(told, time.time_ns(), None))
         elif around.trace_flags.sampled:
             self._outbox.put(Ended(told, time.time_ns(), _parent(around)))
+
+    def wants_standing(self) -> bool:
+        """Whether it is time to measure: once an interval."""
+        return time.monotonic() >= self._measure_at_s
+
+    def stands(self, tenant: str, *, in_doubt: int, unsequenced_us: int) -> None:
+        """Keep how a tenant stands for the next export."""
+        self._measure_at_s = time.monotonic() + self._interval_s
+        self._metrics.stands(tenant, in_doubt, unsequenced_us)
+        self._outbox.start()
 
     def close(self) -> None:
         """Flush for at most two seconds, then give up what is left."""
@@ -68,6 +86,13 @@ class OtlpTelemetry:
         if not answer.taken and answer.again_s is None:
             self._outbox.dropped += len(batch)
         return answer.again_s
+
+    def _export(self, last: bool) -> None:
+        """Export the metrics when it is time. One that fails is made good by the next."""
+        now_s = time.monotonic()
+        if last or now_s >= self._export_at_s:
+            self._export_at_s = now_s + self._interval_s
+            self._collector.post("/v1/metrics", self._metrics.request(self._outbox.dropped))
 
 
 def _parent(around: SpanContext) -> Parent:

@@ -20,14 +20,14 @@ class Outbox(Generic[T]):
 
     `deliver` takes a batch and gives None when that is settled, or after how many seconds it is to
     be tried again; after five tries the batch is dropped and counted. `meanwhile` is called about
-    once a second. The thread begins with the first thing put in.
+    once a second, and with True as the last thing. The thread begins with the first thing put in.
     """
 
     def __init__(
         self,
         name: str,
         deliver: Callable[[list[T]], float | None],
-        meanwhile: Callable[[], None] = lambda: None,
+        meanwhile: Callable[[bool], None] = lambda last: None,
     ) -> None:
         self.dropped = 0
         self._deliver = deliver
@@ -69,10 +69,10 @@ class Outbox(Generic[T]):
             self._wake.wait(_EVERY_S)
             self._wake.clear()
             self._empty()
-            self._meanwhile()
+            self._meanwhile(False)
         self._empty()
         if time.monotonic() < self._give_up_at_s:
-            self._meanwhile()
+            self._meanwhile(True)
 
     def _empty(self) -> None:
         while self._queue:

@@ -17,19 +17,25 @@ _BINDINGS: Mapping[type, str] = {PythonBinding: "python", HttpBinding: "http", M
 
 
 class Watch:
-    """How long each step took, in microseconds; a step that ran twice is counted twice."""
+    """How long each step took, in microseconds; a step that ran twice is counted twice.
 
-    __slots__ = ("_clock_us", "_since_us", "case", "steps_us")
+    `waited_us` is how long the action had been parked when it was followed, if it was.
+    """
+
+    __slots__ = ("_clock_us", "_since_us", "case", "steps_us", "waited_us")
 
     def __init__(self, clock_us: Callable[[], int]) -> None:
         self._clock_us = clock_us
         self._since_us = clock_us()
         self.steps_us = [0] * len(STEPS)
         self.case: Case | None = None
+        self.waited_us: int | None = None
 
     def follow(self, case: Case) -> None:
         """Tell of this case, and let it see the steps' times as they are measured."""
         self.case, case.steps_us = case, self.steps_us
+        if case.action.state == "parked":
+            self.waited_us = max(0, case.now_us - case.action.created_at_us)
 
     def mark(self, step: int) -> None:
         """Count the time since the last mark to a step, by its number."""
@@ -42,6 +48,13 @@ class Silent:
     """Tells nobody."""
 
     def report(self, told: Told) -> None:
+        """Tell nobody."""
+
+    def wants_standing(self) -> bool:
+        """Never."""
+        return False
+
+    def stands(self, tenant: str, *, in_doubt: int, unsequenced_us: int) -> None:
         """Tell nobody."""
 
     def close(self) -> None:
@@ -74,4 +87,5 @@ def _told(asked: Proposal | Wake, outcome: Outcome, watch: Watch) -> Told:
         woken=isinstance(asked, Wake),
         cost_micro_usd=outcome.cost_micro_usd,
         steps_us=tuple(watch.steps_us),
+        waited_us=None if outcome.status == "parked" else watch.waited_us,
     )
