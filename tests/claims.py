@@ -218,6 +218,10 @@ CLAIMS: dict[str, str] = {
     "mcp.bounded": "What an MCP server answers is bounded while it is read.",
     # telemetry
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
+    "telemetry.metrics": "What became of actions, their times and doubts add up in the metrics.",
+    "telemetry.bounded": "A backend that hangs fills no memory, and closing waits two seconds.",
+    "telemetry.traces-go-on": "A span continues its caller's trace, or stands in that of its run.",
+    "telemetry.environment": "OpenTelemetry's variables fill in what the file leaves out.",
     "telemetry.no-content": "A span has the twelve timings and no argument, subject or key.",
     "telemetry.steps-of-what-failed": "What failed has a child span for each step that it took.",
     # crash

@@ -11,7 +11,7 @@ from typing import Literal, cast
 
 from msgspec import Struct
 
-from bailiwick import identity, store
+from bailiwick import identity, ledger, store
 from bailiwick.config import CredentialSource, Settings
 from bailiwick.errors import BailiwickError, StoreFenced
 from bailiwick.execution import CredentialBroker
@@ -265,10 +265,7 @@ async def _log(world: World) -> AsyncIterator[Check]:
         )
     else:
         yield Check(name="log", level="ok", said=f"{size} records, signed up to {signed}")
-    waiting = await world.ledger.unsequenced(1)
-    late_us = 0
-    if waiting:
-        late_us = world.now_us() - cast("int", records.decode(waiting[0].body)["at_us"])
+    late_us = await ledger.waiting_us(world.ledger, world.now_us())
     if late_us > _LATE_US:
         yield Check(
             name="sequencer",
