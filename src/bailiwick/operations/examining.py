@@ -19,6 +19,7 @@ from bailiwick.ledger import note, records
 from bailiwick.operations.channel import answers, silent
 from bailiwick.operations.doubts import doubt_of, doubtful
 from bailiwick.ports import World
+from bailiwick.values import counted
 from bailiwick.wiring import keys_folder, open_world
 
 _LATE_US = 2_000_000
@@ -264,11 +265,13 @@ async def _log(world: World) -> AsyncIterator[Check]:
         yield Check(
             name="log",
             level="fail",
-            said=f"the tree has {size} records, but {signed} were signed",
+            said=f"the tree has {counted(size, 'record')}, but {signed} were signed",
             help="a backup was restored or records were removed: stop, and run `ledger verify`",
         )
     else:
-        yield Check(name="log", level="ok", said=f"{size} records, signed up to {signed}")
+        yield Check(
+            name="log", level="ok", said=f"{counted(size, 'record')}, signed up to {signed}"
+        )
     waiting = await world.ledger.unsequenced(1)
     late_us = 0
     if waiting:
@@ -287,7 +290,7 @@ async def _doubts(world: World) -> AsyncIterator[Check]:
     found = sum(bool(doubt_of(action, now_us)) for action in await doubtful(world))
     if found:
         help = "list them with `bailiwick in-doubt list`"
-        yield Check(name="in doubt", level="warn", said=f"{found} outcomes", help=help)
+        yield Check(name="in doubt", level="warn", said=counted(found, "outcome"), help=help)
     else:
         yield Check(name="in doubt", level="ok", said="nothing")
 
