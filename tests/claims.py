@@ -197,6 +197,7 @@ CLAIMS: dict[str, str] = {
     "cli.vote-on-what-was-seen": "A vote names the digest that its person saw, or is not cast.",
     "cli.changes-are-not-lost": "Changes of one account at one moment all stand.",
     "cli.exit-codes": "Each kind of no has a stable code and the exit code that is documented.",
+    "cli.read-only-is-read": "What can only be read is looked at; what would write says so.",
     "cli.doctor-finds": "`doctor` says what is not in order and what to do about it.",
     "cli.kill-says-what-it-does-not-know": "A stop of a name that nobody has is never a success.",
     "cli.kill-not-set-is-said": "A kill that could not be written says that the stop is not set.",

@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from bailiwick import approval, execution, identity, ledger, limits, verification
+from bailiwick import approval, catalog, execution, identity, ledger, limits, verification
 from bailiwick.errors import BadInput, LedgerError, StoreError
 from bailiwick.nouns import (
     Action,
@@ -44,6 +44,7 @@ from bailiwick.values import JSON, canonical, parse, plain, shown
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+*#-]{0,127}").fullmatch
 _MAX_TOLD = 16 * 1024
 _LOOK_AGAIN_S = 0.25
+_MAX_NAMED = 20
 
 # What a derived name attaches to; a caller's own key attaches to everything but a refusal.
 _ATTACHING = frozenset({"parked", "intended", "done", "unknown", "denied"})
@@ -108,7 +109,7 @@ async def open_case(
     tool = bundle.catalogue.tools.get(asked.tool)
     manifest = bundle.manifests.get(caller.agent)
     if tool is None or manifest is None:
-        return refused(_unclassified(asked, caller, tool))
+        return refused(_unclassified(bundle, asked, caller))
     id = f"act_{now_us:014x}{world.random(8).hex()}"
     run = caller.capability.run
     # A caller's own key is the same call in whichever run it comes again.
@@ -589,13 +590,19 @@ def _listed(value: JSON) -> Sequence[JSON]:
     return value if isinstance(value, (list, tuple)) else ()
 
 
-def _unclassified(asked: Proposal, caller: Caller, tool: Tool | None) -> Refusal:
-    if tool is None:
+def _unclassified(bundle: Bundle, asked: Proposal, caller: Caller) -> Refusal:
+    manifest = bundle.manifests.get(caller.agent)
+    if manifest is not None:
+        # Of other agents' tools it is told nothing.
+        own = [
+            name for name in bundle.catalogue.tools if identity.tool_granted(manifest.tools, name)
+        ]
+        said = f"its tools are {', '.join(sorted(own)[:_MAX_NAMED])}" if own else ""
         return Refusal(
             step=4,
             code="tool_unknown",
             message=f"there is no tool `{shown(asked.tool)}` in the active release",
-            help="list the tools with `bailiwick policy show`",
+            help=catalog.did_you_mean(asked.tool, own, said or "it has no tool in this release"),
         )
     return Refusal(
         step=2,

@@ -8,7 +8,7 @@ them, the keyring, the agents' and the people's accounts, sessions, roles, signa
 from bailiwick.identity.agents import create_agent_key, read_agent_key, register_agent
 from bailiwick.identity.assertions import SeenAssertions, exchange, make_assertion
 from bailiwick.identity.authentication import VerifiedTokens, authenticate, not_granted, standing
-from bailiwick.identity.grants import covers
+from bailiwick.identity.grants import covers, tool_granted
 from bailiwick.identity.keyring import Keyring, create_keyring, list_keys, load_keyring, rotate_key
 from bailiwick.identity.narrowing import narrow
 from bailiwick.identity.people import (
@@ -63,6 +63,7 @@ __all__ = [
     "rotate_key",
     "sign",
     "standing",
+    "tool_granted",
     "unlock",
     "verify",
     "write_session",
