@@ -29,6 +29,8 @@ CLAIMS: dict[str, str] = {
     "spine.blocking-face": "Plain scripts act without async, from any thread, and end cleanly.",
     "spine.full-disk-nothing-half-done": "A full disk neither begins, loses nor doubles an effect.",
     "spine.attempts-bounded": "A step is tried as often as its manifest allows, and then refused.",
+    "spine.cancel-frees": "A cancelled action frees its name and effect, and takes no more votes.",
+    "spine.cancel-owner-only": "Only its own agent and subject cancel an action; a no stays.",
     # store
     "store.epoch-guard": "What was judged under another control epoch does not commit.",
     "store.member-all-or-nothing": "A blocked member of a batch leaves no hold or record.",

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import cast, get_args
 
 import click
+import msgspec
 
 from bailiwick import approval
 from bailiwick.approval.quoting import block, quoted
-from bailiwick.cli.frame import OK, Frame, Group, pass_frame
-from bailiwick.cli.reaching import ask, log_in
+from bailiwick.cli.frame import OK, REFUSED, Frame, Group, pass_frame
+from bailiwick.cli.reaching import ask, by_agent, log_in
 from bailiwick.cli.telling import at, fields, line, table, took
 from bailiwick.errors import ApprovalError, BadInput
 from bailiwick.nouns import State, Vote
@@ -75,6 +76,21 @@ def actions_export(frame: Frame, /, form: str, limit: int, **given: str | bool |
     )
     frame.tell(answer, [json.dumps(each) for each in answer])
     return OK
+
+
+@actions.command("cancel")
+@click.argument("id")
+@click.option("--agent", required=True, help="The agent that proposed it; its key signs this.")
+@click.option("--subject", required=True, help="On whose behalf it was proposed.")
+@pass_frame
+def actions_cancel(frame: Frame, id: str, agent: str, subject: str) -> int:
+    """Take back the parked action ID, as the agent that proposed it.
+
+    The request to people is withdrawn. Exit code 3 if it is not parked, or another's.
+    """
+    outcome = by_agent(frame.enter(), agent, subject, id)
+    frame.tell(msgspec.to_builtins(outcome), [f"{outcome.code}: {shown(outcome.message, 2000)}"])
+    return OK if outcome.code == "cancelled" else REFUSED
 
 
 def _action_table(listed: Sequence[Object], empty: str) -> list[str]:

@@ -36,8 +36,12 @@ _LEASE_MARGIN_US = 2_000_000
 
 
 async def refuse(world: World, case: Case, no: Refusal, entries: Entries) -> Action | Blocked:
-    """Write a no. A parked action gives up what it claimed; people's no stays under its name."""
-    state: State = "denied" if no.step == 7 else "refused"
+    """Write a no. A parked action gives up what it claimed; people's no stays under its name.
+
+    What its agent cancelled frees the name, unless a person's no is there by now.
+    """
+    cancelled = no.code == "cancelled"
+    state: State = "denied" if no.step == 7 and not cancelled else "refused"
     action = replace(
         case.action,
         state=state,
@@ -58,11 +62,12 @@ async def refuse(world: World, case: Case, no: Refusal, entries: Entries) -> Act
     ops: tuple[Op, ...] = (guard, *entries.ops)
     if case.stored:
         closed = {"denied": "denied", "refused": "withdrawn"}[state]
+        standing = ("open", "granted") if cancelled else ("open", "granted", "denied")
         ops = (
             guard,
             *_freed(action),
             AddParked(run=action.run, since_us=action.created_at_us),
-            CloseApproval(action=action.id, expect=("open", "granted", "denied"), state=closed),
+            CloseApproval(action=action.id, expect=standing, state=closed),
             *entries.ops,
         )
     return await _commit(world, case, action, ops)
