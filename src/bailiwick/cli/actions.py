@@ -129,6 +129,8 @@ def _story(story: Object) -> Iterator[str]:
     yield from _steps(cast("list[Object]", story["steps"]))
     yield from _decision(cast("Object | None", story["decision"]))
     yield from _approval(cast("Object | None", story["approval"]))
+    for each in cast("list[Object]", story["ahead"]):
+        yield f"by the standing approval {line(each['id'])} of {line(each['person'])}"
     yield from _records(cast("list[Object]", story["records"]))
     yield from _payloads(cast("Object | None", story["payloads"]))
 
