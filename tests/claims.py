@@ -29,6 +29,8 @@ CLAIMS: dict[str, str] = {
     "spine.blocking-face": "Plain scripts act without async, from any thread, and end cleanly.",
     "spine.full-disk-nothing-half-done": "A full disk neither begins, loses nor doubles an effect.",
     "spine.attempts-bounded": "A step is tried as often as its manifest allows, and then refused.",
+    "spine.cancel-frees": "A cancelled action frees its name and effect, and takes no more votes.",
+    "spine.cancel-owner-only": "Only its own agent and subject cancel an action; a no stays.",
     # store
     "store.epoch-guard": "What was judged under another control epoch does not commit.",
     "store.member-all-or-nothing": "A blocked member of a batch leaves no hold or record.",
@@ -123,6 +125,10 @@ CLAIMS: dict[str, str] = {
     "approval.escapes-shown": "The words of others come last, labelled, with escapes visible.",
     "approval.denial-stands": "A person's no stands whatever the rules and the world say since.",
     "approval.lifted-caps-shown": "A yes lifts the caps that people were shown, and no other.",
+    "approval.standing-counted": "Callers at once use a standing approval up, and not one more.",
+    "approval.standing-bounded": "A yes ahead ends by count, sum, time, a new text or one person.",
+    "approval.standing-is-one-vote": "A yes ahead is its signer's one vote, and none of who asks.",
+    "approval.standing-needs-two": "A yes ahead is signed by one person and confirmed by another.",
     # execution
     "execution.never-resend-without-key": "Only a kept key lets a send in doubt be repeated.",
     "execution.unknown-is-not-failed": "Failed is only what certainly did nothing; else unknown.",

@@ -9,6 +9,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from bailiwick.config import Settings
+from bailiwick.mandates import Mandate, StandingApproval
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -54,6 +55,7 @@ class ControlState(Struct, frozen=True, kw_only=True):
     standings: Mapping[str, Standing]
     revoked: frozenset[str]
     modes: tuple[ModeSetting, ...] = ()
+    mandates: tuple[Mandate, ...] = ()
 
 
 class Ledger(Protocol):
@@ -174,6 +176,16 @@ class Register(Protocol):
         """Every budget node's balance in its current bucket."""
 
 
+class Mandates(Protocol):
+    """What people signed ahead of an action."""
+
+    async def signed(self, tenant: str) -> Sequence[Mandate]:
+        """All of it, newest first, whether it still runs or not; at most 1000."""
+
+    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
+        """The actions that drew on a mandate, in order."""
+
+
 class Due(Protocol):
     """What the housekeeper's tick claims, with a lease. Two ticks never get one row.
 
@@ -275,8 +287,8 @@ class Case(Struct, kw_only=True):
     """What the spine knows of one action while it carries it; only the spine fills it in.
 
     `stored` says that the store holds the action already. `approval` is the request to people, and
-    `evidence` the rules that they have satisfied, each with who did. `steps_us` are the times of
-    the steps so far.
+    `evidence` the rules that they have satisfied, each with who did; `ahead` are the standing
+    approvals that it rests on. `steps_us` are the times of the steps so far.
     """
 
     control: ControlState
@@ -295,6 +307,7 @@ class Case(Struct, kw_only=True):
     decision: Decision | None = None
     approval: Approval | None = None
     evidence: Mapping[str, tuple[str, ...]] = {}
+    ahead: tuple[StandingApproval, ...] = ()
     steps_us: Sequence[int] = ()
 
 
@@ -469,6 +482,7 @@ class World(Struct, frozen=True, kw_only=True):
     store: Store
     shelf: Shelf
     register: Register
+    mandates: Mandates
     ledger: Ledger
     due: Due
     keys: Keys

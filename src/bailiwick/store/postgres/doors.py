@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from bailiwick import ports, transactions
+from bailiwick.mandates import Mandate
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -47,9 +48,10 @@ class PostgresStore:
         return known
 
     async def _control(self, tenant: str) -> ports.ControlState:
-        row = await self._database.reader.one("control", {"tenant": tenant})
+        asked = {"tenant": tenant, "now_us": await self._database.now_us()}
+        row = await self._database.reader.one("control", asked)
         assert row is not None
-        epoch, release, stops, standings, revoked, modes = row
+        epoch, release, stops, standings, revoked, modes, mandates = row
         found = [rows.decode_standing(body) for body in standings]
         return ports.ControlState(
             tenant=tenant,
@@ -59,6 +61,7 @@ class PostgresStore:
             standings={standing.agent: standing for standing in found},
             revoked=frozenset(revoked),
             modes=tuple(rows.decode_mode(body) for body in modes),
+            mandates=tuple(rows.decode_mandate(body) for body in mandates),
         )
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:
@@ -188,6 +191,21 @@ class PostgresRegister:
             "spending", {"tenant": tenant, **rows.current_buckets(await self._database.now_us())}
         )
         return [rows.balance_of(*row) for row in found]
+
+
+class PostgresMandates:
+    """What people signed ahead of an action."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._every = database.lists.every
+
+    async def signed(self, tenant: str) -> Sequence[Mandate]:
+        found = await self._every("newest_mandates", {"tenant": tenant})
+        return [rows.decode_mandate(body) for (body,) in found]
+
+    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
+        found = await self._every("mandate_uses", {"tenant": tenant, "mandate": mandate})
+        return [action for (action,) in found]
 
 
 class PostgresLedger:
