@@ -31,11 +31,12 @@ def value_of(value: Any) -> Any:
 def counted(metric: Any, **wanted: object) -> float:
     """The sum of the series that have these attributes, dots written as `__`."""
     names = {name.replace("__", "."): value for name, value in wanted.items()}
-    return sum(
+    found: float = sum(
         point.as_int if metric.WhichOneof("data") == "sum" else point.count
         for attributes, point in points(metric)
         if names.items() <= attributes.items()
     )
+    return found
 
 
 @pytest.mark.claim("telemetry.metrics")
