@@ -107,7 +107,8 @@ class Session:
     async def credential(self) -> Credential:
         """The session's token and proof, renewed when they are about to expire."""
         world = self._world
-        now_us = world.now_us()
+        # The clock that it will be judged by.
+        now_us = await world.store.now_us()
         if self._credential is not None and now_us < self._expires_at_us - _RENEW_US:
             return self._credential
         tenant = world.settings.tenant

@@ -487,6 +487,24 @@ select
     and state in ('parked', 'intended', 'unknown'))
   + (select count(*) from actions where tenant = :tenant and contradicted);
 
+-- name: any_stale_intents
+-- Whether there is an action in flight whose lease has run out.
+select 1 from actions
+where tenant = :tenant and state = 'intended' and lease_until_us <= :now_us
+  and not (id = any(:busy))
+limit 1;
+
+-- name: any_parked_actions
+-- Whether there is a parked action that is due.
+select 1 from actions a
+left join approvals p on p.tenant = a.tenant and p.action = a.id
+where a.tenant = :tenant and a.state = 'parked'
+  and case when :decided then p.state in ('granted', 'denied')
+      else a.park_until_us <= :now_us end
+  and (a.lease_until_us is null or a.lease_until_us <= :now_us)
+  and not (a.id = any(:busy))
+limit 1;
+
 -- name: stale_intents
 -- Actions in flight whose lease has run out; what another process is claiming is passed over.
 select body from actions
