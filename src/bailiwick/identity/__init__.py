@@ -9,7 +9,14 @@ from bailiwick.identity.agents import create_agent_key, read_agent_key, register
 from bailiwick.identity.assertions import SeenAssertions, exchange, make_assertion
 from bailiwick.identity.authentication import VerifiedTokens, authenticate, not_granted, standing
 from bailiwick.identity.grants import covers
-from bailiwick.identity.keyring import Keyring, create_keyring, list_keys, load_keyring, rotate_key
+from bailiwick.identity.keyring import (
+    Keyring,
+    create_keyring,
+    list_keys,
+    load_keyring,
+    retire_key,
+    rotate_key,
+)
 from bailiwick.identity.narrowing import narrow
 from bailiwick.identity.people import (
     change_password,
@@ -60,6 +67,7 @@ __all__ = [
     "read_agent_key",
     "read_session",
     "register_agent",
+    "retire_key",
     "rotate_key",
     "sign",
     "standing",
