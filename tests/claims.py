@@ -168,6 +168,10 @@ CLAIMS: dict[str, str] = {
     "ledger.nothing-left-unsequenced": "Each committed record gets its leaf, in commit order.",
     "ledger.unsigned-head-is-signed": "A crash between extending and signing is made good.",
     "ledger.late-record-alarms": "A record that waits more than 2 s for its leaf is told of.",
+    "ledger.log-key-rotates": "A head in an overlap verifies by the old key and by the new.",
+    "ledger.retired-key-refused": "What a retired key of the log signs after its end is refused.",
+    "ledger.key-changes-recorded": "Every key that is added or retired leaves a record.",
+    "ledger.runs-rewrapped": "Runs come under a new vault key; then the old can be removed.",
     "ledger.late-commit-sequenced": "A late commit gets its leaf; one of two sequencers extends.",
     # propose
     "propose.strict-json": "JSON that can be read in two ways is refused, each with its code.",

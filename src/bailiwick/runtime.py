@@ -22,7 +22,7 @@ from bailiwick.act import act
 from bailiwick.cancelling import cancel
 from bailiwick.config import load_settings
 from bailiwick.errors import BailiwickError, IdentityError
-from bailiwick.housekeeping import Tick, tick
+from bailiwick.housekeeping import Tick, begin, tick
 from bailiwick.nouns import Credential, Grant, Outcome
 from bailiwick.ports import World
 from bailiwick.values import JSON, shown
@@ -164,6 +164,10 @@ class Bailiwick:
         world = open_world(load_settings(Path(project)), **doors)
         bailiwick = cls(world)
         try:
+            try:
+                await begin(world)
+            except BailiwickError as fault:
+                _tell(fault)  # people can still look, and stop what is to be stopped
             server = await on_demand("operations").serve(world.settings.socket, bailiwick._perform)
             house = asyncio.create_task(bailiwick._keep_house())
             try:

@@ -37,6 +37,7 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "changes list": _ANYONE,
     "in-doubt list": _ANYONE,
     "in-doubt resolve": frozenset({"operator"}),
+    "keys rewrap": _ADMINS,
     "kill": _STOPPERS,
     "ledger prove": _ANYONE,
     "mode list": _ANYONE,

@@ -16,6 +16,7 @@ from bailiwick.operations import (
     modes,
     proofs,
     releases,
+    rotation,
     stops,
     stories,
 )
@@ -43,6 +44,7 @@ COMMANDS: Mapping[str, Command] = {
     "changes list": changes.changes_list,
     "in-doubt list": doubts.in_doubt_list,
     "in-doubt resolve": doubts.in_doubt_resolve,
+    "keys rewrap": rotation.keys_rewrap,
     "kill": stops.kill,
     "ledger prove": proofs.ledger_prove,
     "mode list": modes.mode_list,
