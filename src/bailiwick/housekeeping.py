@@ -1,8 +1,9 @@
 """The housekeeper's tick: what must happen without anybody asking.
 
 It wakes what is due (intents whose owner is gone, parked actions that people decided on or that
-ran out of time) and gives committed records their place in the log. Due rows are claimed with a
-lease, so any number of processes may tick. It is not a scheduler: nothing is planned here.
+ran out of time), erases payloads whose time is over, and gives committed records their place in
+the log. What is due is claimed with a lease, so any number of processes may tick. It is not a
+scheduler: nothing is planned here.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from typing import NamedTuple
 
 from bailiwick import ledger
 from bailiwick.act import act
+from bailiwick.erasing import retain
 from bailiwick.nouns import Wake
 from bailiwick.ports import World
 
@@ -17,11 +19,12 @@ _AT_ONCE = 16
 
 
 class Tick(NamedTuple):
-    """What one tick did: actions carried on, records sequenced, and the faults of actions."""
+    """What one tick did: actions carried on, erased, records sequenced; the faults of actions."""
 
     woken: int
     sequenced: int
     faults: tuple[BaseException, ...]
+    erased: int = 0
 
 
 async def tick(world: World, busy: set[str] | None = None) -> Tick:
@@ -41,13 +44,15 @@ async def tick(world: World, busy: set[str] | None = None) -> Tick:
             busy.discard(asked.action)
 
     due: list[Wake] = []
-    for tenant in await world.due.tenants():
+    tenants = await world.due.tenants()
+    for tenant in tenants:
         for claim in (world.due.stale_intents, world.due.decided_parks, world.due.expired_parks):
             claimed = await claim(tenant, world.owner, busy)
             due += (Wake(tenant=tenant, action=id) for id in claimed)
     # Only now: a claim that fails leaves what was claimed before it to a later tick.
     busy.update(asked.action for asked in due)
     results = await asyncio.gather(*map(wake, due), return_exceptions=True)
+    erased = sum([await retain(world, tenant) for tenant in tenants])
     sequenced = await ledger.sequence(world.ledger, world.keys)
     faults = tuple(result for result in results if result is not None)
-    return Tick(len(due), sequenced, faults)
+    return Tick(len(due), sequenced, faults, erased)

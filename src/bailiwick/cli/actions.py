@@ -114,7 +114,12 @@ def _story(story: Object) -> Iterator[str]:
     yield from _decision(cast("Object | None", story["decision"]))
     yield from _approval(cast("Object | None", story["approval"]))
     yield from _records(cast("list[Object]", story["records"]))
-    yield from _payloads(cast("Object | None", story["payloads"]))
+    erased = cast("Object | None", story["erased"])
+    if erased is not None:
+        by = f"by {line(erased['by'])}" if erased["by"] else "by the agent's retention"
+        yield f"payloads were erased at {at(erased['at_us'])} {by}: {line(erased['reason'])}"
+    else:
+        yield from _payloads(cast("Object | None", story["payloads"]))
 
 
 def _steps(steps: Sequence[Object]) -> Iterator[str]:

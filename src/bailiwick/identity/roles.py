@@ -16,6 +16,7 @@ _STOPPERS: frozenset[Role] = frozenset({"operator", "approver", "admin"})
 _OPERATORS: frozenset[Role] = frozenset({"operator", "admin"})
 _VOTERS_AND_AUDITORS: frozenset[Role] = frozenset({"approver", "auditor"})
 _ADMINS: frozenset[Role] = frozenset({"admin"})
+_KEEPERS: frozenset[Role] = frozenset({"auditor", "admin"})
 
 # `actions payload` is no command: who has it is told the contents of payloads too.
 COMMANDS: Mapping[str, frozenset[Role]] = {
@@ -27,6 +28,9 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "agents enable": _ADMINS,
     "agents list": _ANYONE,
     "agents register": _ADMINS,
+    "agents revoke-key": _STOPPERS,
+    "agents rotate": _ADMINS,
+    "agents show": _ANYONE,
     "approvals approve": frozenset({"approver"}),
     "approvals deny": frozenset({"approver"}),
     "approvals list": _ANYONE,
@@ -51,6 +55,10 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "resume": _OPERATORS,
     "revoke": _STOPPERS,
     "stops list": _ANYONE,
+    "vault erase": _KEEPERS,
+    "vault hold": _KEEPERS,
+    "vault holds": _ANYONE,
+    "vault release-hold": _KEEPERS,
     "who-can": _ANYONE,
     "whoami": _ANYONE,
 }

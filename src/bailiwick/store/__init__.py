@@ -6,10 +6,12 @@ what both kinds share; `postgres/` is opened by name. The doors implement the pr
 """
 
 from bailiwick.store.commits import conclude, intend, park, prepare, refuse, resolve
+from bailiwick.store.copying import Contents, contents, copy_database
 from bailiwick.store.database import SCHEMA_VERSION, Database, durability, schema_version
 from bailiwick.store.doors import (
     BELL_TRUST_S,
     SqliteDue,
+    SqliteKeeping,
     SqliteLedger,
     SqliteRegister,
     SqliteShelf,
@@ -20,14 +22,18 @@ from bailiwick.store.opened import Doors
 __all__ = [
     "BELL_TRUST_S",
     "SCHEMA_VERSION",
+    "Contents",
     "Database",
     "Doors",
     "SqliteDue",
+    "SqliteKeeping",
     "SqliteLedger",
     "SqliteRegister",
     "SqliteShelf",
     "SqliteStore",
     "conclude",
+    "contents",
+    "copy_database",
     "durability",
     "intend",
     "park",

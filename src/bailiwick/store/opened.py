@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from bailiwick.ports import Due, Ledger, Register, Shelf, Store
+from bailiwick.ports import Due, Keeping, Ledger, Register, Shelf, Store
 
 
 class Doors(NamedTuple):
@@ -14,4 +14,5 @@ class Doors(NamedTuple):
     register: Register
     ledger: Ledger
     due: Due
+    keeping: Keeping
     close: Callable[[], Awaitable[None]]

@@ -12,6 +12,7 @@ from bailiwick.store.postgres.connections import Address
 from bailiwick.store.postgres.database import PostgresDatabase
 from bailiwick.store.postgres.doors import (
     PostgresDue,
+    PostgresKeeping,
     PostgresLedger,
     PostgresRegister,
     PostgresShelf,
@@ -37,6 +38,7 @@ def open_doors(
         register=PostgresRegister(database),
         ledger=PostgresLedger(database),
         due=PostgresDue(database, int(settings.lease_seconds * 1_000_000)),
+        keeping=PostgresKeeping(database),
         close=database.close,
     )
 
@@ -46,6 +48,7 @@ __all__ = [
     "Address",
     "PostgresDatabase",
     "PostgresDue",
+    "PostgresKeeping",
     "PostgresLedger",
     "PostgresRegister",
     "PostgresShelf",
