@@ -1,8 +1,9 @@
 """The housekeeper's tick: what must happen without anybody asking.
 
 It wakes what is due (intents whose owner is gone, parked actions that people decided on or that
-ran out of time) and gives committed records their place in the log. Due rows are claimed with a
-lease, so any number of processes may tick. It is not a scheduler: nothing is planned here.
+ran out of time), erases payloads whose time is over, and gives committed records their place in
+the log. What is due is claimed with a lease, so any number of processes may tick. It is not a
+scheduler: nothing is planned here.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from bailiwick import ledger
 from bailiwick.act import act
+from bailiwick.erasing import retain
 from bailiwick.errors import BailiwickError, StoreError
 from bailiwick.nouns import Wake
 from bailiwick.ports import World
@@ -19,11 +21,12 @@ _AT_ONCE = 16
 
 
 class Tick(NamedTuple):
-    """What one tick did: actions carried on, records sequenced, and the faults that it met."""
+    """What one tick did: actions carried on, erased, records sequenced, and the faults it met."""
 
     woken: int
     sequenced: int
     faults: tuple[BaseException, ...]
+    erased: int = 0
 
 
 async def begin(world: World) -> None:
@@ -65,9 +68,10 @@ async def tick(world: World, busy: set[str] | None = None) -> Tick:
             due += (Wake(tenant=tenant, action=id) for id in claimed)
     busy.update(asked.action for asked in due)
     results = await asyncio.gather(*map(wake, due), return_exceptions=True)
+    erased = sum([await retain(world, tenant) for tenant in tenants])
     sequenced = await ledger.sequence(world.ledger, world.keys)
     faults += (result for result in results if result is not None)
-    return Tick(len(due), sequenced, tuple(faults))
+    return Tick(len(due), sequenced, tuple(faults), erased)
 
 
 async def _measure(world: World, tenants: Sequence[str]) -> None:

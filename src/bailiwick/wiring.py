@@ -30,6 +30,7 @@ ON_DEMAND: Mapping[str, str] = {
     "operations": "bailiwick.operations",
     "cel": "bailiwick.verification.expressions:compile_cel",
     "migrate": "bailiwick.store.migrating:migrate",
+    "migrate_postgres": "bailiwick.store.postgres.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
@@ -113,6 +114,7 @@ def open_world(
         mandates=doors.mandates,
         ledger=doors.ledger,
         due=doors.due,
+        keeping=doors.keeping,
         keys=keys,
         tokens=identity.VerifiedTokens(os.urandom),
         vault=ledger.RunVault(keys, doors.shelf, os.urandom),
@@ -154,6 +156,7 @@ def _doors(settings: Settings, now_us: Callable[[], int] | None, *, alone: bool)
         mandates=store.SqliteMandates(database),
         ledger=store.SqliteLedger(database),
         due=store.SqliteDue(database, int(settings.lease_seconds * 1_000_000)),
+        keeping=store.SqliteKeeping(database),
         close=database.close,
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from bailiwick.ports import Due, Ledger, Mandates, Register, Shelf, Store
+from bailiwick.ports import Due, Keeping, Ledger, Mandates, Register, Shelf, Store
 
 
 class Doors(NamedTuple):
@@ -15,4 +15,5 @@ class Doors(NamedTuple):
     mandates: Mandates
     ledger: Ledger
     due: Due
+    keeping: Keeping
     close: Callable[[], Awaitable[None]]

@@ -12,6 +12,7 @@ from bailiwick.store.postgres.connections import Address
 from bailiwick.store.postgres.database import PostgresDatabase
 from bailiwick.store.postgres.doors import (
     PostgresDue,
+    PostgresKeeping,
     PostgresLedger,
     PostgresMandates,
     PostgresRegister,
@@ -39,6 +40,7 @@ def open_doors(
         mandates=PostgresMandates(database),
         ledger=PostgresLedger(database),
         due=PostgresDue(database, int(settings.lease_seconds * 1_000_000)),
+        keeping=PostgresKeeping(database),
         close=database.close,
     )
 
@@ -48,6 +50,7 @@ __all__ = [
     "Address",
     "PostgresDatabase",
     "PostgresDue",
+    "PostgresKeeping",
     "PostgresLedger",
     "PostgresMandates",
     "PostgresRegister",
