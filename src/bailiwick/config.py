@@ -26,6 +26,17 @@ class CredentialSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     scheme: str = "Bearer"
 
 
+class WitnessSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The witness that cosigns the ledger's heads: its address, its vkey, and what waits for it.
+
+    An attacker who can change this can name a witness of his own.
+    """
+
+    url: str
+    key: str
+    required: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`bailiwick.yaml`, whole. Relative paths start at the project's folder.
 
@@ -52,6 +63,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tick_seconds: float = 1.0
     free_space_watermark_mb: int = 64
     telemetry_endpoint: str | None = None
+    witness: WitnessSource | None = None
+    tiles: str | None = None
 
     def __repr__(self) -> str:
         return f"Settings(project={self.project!r}, tenant={self.tenant!r}, …)"  # no password

@@ -6,10 +6,12 @@ lease, so any number of processes may tick. It is not a scheduler: nothing is pl
 """
 
 import asyncio
+from functools import partial
 from typing import NamedTuple
 
 from bailiwick import ledger
 from bailiwick.act import act
+from bailiwick.errors import LedgerError
 from bailiwick.nouns import Wake
 from bailiwick.ports import World
 
@@ -25,11 +27,21 @@ class Tick(NamedTuple):
 
 
 async def begin(world: World) -> None:
-    """What comes before the first action of a process: the ledger says which keys are new or gone.
+    """What comes before the first action of a process: is this still the tree that others know?
 
-    Raises what the store and the log raise.
+    If not, nothing is written until a person decides. Else the ledger says which keys are new or
+    gone. Raises what the store and the log raise.
     """
-    await ledger.note_keys(world)
+    faults: list[LedgerError] = []
+    for look in (ledger.look_back, partial(ledger.confer, anew=True)):
+        try:
+            await look(world)
+        except LedgerError as error:
+            faults.append(error)
+    if not await ledger.held(world):
+        await ledger.note_keys(world)
+    if faults:
+        raise faults[0]
 
 
 async def tick(world: World, busy: set[str] | None = None) -> Tick:
@@ -39,6 +51,12 @@ async def tick(world: World, busy: set[str] | None = None) -> Tick:
     outlive its lease, and is not begun again. Raises what the store and the log raise.
     """
     busy = set() if busy is None else busy
+    faults: list[BaseException] = []
+    try:
+        if await ledger.look_back(world):
+            return Tick(0, 0, (ledger.is_held(),))
+    except LedgerError as fault:
+        faults.append(fault)
     gate = asyncio.Semaphore(_AT_ONCE)
 
     async def wake(asked: Wake) -> None:
@@ -56,6 +74,11 @@ async def tick(world: World, busy: set[str] | None = None) -> Tick:
     # Only now: a claim that fails leaves what was claimed before it to a later tick.
     busy.update(asked.action for asked in due)
     results = await asyncio.gather(*map(wake, due), return_exceptions=True)
-    sequenced = await ledger.sequence(world.ledger, world.keys)
-    faults = tuple(result for result in results if result is not None)
-    return Tick(len(due), sequenced, faults)
+    sequenced = await ledger.grow(world)
+    faults += [result for result in results if result is not None]
+    for told in (ledger.publish, ledger.confer):
+        try:
+            await told(world)
+        except (LedgerError, OSError) as fault:
+            faults.append(fault)  # nothing waits for tiles or for a witness
+    return Tick(len(due), sequenced, tuple(faults))

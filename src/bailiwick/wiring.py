@@ -125,7 +125,14 @@ def open_world(
         random=os.urandom,
         owner=secrets.token_hex(8),
         close=close,
+        witness=_witness(settings, door),
     )
+
+
+def _witness(settings: Settings, door: Egress) -> ledger.WitnessDoor | None:
+    if settings.witness is None:
+        return None
+    return ledger.WitnessDoor(settings.witness, door, lambda: time.monotonic_ns() // 1000)
 
 
 def _wall_us() -> int:

@@ -9,16 +9,17 @@
 Tightening takes effect at once; loosening waits for a second person as soon as there are two.
 """
 
-from bailiwick.operations.auditing import audit
+from bailiwick.operations.auditing import NO_WITNESS, audit
 from bailiwick.operations.channel import answers, call, serve, silent
 from bailiwick.operations.commands import COMMANDS, READS, perform
 from bailiwick.operations.examining import examine
 from bailiwick.operations.founding import Founded, Newcomer, found
-from bailiwick.operations.proofs import export
+from bailiwick.operations.proofs import export, project, witness_state
 from bailiwick.operations.rotation import retire_key
 
 __all__ = [
     "COMMANDS",
+    "NO_WITNESS",
     "READS",
     "Founded",
     "Newcomer",
@@ -29,7 +30,9 @@ __all__ = [
     "export",
     "found",
     "perform",
+    "project",
     "retire_key",
     "serve",
     "silent",
+    "witness_state",
 ]
