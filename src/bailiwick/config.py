@@ -59,6 +59,17 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         return "TelemetrySettings(…)"  # no header
 
 
+class WitnessSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The witness that cosigns the ledger's heads: its address, its vkey, and what waits for it.
+
+    An attacker who can change this can name a witness of his own.
+    """
+
+    url: str
+    key: str
+    required: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`bailiwick.yaml`, whole. Relative paths start at the project's folder.
 
@@ -86,6 +97,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     free_space_watermark_mb: int = 64
     telemetry_endpoint: str | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
+    witness: WitnessSource | None = None
+    tiles: str | None = None
 
     def __post_init__(self) -> None:
         if self.telemetry_endpoint is not None and not _is_collector(self.telemetry_endpoint):

@@ -437,6 +437,37 @@ class Keys(Protocol):
         """A 32-byte key for one use: `pseudonym`, `equality`."""
 
 
+class Witness(Protocol):
+    """Whoever cosigns the ledger's heads: a process with a key and a memory of its own."""
+
+    @property
+    def name(self) -> str:
+        """Its key's name."""
+
+    @property
+    def vkey(self) -> str:
+        """Its public key as text (C2SP vkey)."""
+
+    @property
+    def required(self) -> bool:
+        """Whether receipts wait for it."""
+
+    def begin(self) -> bool:
+        """Whether it may be asked now, by one caller: not soon after it did not answer."""
+
+    def end(self) -> None:
+        """The caller who began has done with it."""
+
+    async def add(self, old: int, proof: Sequence[bytes], checkpoint: bytes) -> tuple[int, bytes]:
+        """Ask it to cosign a head that extends its own of size `old`: the status and the body.
+
+        Raises `LedgerError` (`witness_silent`) when no whole answer came in time.
+        """
+
+    async def held(self, origin: str) -> bytes | None:
+        """The head of a log that it cosigned last. Raises as `add` does."""
+
+
 class Vault(Protocol):
     """Payloads sealed under their run's key, which only the vault key can unwrap."""
 
@@ -534,3 +565,4 @@ class World(Struct, frozen=True, kw_only=True):
     random: Callable[[int], bytes]
     owner: str
     close: Callable[[], Awaitable[None]]
+    witness: Witness | None = None

@@ -127,6 +127,7 @@ def open_world(
         random=os.urandom,
         owner=secrets.token_hex(8),
         close=close,
+        witness=_witness(settings, door),
     )
 
 
@@ -136,6 +137,12 @@ def _telemetry(settings: Settings, *, alone: bool) -> Telemetry:
         return telemetry.Silent()
     otlp: Telemetry = on_demand("otlp")(settings)
     return otlp
+
+
+def _witness(settings: Settings, door: Egress) -> ledger.WitnessDoor | None:
+    if settings.witness is None:
+        return None
+    return ledger.WitnessDoor(settings.witness, door, lambda: time.monotonic_ns() // 1000)
 
 
 def _wall_us() -> int:
