@@ -532,6 +532,9 @@ class Telemetry(Protocol):
     def report(self, told: Told) -> None:
         """Tell of one action. Returns at once: what cannot be kept is dropped and counted."""
 
+    def change(self, record: bytes) -> None:
+        """Tell of a control change by its ledger record, which names nobody in clear."""
+
     def wants_standing(self) -> bool:
         """Whether it is time to measure how the tenants stand."""
 

@@ -33,6 +33,7 @@ ON_DEMAND: Mapping[str, str] = {
     "migrate_postgres": "bailiwick.store.postgres.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
+    "events": "bailiwick.telemetry.events:EventLog",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
 }
 
@@ -132,11 +133,13 @@ def open_world(
 
 
 def _telemetry(settings: Settings, *, alone: bool) -> Telemetry:
-    """Who is told of actions. A command beside the owner carries out none."""
-    if settings.telemetry_endpoint is None or not alone:
-        return telemetry.Silent()
-    otlp: Telemetry = on_demand("otlp")(settings)
-    return otlp
+    """Who is told. A command beside the owner changes control, but carries out no action."""
+    doors: list[Telemetry] = []
+    if settings.telemetry.events is not None:
+        doors.append(on_demand("events")(settings))
+    if settings.telemetry_endpoint is not None and alone:
+        doors.append(on_demand("otlp")(settings))
+    return telemetry.Several(doors) if doors else telemetry.Silent()
 
 
 def _witness(settings: Settings, door: Egress) -> ledger.WitnessDoor | None:
