@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 import click
 
-from bailiwick.cli import actions, control, keys, people, proofs, rules, starting, upstreams
+from bailiwick.cli import (
+    actions,
+    control,
+    keys,
+    people,
+    proofs,
+    releases,
+    rules,
+    starting,
+    upstreams,
+)
 from bailiwick.cli.frame import INTERNAL, Frame, Group
 from bailiwick.errors import BadInput, BailiwickError
 
@@ -32,7 +42,7 @@ def app() -> None:
     """
 
 
-for _module in (starting, people, actions, control, rules, upstreams, proofs, keys):
+for _module in (starting, people, actions, control, releases, rules, upstreams, proofs, keys):
     for _command in _module.COMMANDS:
         app.add_command(_command)
 

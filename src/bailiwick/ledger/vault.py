@@ -68,9 +68,16 @@ class RunVault:
         kept = await self._shelf.payload(tenant, action, kind)
         if kept is None:
             return None
-        run, ciphertext = kept
+        return await self.unseal(tenant, action, kind, *kept)
+
+    async def unseal(
+        self, tenant: str, action: str, kind: str, run: str, sealed: bytes
+    ) -> Mapping[str, JSON] | None:
+        """Open a payload that was read already; None if its run's key is erased."""
         ready = await self._key(tenant, run)
-        opened = ready.key.open(ciphertext, aad=ready.place + framed(action) + framed(kind))
+        if not ready.stored:
+            return None
+        opened = ready.key.open(sealed, aad=ready.place + framed(action) + framed(kind))
         try:
             return _decode(opened.payload)
         except msgspec.MsgspecError as error:

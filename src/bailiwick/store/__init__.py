@@ -9,6 +9,7 @@ from bailiwick.store.commits import conclude, intend, park, prepare, refuse, res
 from bailiwick.store.database import SCHEMA_VERSION, Database, durability, schema_version
 from bailiwick.store.doors import (
     BELL_TRUST_S,
+    SqliteArchive,
     SqliteDue,
     SqliteLedger,
     SqliteRegister,
@@ -22,6 +23,7 @@ __all__ = [
     "SCHEMA_VERSION",
     "Database",
     "Doors",
+    "SqliteArchive",
     "SqliteDue",
     "SqliteLedger",
     "SqliteRegister",
