@@ -429,7 +429,10 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Vote(Struct, frozen=True, kw_only=True):
-    """One person's signed statement over a request digest. An unsigned row does not count."""
+    """One person's signed statement over a request digest. An unsigned row does not count.
+
+    `on_behalf_of` is whose vote it is, if another person lent it to the one who signs.
+    """
 
     action: str
     person: str
@@ -438,6 +441,7 @@ class Vote(Struct, frozen=True, kw_only=True):
     reason: str
     cast_at_us: int
     signature: str
+    on_behalf_of: str = ""
 
 
 class Approval(Struct, frozen=True, kw_only=True):

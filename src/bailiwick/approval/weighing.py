@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from bailiwick.approval.ahead import draws, standing_for, used, voices
+from bailiwick.approval.electorate import People, electorate
 from bailiwick.approval.request import request
-from bailiwick.approval.votes import People, denied, evidence, tally
+from bailiwick.approval.votes import denied, evidence, tally
 from bailiwick.mandates import StandingApproval
 from bailiwick.nouns import Action, Approval, Caller, Refusal
 from bailiwick.ports import Case, World
@@ -22,7 +23,7 @@ async def closed(world: World, action: Action, now_us: int) -> Refusal | None:
     """
     kept = await world.shelf.approval(action.tenant, action.id)
     if kept is not None:
-        people = {person.name: person for person in await world.register.people(action.tenant)}
+        people = await electorate(world, await world.store.control(action.tenant))
         if (no := _denied(kept, people, action.caller)) is not None:
             return no
     return _expired(action.park_until_us, now_us)
@@ -59,7 +60,7 @@ async def weigh(world: World, case: Case) -> Refusal | None:
     case.approval = replace(kept, state="open")
     if not kept.votes and not case.control.mandates:
         return None
-    people = {person.name: person for person in await world.register.people(action.tenant)}
+    people = await electorate(world, case.control)
     if (no := _denied(kept, people, case.caller)) is not None:
         return no
     case.evidence = _evidence(kept, people, case)

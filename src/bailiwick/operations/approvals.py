@@ -122,7 +122,8 @@ async def _cast(world: World, person: Person, given: Parameters, choice: str) ->
         now_us = await world.store.now_us()
         approval.check_vote(asked, vote, people, action.caller, now_us)
         voted = replace(asked, votes=(*asked.votes, vote))
-        ops = (CastVote(vote=vote), *await _recorded(world, person, action, asked, vote))
+        queues = approval.queues_of(vote, people, vote.cast_at_us)
+        ops = (CastVote(vote=vote), *await _recorded(world, queues, action, asked, vote))
         ahead = await _ahead(world, action, asked, people)
         close = _closing(voted, action, people, now_us, ahead=ahead)
         done = await world.store.commit(Commit(tenant=action.tenant, ops=(*ops, *close)))
@@ -164,7 +165,7 @@ async def settle_open(world: World) -> None:
 
 
 async def _ahead(
-    world: World, action: Action, asked: Approval, people: Mapping[str, Person]
+    world: World, action: Action, asked: Approval, people: approval.People
 ) -> approval.Ahead:
     """Who has signed ahead for the action, and for which of its rules that counts."""
     control = await world.store.control(action.tenant)
@@ -190,7 +191,7 @@ async def _ahead(
 def _closing(
     asked: Approval,
     action: Action,
-    people: Mapping[str, Person],
+    people: approval.People,
     now_us: int,
     *,
     ahead: approval.Ahead,
@@ -206,7 +207,7 @@ def _closing(
 
 
 async def _recorded(
-    world: World, person: Person, action: Action, asked: Approval, vote: Vote
+    world: World, queues: frozenset[str], action: Action, asked: Approval, vote: Vote
 ) -> tuple[Op, ...]:
     """The vote's record; a reason is sealed with the run's payloads."""
     tenant = action.tenant
@@ -221,7 +222,7 @@ async def _recorded(
         action=action.id,
         voter=ledger.pseudonym(world, tenant, "person", vote.person),
         choice=vote.choice,
-        rules=sorted(ask.rule for ask in asked.asks if ask.queue in person.queues),
+        rules=sorted(ask.rule for ask in asked.asks if ask.queue in queues),
         request=ledger.pseudonym(world, tenant, "request", vote.request_digest),
         signature_hash=signature_hash(vote),
         reason_commitment=commitment,
@@ -289,7 +290,7 @@ def _document(
 def counted(
     asked: Approval,
     action: Action,
-    people: Mapping[str, Person],
+    people: approval.People,
     ahead: approval.Ahead = approval.NOBODY,
 ) -> list[dict[str, JSON]]:
     """Each asking rule with who counts for it, now or ahead, and how many are missing."""
@@ -331,6 +332,5 @@ def _moved(action: str, code: str) -> ControlError:
     )
 
 
-async def _people(world: World) -> dict[str, Person]:
-    people = await world.register.people(world.settings.tenant)
-    return {person.name: person for person in people}
+async def _people(world: World) -> approval.Electorate:
+    return await approval.electorate(world, await world.store.control(world.settings.tenant))
