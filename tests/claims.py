@@ -205,6 +205,7 @@ CLAIMS: dict[str, str] = {
     "cli.vote-on-what-was-seen": "A vote names the digest that its person saw, or is not cast.",
     "cli.changes-are-not-lost": "Changes of one account at one moment all stand.",
     "cli.exit-codes": "Each kind of no has a stable code and the exit code that is documented.",
+    "cli.read-only-is-read": "What can only be read is looked at; what would write says so.",
     "cli.doctor-finds": "`doctor` says what is not in order and what to do about it.",
     "cli.kill-says-what-it-does-not-know": "A stop of a name that nobody has is never a success.",
     "cli.kill-not-set-is-said": "A kill that could not be written says that the stop is not set.",
@@ -226,6 +227,10 @@ CLAIMS: dict[str, str] = {
     "mcp.bounded": "What an MCP server answers is bounded while it is read.",
     # telemetry
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
+    "telemetry.metrics": "What became of actions, their times and doubts add up in the metrics.",
+    "telemetry.bounded": "A backend that hangs fills no memory, and closing waits two seconds.",
+    "telemetry.traces-go-on": "A span continues its caller's trace, or stands in that of its run.",
+    "telemetry.environment": "OpenTelemetry's variables fill in what the file leaves out.",
     "telemetry.no-content": "A span has the twelve timings and no argument, subject or key.",
     "telemetry.steps-of-what-failed": "What failed has a child span for each step that it took.",
     # crash

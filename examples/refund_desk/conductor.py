@@ -304,6 +304,7 @@ def note_drilled(demo: Demo, event: dict[str, Any]) -> None:
 async def play(began: float) -> bool:
     """Play the whole demo; says whether everything was as expected."""
     premises.empty()
+    print("Starting the payments provider and the ticket desk.", flush=True)
     with ExitStack() as stack:
         payments = stack.enter_context(premises.running("payments.py", "--admin"))
         desk = stack.enter_context(premises.running("ticket_desk.py"))
@@ -317,6 +318,7 @@ async def play(began: float) -> bool:
         )
         demo.say(f"payments runs as process {payments.process.pid} at {payments.host}")
         demo.say(f"the ticket desk runs as process {desk.process.pid} at {desk.host}")
+        demo.say("founding the project: keys, a database, people with passwords, rules with tests")
         founded = await premises.found_project(payments, desk)
         names = ", ".join(person.name for person in premises.PEOPLE)
         demo.say(f"the project is founded: release {founded.release[:12]}; people are {names}")

@@ -31,11 +31,13 @@ from bailiwick.nouns import (
     Resource,
     Situation,
     Standing,
+    Status,
     Stop,
     Target,
     Tool,
     ToolAnswer,
     ToolCall,
+    Verdict,
 )
 from bailiwick.transactions import Blocked, Commit, Committed, Op, PutChange
 from bailiwick.values import JSON, Canonical
@@ -208,6 +210,9 @@ class Due(Protocol):
     ) -> Sequence[str]:
         """Parked actions past their time."""
 
+    async def in_doubt(self, tenant: str) -> int:
+        """How many outcomes wait for a person: nobody knows them, or the world contradicts them."""
+
 
 # --- what shapes decisions -----------------------------------------------------------------------
 
@@ -294,6 +299,7 @@ class Case(Struct, kw_only=True):
     manifest: Manifest
     tool: Tool
     action: Action
+    mode: Mode
     stored: bool = False
     no: Refusal | None = None
     situation: Situation | None = None
@@ -427,11 +433,43 @@ class TokenCache(Protocol):
         """This process's challenge, which a proof must hold."""
 
 
+class Told(Struct, frozen=True, kw_only=True, gc=False):
+    """What telemetry is told of one action: names, codes, times and amounts.
+
+    `binding` is `python`, `http` or `mcp`. `woken`: nobody's call, the housekeeper's. `steps_us`
+    are the times of the twelve steps. What is not known at the step that refused is empty.
+    `waited_us` is how long people took, told once, when they have answered or their time is over.
+    """
+
+    tenant: str
+    agent: str
+    tool: str
+    binding: str
+    effect: str
+    run: str
+    release: str
+    action: str
+    status: Status
+    code: str
+    verdict: Verdict | None
+    earlier: bool
+    woken: bool
+    cost_micro_usd: int
+    steps_us: tuple[int, ...]
+    waited_us: int | None = None
+
+
 class Telemetry(Protocol):
     """Spans, metrics and events. Nothing it does or fails to do can change an answer."""
 
-    def report(self, action: Mapping[str, JSON], timings_us: Sequence[int]) -> None:
-        """Tell of one action: its attributes and how long each of the twelve steps took."""
+    def report(self, told: Told) -> None:
+        """Tell of one action. Returns at once: what cannot be kept is dropped and counted."""
+
+    def wants_standing(self) -> bool:
+        """Whether it is time to measure how the tenants stand."""
+
+    def stands(self, tenant: str, *, in_doubt: int, unsequenced_us: int) -> None:
+        """Tell how many actions are in doubt, and how long the oldest record waits for its leaf."""
 
     def close(self) -> None:
         """What was told is flushed, or given up after a bounded time."""

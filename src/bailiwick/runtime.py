@@ -9,7 +9,7 @@ what it can reach. SECURITY.md says where the boundary is.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bailiwick import cases, identity, ledger
+from bailiwick import cases, catalog, identity, ledger
 from bailiwick.act import act
 from bailiwick.cancelling import cancel
 from bailiwick.config import load_settings
@@ -31,6 +31,7 @@ from bailiwick.wiring import agent_key_file, on_demand, open_world
 # A token is exchanged for a fresh one when less than this is left of it.
 _RENEW_US = 60_000_000
 _OF_AGENTS = ("challenge", "actions cancel")
+_MAX_NAMED = 20
 
 
 class Session:
@@ -189,17 +190,17 @@ class Bailiwick:
         Without `grants` the session has what the agent's manifest lists; without `run` it is a
         run of its own. Raises `IdentityError`.
         """
-        key = identity.read_agent_key(agent_key_file(self.world.settings, agent))
         tenant = self.world.settings.tenant
         control = await self.world.store.control(tenant)
         bundle = await self.world.bundle(tenant, control.release)
         manifest = bundle.manifests.get(agent)
         if manifest is None:
             raise IdentityError(
-                f"the active release has no manifest of agent `{shown(agent)}`",
+                f"the active release has no agent `{shown(agent)}`",
                 code="agent_unknown",
-                help="add agents/*.yaml and activate a release",
+                help=catalog.did_you_mean(agent, bundle.manifests, _known(bundle.manifests)),
             )
+        key = identity.read_agent_key(agent_key_file(self.world.settings, agent))
         return Session(
             self.world,
             agent,
@@ -264,6 +265,12 @@ class Bailiwick:
             for each in ticks:
                 each.cancel()
             await asyncio.gather(*ticks, return_exceptions=True)
+
+
+def _known(agents: Collection[str]) -> str:
+    if not agents:
+        return "add agents/*.yaml and activate a release"
+    return f"known are {', '.join(sorted(agents)[:_MAX_NAMED])}"
 
 
 def _tell(fault: BaseException) -> None:

@@ -82,6 +82,7 @@ class Office:
             manifest=Manifest(name="refund-desk", owner="olga", tools=()),
             tool=TOOL,
             action=parked,
+            mode="live",
             stored=stored,
             situation=situation,
             decision=DECISION,

@@ -94,8 +94,8 @@ def actions_cancel(frame: Frame, id: str, agent: str, subject: str) -> int:
 
 
 def _action_table(listed: Sequence[Object], empty: str) -> list[str]:
-    headings = ["ACTION", "STATE", "VERDICT", "CODE", "AGENT", "TOOL", "RESOURCE", "CREATED"]
-    names = ("action", "state", "verdict", "code", "agent", "tool", "resource")
+    headings = ["ACTION", "STATE", "VERDICT", "CODE", "AGENT", "FOR", "TOOL", "RESOURCE", "CREATED"]
+    names = ("action", "state", "verdict", "code", "agent", "subject", "tool", "resource")
     rows = [[*(each[name] for name in names), at(each["created_at_us"])] for each in listed]
     return table(headings, rows, empty)
 

@@ -17,7 +17,7 @@ from bailiwick.cli import (
     starting,
     upstreams,
 )
-from bailiwick.cli.frame import INTERNAL, Frame, Group
+from bailiwick.cli.frame import INTERNAL, OK, Frame, Group
 from bailiwick.errors import BadInput, BailiwickError
 
 _INTERRUPTED, _CUT_OFF = 130, 141
@@ -60,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except BailiwickError as fault:
         return frame.fail(fault)
+    except click.exceptions.NoArgsIsHelpError as bare:
+        click.echo(bare.format_message())
+        return OK
     except click.ClickException as error:
         return frame.fail(_usage(error))
     except (click.Abort, KeyboardInterrupt):
@@ -98,8 +101,8 @@ def _usage(error: click.ClickException) -> BadInput:
     where = ""
     if isinstance(error, click.UsageError) and error.ctx is not None:
         where = f"see `{error.ctx.command_path} --help`"
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
-        return BadInput("no command is given", code="usage", help=where)
+        if isinstance(error, click.MissingParameter):
+            usage = " ".join(error.ctx.get_usage().split()).removeprefix("Usage: ")
+            where = f"`{usage}`; {where}"
     message = " ".join(error.format_message().split()).rstrip(".")
     return BadInput(message[:1].lower() + message[1:], code="usage", help=where)

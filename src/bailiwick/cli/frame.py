@@ -49,6 +49,7 @@ _BY_CODE: Mapping[str, int] = {
     "agent_unknown": USAGE,
     "contended": UNAVAILABLE,
     "last_admin": REFUSED,
+    "name_invalid": USAGE,
     "not_sequenced": UNAVAILABLE,
     "owner_failed": UNAVAILABLE,
     "owner_silent": UNAVAILABLE,

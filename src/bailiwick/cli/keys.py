@@ -8,16 +8,9 @@ import click
 from bailiwick import identity
 from bailiwick.cli.frame import OK, Frame, Group, pass_frame
 from bailiwick.cli.telling import line, table
-from bailiwick.identity.keyring import KeyFile, Rolling
+from bailiwick.identity.keyring import DOES, KeyFile, Rolling
 from bailiwick.wiring import keys_folder
 
-_DOES = {
-    "token": "signs and verifies tokens",
-    "log": "signs the ledger's heads",
-    "vault": "wraps and unwraps the keys of runs",
-    "pseudonym": "names people and resources in the ledger",
-    "equality": "compares arguments",
-}
 _STILL_DOES = {"token": "verifies tokens", "vault": "unwraps the keys of older runs"}
 _AFTER: dict[str, tuple[str, ...]] = {
     "token": (
@@ -66,7 +59,7 @@ def keys_rotate(frame: Frame, use: Rolling) -> int:
 
 
 def _does(key: KeyFile) -> str:
-    return (_STILL_DOES if key.older else _DOES).get(key.use, "nothing: the newest one does it")
+    return (_STILL_DOES if key.older else DOES).get(key.use, "nothing: the newest one does it")
 
 
 COMMANDS = (keys,)

@@ -14,7 +14,7 @@ from bailiwick.identity.authentication import (
     not_granted,
     standing,
 )
-from bailiwick.identity.grants import covers
+from bailiwick.identity.grants import covers, tool_granted
 from bailiwick.identity.keyring import Keyring, create_keyring, list_keys, load_keyring, rotate_key
 from bailiwick.identity.narrowing import narrow
 from bailiwick.identity.people import (
@@ -71,6 +71,7 @@ __all__ = [
     "rotate_key",
     "sign",
     "standing",
+    "tool_granted",
     "unlock",
     "verify",
     "write_session",

@@ -14,7 +14,7 @@ from bailiwick.ledger.entries import (
     pseudonym,
     refused,
 )
-from bailiwick.ledger.sequencing import frontier, prove, sequence
+from bailiwick.ledger.sequencing import frontier, prove, sequence, waiting_us
 from bailiwick.ledger.vault import RunVault
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "pseudonym",
     "refused",
     "sequence",
+    "waiting_us",
 ]

@@ -21,7 +21,7 @@ from bailiwick.operations.approvals import STATES, signature_hash
 from bailiwick.operations.changes import named
 from bailiwick.operations.mandates import BEGINNING, ENDING, recorded_as
 from bailiwick.ports import ControlState, World
-from bailiwick.values import JSON, shown
+from bailiwick.values import JSON, counted, shown
 
 NO_WITNESS = (
     "no witness: whoever holds the log's key and the database could have rewritten the whole log"
@@ -155,7 +155,7 @@ async def _head(world: World, found: Audit) -> note.Checkpoint | None:
     kept = await world.ledger.checkpoint()
     if kept is None:
         if found.size:
-            found.find("checkpoint", f"there is none for a tree of {found.size} records")
+            found.find("checkpoint", f"there is none for a tree of {counted(found.size, 'record')}")
         return None
     origin, public = world.keys.log_key()
     key = note.NoteKey(origin, note.ED25519, public)
@@ -170,7 +170,7 @@ async def _head(world: World, found: Audit) -> note.Checkpoint | None:
     if head.size > found.size:
         found.find(
             "tree",
-            f"it has {found.size} records, fewer than the {head.size} that were signed:"
+            f"it has {counted(found.size, 'record')}, fewer than the {head.size} that were signed:"
             " records were removed, or an older backup was restored",
         )
     return head
@@ -342,12 +342,12 @@ def _control(found: Audit, state: ControlState) -> None:
     """Each epoch was begun by one recorded change; the active release is the recorded one."""
     mine = [said for said in found.said if said.fields.get("tenant") == state.tenant]
     begun = [said for said in mine if said.kind in ("control", "release")]
-    counted = Counter(said.fields["epoch"] for said in begun)
+    times = Counter(said.fields["epoch"] for said in begun)
     what = f"control of tenant {shown(state.tenant)}"
     for epoch in range(2, state.epoch + 1):
-        if counted[epoch] != 1:
-            times = f"{counted[epoch]} records" if counted[epoch] else "no record"
-            found.find(what, f"epoch {epoch} was begun by {times}")
+        if times[epoch] != 1:
+            by = counted(times[epoch], "record") if times[epoch] else "no record"
+            found.find(what, f"epoch {epoch} was begun by {by}")
     for said in begun:
         if cast("int", said.fields["epoch"]) > state.epoch:
             found.find(said.name, f"it begins an epoch, but control stands at {state.epoch}")

@@ -371,6 +371,12 @@ class SqliteDue:
         ]
         return await self._claim(tenant, owner, expired, busy)
 
+    async def in_doubt(self, tenant: str) -> int:
+        row = self._database.one("in_doubt_count", {"tenant": tenant})
+        assert row is not None
+        found: int = row[0]
+        return found
+
     def _parked(self, tenant: str, owner: str) -> list[tuple[Any, ...]]:
         values = {
             "tenant": tenant,

@@ -292,6 +292,10 @@ class PostgresDue:
     ) -> Sequence[str]:
         return await self._claim("parked_actions", tenant, owner, busy, decided=False)
 
+    async def in_doubt(self, tenant: str) -> int:
+        ((found,),) = await self._database.lists.every("in_doubt_count", {"tenant": tenant})
+        return int(found)
+
     async def _claim(
         self, name: str, tenant: str, owner: str, busy: Collection[str], **told: bool
     ) -> list[str]:

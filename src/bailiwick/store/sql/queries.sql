@@ -197,6 +197,13 @@ where tenant = :tenant and state = :state and state in ('parked', 'intended', 'u
 select body from actions
 where tenant = :tenant and contradicted = 1 and id < :before order by id desc limit :limit;
 
+-- name: in_doubt_count^
+-- How many outcomes nobody knows or the world contradicts, by the lists' own indexes.
+select
+  (select count(*) from actions where tenant = :tenant and state = 'unknown'
+    and state in ('parked', 'intended', 'unknown'))
+  + (select count(*) from actions where tenant = :tenant and contradicted = 1);
+
 -- name: stale_intents
 -- Actions in flight whose owner is gone or whose lease has run out.
 select body from actions

@@ -480,6 +480,13 @@ where tenant = :tenant and bucket in ('all', :day, :hour, :minute) order by node
 -- Every tenant with a control row.
 select tenant from control order by tenant;
 
+-- name: in_doubt_count
+-- How many outcomes nobody knows or the world contradicts, by the lists' own indexes.
+select
+  (select count(*) from actions where tenant = :tenant and state = 'unknown'
+    and state in ('parked', 'intended', 'unknown'))
+  + (select count(*) from actions where tenant = :tenant and contradicted);
+
 -- name: stale_intents
 -- Actions in flight whose lease has run out; what another process is claiming is passed over.
 select body from actions
