@@ -1,8 +1,9 @@
 """The housekeeper's tick: what must happen without anybody asking.
 
 It wakes what is due (intents whose owner is gone, parked actions that people decided on or that
-ran out of time) and gives committed records their place in the log. Due rows are claimed with a
-lease, so any number of processes may tick. It is not a scheduler: nothing is planned here.
+ran out of time), gives committed records their place in the log, and tells people what they are to
+know. Due rows are claimed with a lease, so any number of processes may tick. It is not a scheduler:
+nothing is planned here.
 """
 
 import asyncio
@@ -11,6 +12,7 @@ from typing import NamedTuple
 
 from bailiwick import ledger
 from bailiwick.act import act
+from bailiwick.delivering import deliver
 from bailiwick.errors import BailiwickError
 from bailiwick.nouns import Wake
 from bailiwick.ports import World
@@ -26,8 +28,10 @@ class Tick(NamedTuple):
     faults: tuple[BaseException, ...]
 
 
-async def tick(world: World, busy: set[str] | None = None) -> Tick:
+async def tick(world: World, busy: set[str] | None = None, *, delivers: bool = True) -> Tick:
     """Carry on whatever is due now. A fault of one action does not keep the others waiting.
+
+    With `delivers` people are told what is due as well, which may take as long as their servers.
 
     `busy` are the actions that other ticks of this process are still carrying on: a slow one may
     outlive its lease, and is not begun again. Raises what the store and the log raise.
@@ -54,7 +58,8 @@ async def tick(world: World, busy: set[str] | None = None) -> Tick:
     busy.update(asked.action for asked in due)
     results = await asyncio.gather(*map(wake, due), return_exceptions=True)
     sequenced = await ledger.sequence(world.ledger, world.keys)
-    faults = tuple(result for result in results if result is not None)
+    told = await deliver(world, tenants) if delivers else []
+    faults = (*(result for result in results if result is not None), *told)
     return Tick(len(due), sequenced, faults)
 
 

@@ -445,7 +445,10 @@ class Vote(Struct, frozen=True, kw_only=True):
 
 
 class Approval(Struct, frozen=True, kw_only=True):
-    """A request to people about one action, and their votes; evidence for the policy."""
+    """A request to people about one action, and their votes; evidence for the policy.
+
+    `escalated` are pairs of queues: people of the second may vote for the first as well.
+    """
 
     action: str
     tenant: str
@@ -455,6 +458,11 @@ class Approval(Struct, frozen=True, kw_only=True):
     requested_at_us: int
     expires_at_us: int
     votes: tuple[Vote, ...] = ()
+    escalated: tuple[tuple[str, str], ...] = ()
+
+    def serving(self, ask: Ask) -> frozenset[str]:
+        """Give the queues whose people may vote for an asking rule."""
+        return frozenset((ask.queue, *(to for queue, to in self.escalated if queue == ask.queue)))
 
 
 class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):

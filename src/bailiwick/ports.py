@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from bailiwick.config import Settings
 from bailiwick.mandates import Mandate, StandingApproval
+from bailiwick.notices import Notice, ServiceLevel
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -186,6 +187,16 @@ class Mandates(Protocol):
         """The actions that drew on a mandate, in order."""
 
 
+class Outbox(Protocol):
+    """Notices to people, written in the commit of what they tell of."""
+
+    async def due(self, tenant: str, owner: str) -> Sequence[Notice]:
+        """Waiting notices that are due: claimed with a lease, so that two ticks never get one."""
+
+    async def undelivered(self, tenant: str) -> Sequence[Notice]:
+        """Notices that failed or wait after a failed attempt, newest first; at most 100."""
+
+
 class Due(Protocol):
     """What the housekeeper's tick claims, with a lease. Two ticks never get one row.
 
@@ -281,6 +292,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
     manifests: Mapping[str, Manifest]
     caps: tuple[Cap, ...]
     rates: tuple[Cap, ...]
+    queues: Mapping[str, ServiceLevel] = {}
 
 
 class Case(Struct, kw_only=True):
@@ -483,6 +495,7 @@ class World(Struct, frozen=True, kw_only=True):
     shelf: Shelf
     register: Register
     mandates: Mandates
+    outbox: Outbox
     ledger: Ledger
     due: Due
     keys: Keys

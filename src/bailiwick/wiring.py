@@ -29,6 +29,7 @@ ON_DEMAND: Mapping[str, str] = {
     "mcp": "bailiwick.execution.mcp",
     "operations": "bailiwick.operations",
     "cel": "bailiwick.verification.expressions:compile_cel",
+    "notify": "bailiwick.execution.notifying:notify",
     "migrate": "bailiwick.store.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
@@ -111,6 +112,7 @@ def open_world(
         shelf=doors.shelf,
         register=doors.register,
         mandates=doors.mandates,
+        outbox=doors.outbox,
         ledger=doors.ledger,
         due=doors.due,
         keys=keys,
@@ -152,6 +154,7 @@ def _doors(settings: Settings, now_us: Callable[[], int] | None, *, alone: bool)
         shelf=store.SqliteShelf(database),
         register=store.SqliteRegister(database),
         mandates=store.SqliteMandates(database),
+        outbox=store.SqliteOutbox(database),
         ledger=store.SqliteLedger(database),
         due=store.SqliteDue(database, int(settings.lease_seconds * 1_000_000)),
         close=database.close,
@@ -237,6 +240,7 @@ def compile_bundle(release: Release) -> Bundle:
         manifests=manifests,
         caps=caps,
         rates=rates,
+        queues=catalog.load_queues(files),
     )
 
 

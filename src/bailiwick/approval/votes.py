@@ -5,7 +5,7 @@ vote count; a row in the store is worth nothing by itself. The same rule is appl
 cast and each time it is counted, so that an account disabled in between no longer counts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
@@ -134,11 +134,18 @@ def tally(
         # Two accounts with one key are one person; so are who lends a vote and who casts it.
         if seen.setdefault(group_of(vote.person), vote.person) == vote.person:
             queues = queues_of(vote, people, vote.cast_at_us)
-            voters[vote.person] = {ask.rule for ask in asks if ask.queue in queues}
+            voters[vote.person] = set(_rules(approval, queues))
     for name in sorted(ahead):
         if seen.setdefault(group_of(name), name) == name and name not in voters:
             voters[name] = set(ahead[name])
     return assign(asks, voters)
+
+
+def _rules(approval: Approval | None, queues: frozenset[str]) -> Iterator[str]:
+    """The asking rules that people of some queues may vote for, as it was escalated."""
+    for ask in approval.asks if approval else ():
+        if approval and not queues.isdisjoint(approval.serving(ask)):
+            yield ask.rule
 
 
 def approvers(approval: Approval, people: People, caller: Caller) -> frozenset[str]:
@@ -169,7 +176,7 @@ def objection(
         return ApprovalError(f"there is no account `{name}`", code="voter_unknown")
     if not person.enabled:
         return ApprovalError(f"the account `{name}` is disabled", code="voter_disabled")
-    queues = sorted({ask.queue for ask in approval.asks})
+    queues = sorted({queue for ask in approval.asks for queue in approval.serving(ask)})
     serves = queues_of(vote, people, vote.cast_at_us)
     if vote.on_behalf_of and not serves:
         return _not_lent(vote)

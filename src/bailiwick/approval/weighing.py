@@ -40,7 +40,7 @@ async def weigh(world: World, case: Case) -> Refusal | None:
     assert case.situation is not None
     assert case.decision is not None
     action = case.action
-    park_until_us = action.park_until_us or case.now_us + world.settings.park_seconds * 1_000_000
+    park_until_us = action.park_until_us or case.now_us + _patience_us(world, case)
     case.evidence = {}
     case.approval = request(
         action,
@@ -67,6 +67,14 @@ async def weigh(world: World, case: Case) -> Refusal | None:
     if len(case.evidence) < len(kept.asks) and not case.price.over:
         await _look_ahead(world, case, kept, people)
     return None
+
+
+def _patience_us(world: World, case: Case) -> int:
+    """How long people have: as the settings say, or less if a queue that is asked has less."""
+    assert case.decision is not None
+    levels = (case.bundle.queues.get(ask.queue) for ask in case.decision.asks)
+    bounds = [level.expire_after_us for level in levels if level and level.expire_after_us]
+    return min([world.settings.park_seconds * 1_000_000, *bounds])
 
 
 async def _look_ahead(world: World, case: Case, kept: Approval, people: People) -> None:

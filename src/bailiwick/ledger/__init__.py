@@ -8,6 +8,7 @@ and times come in, nothing is read or written. `export` writes the files of an e
 from bailiwick.ledger.entries import (
     append,
     concluded,
+    escalated,
     intended,
     mode_set,
     parked,
@@ -21,6 +22,7 @@ __all__ = [
     "RunVault",
     "append",
     "concluded",
+    "escalated",
     "frontier",
     "intended",
     "mode_set",

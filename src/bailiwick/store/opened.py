@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from bailiwick.ports import Due, Ledger, Mandates, Register, Shelf, Store
+from bailiwick.ports import Due, Ledger, Mandates, Outbox, Register, Shelf, Store
 
 
 class Doors(NamedTuple):
@@ -13,6 +13,7 @@ class Doors(NamedTuple):
     shelf: Shelf
     register: Register
     mandates: Mandates
+    outbox: Outbox
     ledger: Ledger
     due: Due
     close: Callable[[], Awaitable[None]]

@@ -6,6 +6,7 @@ import msgspec
 
 from bailiwick import ports, transactions
 from bailiwick.mandates import Mandate
+from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -206,6 +207,28 @@ class PostgresMandates:
     async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
         found = await self._every("mandate_uses", {"tenant": tenant, "mandate": mandate})
         return [action for (action,) in found]
+
+
+class PostgresOutbox:
+    """Notices to people, written in the commit of what they tell of."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+
+    async def due(self, tenant: str, owner: str) -> Sequence[Notice]:
+        now_us = await self._database.now_us()
+        until_us = now_us + rows.NOTICE_LEASE_US
+        values = {"tenant": tenant, "now_us": now_us, "until_us": until_us}
+
+        async def work(connection: Connection) -> list[Notice]:
+            found = await (await connection.execute(SQL["due_notices"], values)).fetchall()
+            return [rows.decode_notice(body) for (body,) in found]
+
+        return await self._database.transact(work)
+
+    async def undelivered(self, tenant: str) -> Sequence[Notice]:
+        found = await self._database.lists.every("undelivered_notices", {"tenant": tenant})
+        return [rows.decode_notice(body) for (body,) in found]
 
 
 class PostgresLedger:
