@@ -48,6 +48,7 @@ CLAIMS: dict[str, str] = {
     "store.full-disk-nothing-half-done": "A full disk fails whole commits; room makes it serve.",
     "store.outcomes-still-fit": "Below the watermark no intent begins, and outcomes still fit.",
     "store.control-change-heard": "A control change is heard though its caller was cancelled.",
+    "store.clock-bounded": "A late answer of the server's clock does not set the store's clock.",
     "store.many-processes": "Processes that share a database overspend and repeat nothing.",
     "store.dead-process-taken-over": "What a killed process had under way another finds out.",
     "store.server-restart": "A server that dies and comes back loses nothing that was answered.",
@@ -172,6 +173,10 @@ CLAIMS: dict[str, str] = {
     "ledger.nothing-left-unsequenced": "Each committed record gets its leaf, in commit order.",
     "ledger.unsigned-head-is-signed": "A crash between extending and signing is made good.",
     "ledger.late-record-alarms": "A record that waits more than 2 s for its leaf is told of.",
+    "ledger.log-key-rotates": "A head in an overlap verifies by the old key and by the new.",
+    "ledger.retired-key-refused": "What a retired key of the log signs after its end is refused.",
+    "ledger.key-changes-recorded": "Every key that is added or retired leaves a record.",
+    "ledger.runs-rewrapped": "Runs come under a new vault key; then the old can be removed.",
     "ledger.late-commit-sequenced": "A late commit gets its leaf; one of two sequencers extends.",
     # propose
     "propose.strict-json": "JSON that can be read in two ways is refused, each with its code.",
@@ -246,6 +251,7 @@ CLAIMS: dict[str, str] = {
     # demo
     "demo.one-refund-after-sigkill": "Killed after a refund, the refund desk comes back to one.",
     "demo.books-agree": "The provider's refunds are the actions on record as done, one each.",
+    "demo.same-on-postgres": "On PostgreSQL, shared by two processes, the same becomes of all.",
     "demo.outside-text-escaped": "No text of a ticket reaches the terminal unescaped.",
     # repo
     "repo.claims-both-ways": "Each claim has a test and each test's claim is listed.",

@@ -28,6 +28,14 @@ class Tick(NamedTuple):
     faults: tuple[BaseException, ...]
 
 
+async def begin(world: World) -> None:
+    """What comes before the first action of a process: the ledger says which keys are new or gone.
+
+    Raises what the store and the log raise.
+    """
+    await ledger.note_keys(world)
+
+
 async def tick(world: World, busy: set[str] | None = None, *, delivers: bool = True) -> Tick:
     """Carry on whatever is due now. A fault of one action does not keep the others waiting.
 

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -73,11 +73,17 @@ class Ledger(Protocol):
         False, and nothing written, when the tree's size is no longer `old_size`.
         """
 
-    async def keep_checkpoint(self, size: int, note: str) -> None:
-        """The signed checkpoint for a size is durable. Signing comes only after `extend`."""
+    async def keep_checkpoint(self, size: int, note: str, cosignature: str | None = None) -> None:
+        """The signed checkpoint for a size is durable. Signing comes only after `extend`.
 
-    async def checkpoint(self) -> tuple[int, str] | None:
-        """The newest signed checkpoint: its size and its note."""
+        With `cosignature` the witness's line for it is, too; the note that was kept first stands.
+        """
+
+    async def checkpoint(self, *, cosigned: bool = False) -> tuple[int, str] | None:
+        """The newest signed checkpoint, or the newest one that the witness cosigned.
+
+        Its size, and its note with the cosignature.
+        """
 
     async def tree_size(self) -> int:
         """How many records have a leaf index."""
@@ -86,9 +92,12 @@ class Ledger(Protocol):
         """The hashes of complete subtrees, by (level, index)."""
 
     async def records(
-        self, first: int, limit: int, of: tuple[str, str] | None = None
+        self, first: int, limit: int, of: tuple[str, str] | Literal["control"] | None = None
     ) -> Sequence[Record]:
-        """Records in leaf order from leaf `first`; or all of one (tenant, action)."""
+        """Records in leaf order from leaf `first`; or all of one (tenant, action).
+
+        `control`: all of control changes and of the log's keys, of every tenant, by number.
+        """
 
 
 class Store(Protocol):
@@ -198,7 +207,7 @@ class Outbox(Protocol):
 
 
 class Due(Protocol):
-    """What the housekeeper's tick claims, with a lease. Two ticks never get one row.
+    """What the house is kept by. A tick claims with a lease, and two never get one row.
 
     Nobody gets what is `busy`: this process is carrying it on.
     """
@@ -223,6 +232,12 @@ class Due(Protocol):
 
     async def in_doubt(self, tenant: str) -> int:
         """How many outcomes wait for a person: nobody knows them, or the world contradicts them."""
+
+    async def run_keys(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        """The runs that come after an id, in order, with their wrapped vault keys."""
+
+    async def rewrap(self, tenant: str, keys: Sequence[tuple[str, bytes, bytes]]) -> int:
+        """Each run whose wrapped key is still the second member has the third; how many have."""
 
 
 # --- what shapes decisions -----------------------------------------------------------------------
@@ -403,11 +418,14 @@ class Keys(Protocol):
     def sign_token(self) -> tuple[str, object]:
         """The current token signing key: its id and its private key."""
 
-    def sign_checkpoint(self, body: bytes) -> bytes:
-        """The log key's Ed25519 signature over a checkpoint body."""
+    def sign_checkpoint(self, body: bytes) -> Sequence[bytes]:
+        """The Ed25519 signatures of all of the log's keys over a checkpoint body, newest first."""
 
-    def log_key(self) -> tuple[str, bytes]:
-        """The log's name (origin) and Ed25519 public key, 32 bytes."""
+    def log_keys(self) -> tuple[str, Sequence[bytes]]:
+        """The log's name (origin) and its Ed25519 public keys, 32 bytes each, newest first."""
+
+    def ids(self) -> Mapping[str, Sequence[str]]:
+        """The key ids of those that can be rotated, by use (token, log, vault), newest first."""
 
     def vault_keys(self) -> Sequence[tuple[str, bytes]]:
         """The vault's key encryption keys, newest first: ids and 32 bytes. The first one wraps."""

@@ -22,7 +22,7 @@ from bailiwick.act import act
 from bailiwick.cancelling import cancel
 from bailiwick.config import load_settings
 from bailiwick.errors import BailiwickError, IdentityError
-from bailiwick.housekeeping import Tick, tick
+from bailiwick.housekeeping import Tick, begin, tick
 from bailiwick.nouns import Credential, Grant, Outcome
 from bailiwick.ports import World
 from bailiwick.values import JSON, shown
@@ -30,8 +30,8 @@ from bailiwick.wiring import agent_key_file, on_demand, open_world
 
 # A token is exchanged for a fresh one when less than this is left of it.
 _RENEW_US = 60_000_000
-_OF_AGENTS = ("challenge", "actions cancel")
 _MAX_NAMED = 20
+_OF_AGENTS = ("challenge", "actions cancel")
 
 
 class Session:
@@ -107,7 +107,8 @@ class Session:
     async def credential(self) -> Credential:
         """The session's token and proof, renewed when they are about to expire."""
         world = self._world
-        now_us = world.now_us()
+        # The clock that it will be judged by.
+        now_us = await world.store.now_us()
         if self._credential is not None and now_us < self._expires_at_us - _RENEW_US:
             return self._credential
         tenant = world.settings.tenant
@@ -163,6 +164,10 @@ class Bailiwick:
         world = open_world(load_settings(Path(project)), **doors)
         bailiwick = cls(world)
         try:
+            try:
+                await begin(world)
+            except BailiwickError as fault:
+                _tell(fault)  # people can still look, and stop what is to be stopped
             server = await on_demand("operations").serve(world.settings.socket, bailiwick._perform)
             house = asyncio.create_task(bailiwick._keep_house())
             try:

@@ -26,10 +26,12 @@ alter table actions drop column result;
 drop table mandates;
 drop table mandate_uses;
 drop table notices;
+drop index records_of_control;
+drop index checkpoints_cosigned;
+alter table checkpoints drop column cosignature;
 drop index actions_contradicted;
 alter table actions drop column contradicted;
-delete from _yoyo_migration where migration_id in
-('0002_in_doubt', '0003_payloads_in_rows', '0004_modes', '0005_mandates', '0006_notices');
+delete from _yoyo_migration where migration_id <> '0001_spine';
 pragma user_version = 1;
 """
 

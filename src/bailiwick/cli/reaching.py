@@ -20,7 +20,7 @@ from bailiwick.cli.frame import Frame
 from bailiwick.cli.telling import line
 from bailiwick.config import Settings, session_file
 from bailiwick.errors import BailiwickError, ControlError, IdentityError, StoreFenced
-from bailiwick.housekeeping import tick
+from bailiwick.housekeeping import begin, tick
 from bailiwick.identity import LogIn
 from bailiwick.nouns import Outcome
 from bailiwick.ports import World
@@ -148,6 +148,10 @@ async def _beside(settings: Settings, command: Mapping[str, JSON]) -> JSON:
 async def _in_place(frame: Frame, settings: Settings, command: Mapping[str, JSON]) -> JSON:
     """Carry a command out as the owner, and keep house once: nobody else will."""
     async with in_place(settings) as world:
+        try:
+            await begin(world)
+        except BailiwickError as error:
+            frame.warn(f"house could not be kept: {line(str(error))}")
         if str(command["command"]).startswith("ledger "):
             await ledger.sequence(world.ledger, world.keys)
         answer = await operations.perform(world, command)

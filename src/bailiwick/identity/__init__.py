@@ -6,7 +6,12 @@ them, the keyring, the agents' and the people's accounts, sessions, roles, signa
 """
 
 from bailiwick.identity.agents import create_agent_key, read_agent_key, register_agent
-from bailiwick.identity.assertions import SeenAssertions, exchange, make_assertion, prover
+from bailiwick.identity.assertions import (
+    SeenAssertions,
+    exchange,
+    make_assertion,
+    prover,
+)
 from bailiwick.identity.authentication import (
     VerifiedTokens,
     authenticate,
@@ -15,7 +20,14 @@ from bailiwick.identity.authentication import (
     standing,
 )
 from bailiwick.identity.grants import covers, tool_granted
-from bailiwick.identity.keyring import Keyring, create_keyring, list_keys, load_keyring, rotate_key
+from bailiwick.identity.keyring import (
+    Keyring,
+    create_keyring,
+    list_keys,
+    load_keyring,
+    retire_key,
+    rotate_key,
+)
 from bailiwick.identity.narrowing import narrow
 from bailiwick.identity.people import (
     change_password,
@@ -68,6 +80,7 @@ __all__ = [
     "read_agent_key",
     "read_session",
     "register_agent",
+    "retire_key",
     "rotate_key",
     "sign",
     "standing",

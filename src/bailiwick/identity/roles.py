@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "delegation list": _ANYONE,
     "in-doubt list": _ANYONE,
     "in-doubt resolve": frozenset({"operator"}),
+    "keys rewrap": _ADMINS,
     "kill": _STOPPERS,
     "ledger prove": _ANYONE,
     "mode list": _ANYONE,

@@ -15,21 +15,29 @@ from bailiwick.ledger.entries import (
     pseudonym,
     refused,
 )
-from bailiwick.ledger.sequencing import frontier, prove, sequence, waiting_us
+from bailiwick.ledger.rolling import Tenure, keys_at, note_keys, rewrap, tenures, unwrapped
+from bailiwick.ledger.sequencing import frontier, log_keys, prove, sequence, waiting_us
 from bailiwick.ledger.vault import RunVault
 
 __all__ = [
     "RunVault",
+    "Tenure",
     "append",
     "concluded",
     "escalated",
     "frontier",
     "intended",
+    "keys_at",
+    "log_keys",
     "mode_set",
+    "note_keys",
     "parked",
     "prove",
     "pseudonym",
     "refused",
+    "rewrap",
     "sequence",
+    "tenures",
+    "unwrapped",
     "waiting_us",
 ]

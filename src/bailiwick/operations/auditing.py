@@ -157,10 +157,8 @@ async def _head(world: World, found: Audit) -> note.Checkpoint | None:
         if found.size:
             found.find("checkpoint", f"there is none for a tree of {counted(found.size, 'record')}")
         return None
-    origin, public = world.keys.log_key()
-    key = note.NoteKey(origin, note.ED25519, public)
     try:
-        head = note.verify_checkpoint(kept[1].encode(), [key])
+        head = note.verify_checkpoint(kept[1].encode(), await ledger.keys_at(world, kept[0]))
     except LedgerError as fault:
         found.find(f"checkpoint {kept[0]}", fault.message)
         return None

@@ -17,6 +17,7 @@ from bailiwick.operations import (
     modes,
     proofs,
     releases,
+    rotation,
     stops,
     stories,
 )
@@ -48,6 +49,7 @@ COMMANDS: Mapping[str, Command] = {
     "delegation list": delegations.delegation_list,
     "in-doubt list": doubts.in_doubt_list,
     "in-doubt resolve": doubts.in_doubt_resolve,
+    "keys rewrap": rotation.keys_rewrap,
     "kill": stops.kill,
     "ledger prove": proofs.ledger_prove,
     "mode list": modes.mode_list,

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -328,14 +328,14 @@ class SqliteLedger:
 
         return await self._database.write(work)
 
-    async def keep_checkpoint(self, size: int, note: str) -> None:
-        values = {"size": size, "note": note}
+    async def keep_checkpoint(self, size: int, note: str, cosignature: str | None = None) -> None:
+        values = {"size": size, "note": note, "cosignature": cosignature}
         await self._database.write(
             lambda batch: sql.run(batch.connection, "put_checkpoint", values)
         )
 
-    async def checkpoint(self) -> tuple[int, str] | None:
-        row = self._database.one("newest_checkpoint", {})
+    async def checkpoint(self, *, cosigned: bool = False) -> tuple[int, str] | None:
+        row = self._database.one("newest_cosigned" if cosigned else "newest_checkpoint", {})
         return (row[0], row[1]) if row else None
 
     async def tree_size(self) -> int:
@@ -351,11 +351,13 @@ class SqliteLedger:
         return found
 
     async def records(
-        self, first: int, limit: int, of: tuple[str, str] | None = None
+        self, first: int, limit: int, of: tuple[str, str] | Literal["control"] | None = None
     ) -> Sequence[Record]:
         rows: list[tuple[Any, ...]]
         if of is None:
             rows = self._database.every("records_from", {"first": first, "limit": limit})
+        elif of == "control":
+            rows = self._database.every("records_of_control", {})
         else:
             rows = self._database.every("records_of", {"tenant": of[0], "action": of[1]})
         return [Record(seq=seq, body=body, leaf_index=index) for (seq, body, index) in rows]
@@ -416,6 +418,19 @@ class SqliteDue:
             "alone": self._database.alone,
         }
         return self._database.every("parked_actions", values)
+
+    async def run_keys(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        values = {"tenant": tenant, "after": after, "limit": limit}
+        return [(id, wrapped) for (id, wrapped) in self._database.every("run_keys", values)]
+
+    async def rewrap(self, tenant: str, keys: Sequence[tuple[str, bytes, bytes]]) -> int:
+        rows = [
+            {"tenant": tenant, "id": id, "seen": seen, "wrapped_key": wrapped}
+            for id, seen, wrapped in keys
+        ]
+        return await self._database.write(
+            lambda batch: sum(sql.run(batch.connection, "rewrap_run", row) for row in rows)
+        )
 
     async def _claim(
         self, tenant: str, owner: str, found: Sequence[Action], busy: Collection[str]

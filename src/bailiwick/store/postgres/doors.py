@@ -1,6 +1,7 @@
 """The doors of the store on a PostgreSQL database that any number of processes share."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
@@ -261,14 +262,16 @@ class PostgresLedger:
 
         return await self._database.transact(work)
 
-    async def keep_checkpoint(self, size: int, note: str) -> None:
+    async def keep_checkpoint(self, size: int, note: str, cosignature: str | None = None) -> None:
+        values = {"size": size, "note": note, "cosignature": cosignature}
+
         async def work(connection: Connection) -> None:
-            await connection.execute(SQL["put_checkpoint"], {"size": size, "note": note})
+            await connection.execute(SQL["put_checkpoint"], values)
 
         await self._database.transact(work)
 
-    async def checkpoint(self) -> tuple[int, str] | None:
-        found = await self._every("newest_checkpoint", {})
+    async def checkpoint(self, *, cosigned: bool = False) -> tuple[int, str] | None:
+        found = await self._every("newest_cosigned" if cosigned else "newest_checkpoint", {})
         return (found[0][0], found[0][1]) if found else None
 
     async def tree_size(self) -> int:
@@ -281,10 +284,12 @@ class PostgresLedger:
         return {(level, position): hash for (level, position, hash) in found}
 
     async def records(
-        self, first: int, limit: int, of: tuple[str, str] | None = None
+        self, first: int, limit: int, of: tuple[str, str] | Literal["control"] | None = None
     ) -> Sequence[Record]:
         if of is None:
             found = await self._every("records_from", {"first": first, "limit": limit})
+        elif of == "control":
+            found = await self._every("records_of_control", {})
         else:
             found = await self._every("records_of", {"tenant": of[0], "action": of[1]})
         return [Record(seq=seq, body=body, leaf_index=index) for (seq, body, index) in found]
@@ -319,11 +324,31 @@ class PostgresDue:
         ((found,),) = await self._database.lists.every("in_doubt_count", {"tenant": tenant})
         return int(found)
 
+    async def run_keys(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        values = {"tenant": tenant, "after": after, "limit": limit}
+        return [(id, key) for (id, key) in await self._database.lists.every("run_keys", values)]
+
+    async def rewrap(self, tenant: str, keys: Sequence[tuple[str, bytes, bytes]]) -> int:
+        values = {
+            "tenant": tenant,
+            "id": [id for id, _, _ in keys],
+            "seen": [seen for _, seen, _ in keys],
+            "wrapped_key": [wrapped for _, _, wrapped in keys],
+        }
+
+        async def work(connection: Connection) -> int:
+            return (await connection.execute(SQL["rewrap_runs"], values)).rowcount
+
+        return await self._database.transact(work)
+
     async def _claim(
         self, name: str, tenant: str, owner: str, busy: Collection[str], **told: bool
     ) -> list[str]:
         now_us = await self._database.now_us()
         asked = {"tenant": tenant, "now_us": now_us, "busy": list(busy), **told}
+        # Mostly nothing is due, which one look without a transaction says.
+        if not await self._database.lists.every(f"any_{name}", asked):
+            return []
 
         async def work(connection: Connection) -> list[str]:
             found = await (await connection.execute(SQL[name], asked)).fetchall()

@@ -163,6 +163,15 @@ values (:tenant, :id, :agent, :wrapped_key, :now_us) on conflict do nothing;
 -- A run's vault key and its times.
 select wrapped_key, started_at_us, parked_us, parked_until_us from runs where tenant = :tenant and id = :id;
 
+-- name: run_keys
+-- Runs in the order of their ids, with their vault keys.
+select id, wrapped_key from runs where tenant = :tenant and id > :after order by id limit :limit;
+
+-- name: rewrap_run!
+-- A run's vault key under another wrapping key, unless somebody was first.
+update runs set wrapped_key = :wrapped_key
+where tenant = :tenant and id = :id and wrapped_key = :seen;
+
 -- name: add_parked!
 -- Time spent waiting for people does not count as run time; overlapping waits count once.
 update runs set
@@ -384,12 +393,24 @@ on conflict do nothing;
 select hash from tree_nodes where level = :level and position = :position;
 
 -- name: put_checkpoint!
--- The signed head for a size.
-insert into checkpoints (size, note) values (:size, :note) on conflict do nothing;
+-- The signed head for a size: the first one stands, and the witness's last word on it.
+insert into checkpoints (size, note, cosignature) values (:size, :note, :cosignature)
+on conflict (size) do update set
+    cosignature = coalesce(excluded.cosignature, checkpoints.cosignature);
 
 -- name: newest_checkpoint^
--- The newest signed head.
-select size, note from checkpoints order by size desc limit 1;
+-- The newest signed head, with what the witness said of it.
+select size, note || coalesce(cosignature, '') from checkpoints order by size desc limit 1;
+
+-- name: newest_cosigned^
+-- The newest signed head that the witness cosigned.
+select size, note || cosignature from checkpoints where cosignature is not null
+order by size desc limit 1;
+
+-- name: records_of_control
+-- The records of control changes and of the log's keys.
+select r.seq, r.body, l.leaf_index from records r left join leaves l on l.record = r.seq
+where r.kind in ('control', 'checkpoint_key') order by r.seq;
 
 -- name: records_from
 -- Records in leaf order. A leaf never precedes its record's number, which bounds the search; a

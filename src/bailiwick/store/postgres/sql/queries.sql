@@ -440,6 +440,17 @@ select run, sealed from payloads where tenant = :tenant and action = :action and
 select wrapped_key, started_at_us, parked_us, parked_until_us from runs
 where tenant = :tenant and id = :id;
 
+-- name: run_keys
+-- Runs in the order of their ids, with their vault keys.
+select id, wrapped_key from runs where tenant = :tenant and id > :after order by id limit :limit;
+
+-- name: rewrap_runs!
+-- Runs' vault keys under another wrapping key, unless somebody was first.
+update runs set wrapped_key = new.wrapped_key
+from unnest(cast(:id as text[]), cast(:seen as bytea[]), cast(:wrapped_key as bytea[]))
+    as new (id, seen, wrapped_key)
+where runs.tenant = :tenant and runs.id = new.id and runs.wrapped_key = new.seen;
+
 -- name: balances
 -- What nodes have spent and hold in their buckets.
 select node, unit, bucket, spent, held from budgets
@@ -517,6 +528,24 @@ select
     and state in ('parked', 'intended', 'unknown'))
   + (select count(*) from actions where tenant = :tenant and contradicted);
 
+-- name: any_stale_intents
+-- Whether there is an action in flight whose lease has run out.
+select 1 from actions
+where tenant = :tenant and state = 'intended' and lease_until_us <= :now_us
+  and not (id = any(:busy))
+limit 1;
+
+-- name: any_parked_actions
+-- Whether there is a parked action that is due.
+select 1 from actions a
+left join approvals p on p.tenant = a.tenant and p.action = a.id
+where a.tenant = :tenant and a.state = 'parked'
+  and case when :decided then p.state in ('granted', 'denied')
+      else a.park_until_us <= :now_us end
+  and (a.lease_until_us is null or a.lease_until_us <= :now_us)
+  and not (a.id = any(:busy))
+limit 1;
+
 -- name: stale_intents
 -- Actions in flight whose lease has run out; what another process is claiming is passed over.
 select body from actions
@@ -577,12 +606,24 @@ select count(*) from grown;
 select size from tree where id = 1;
 
 -- name: put_checkpoint!
--- The signed head for a size.
-insert into checkpoints (size, note) values (:size, :note) on conflict do nothing;
+-- The signed head for a size: the first one stands, and the witness's last word on it.
+insert into checkpoints (size, note, cosignature) values (:size, :note, :cosignature)
+on conflict (size) do update set
+    cosignature = coalesce(excluded.cosignature, checkpoints.cosignature);
 
 -- name: newest_checkpoint
--- The newest signed head.
-select size, note from checkpoints order by size desc limit 1;
+-- The newest signed head, with what the witness said of it.
+select size, note || coalesce(cosignature, '') from checkpoints order by size desc limit 1;
+
+-- name: newest_cosigned
+-- The newest signed head that the witness cosigned.
+select size, note || cosignature from checkpoints where cosignature is not null
+order by size desc limit 1;
+
+-- name: records_of_control
+-- The records of control changes and of the log's keys.
+select r.seq, r.body, l.leaf_index from records r left join leaves l on l.record = r.seq
+where r.kind in ('control', 'checkpoint_key') order by r.seq;
 
 -- name: nodes
 -- The hashes of complete subtrees.
