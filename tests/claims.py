@@ -144,6 +144,11 @@ CLAIMS: dict[str, str] = {
     "approval.standing-bounded": "A yes ahead ends by count, sum, time, a new text or one person.",
     "approval.standing-is-one-vote": "A yes ahead is its signer's one vote, and none of who asks.",
     "approval.standing-needs-two": "A yes ahead is signed by one person and confirmed by another.",
+    "approval.delegation-is-one-person": "Who lends a vote and who casts it are one person.",
+    "approval.delegation-bounded": "A vote is lent by its person's signature, and for its time.",
+    "approval.service-levels": "A queue is reminded once, escalated once, and expires in its time.",
+    "approval.notices-signed": "A webhook is signed, tried again under one id, and has no payload.",
+    "approval.notices-by-mail": "Mail goes out by STARTTLS; a dead server changes nothing else.",
     # execution
     "execution.never-resend-without-key": "Only a kept key lets a send in doubt be repeated.",
     "execution.unknown-is-not-failed": "Failed is only what certainly did nothing; else unknown.",

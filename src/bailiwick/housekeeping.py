@@ -1,9 +1,9 @@
 """The housekeeper's tick: what must happen without anybody asking.
 
 It wakes what is due (intents whose owner is gone, parked actions that people decided on or that
-ran out of time), erases payloads whose time is over, and gives committed records their place in
-the log. What is due is claimed with a lease, so any number of processes may tick. It is not a
-scheduler: nothing is planned here.
+ran out of time), erases payloads whose time is over, gives committed records their place in the
+log, and tells people what they are to know. What is due is claimed with a lease, so any number of
+processes may tick. It is not a scheduler: nothing is planned here.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from bailiwick import ledger
 from bailiwick.act import act
+from bailiwick.delivering import deliver
 from bailiwick.erasing import retain
 from bailiwick.errors import BailiwickError, LedgerError
 from bailiwick.nouns import Wake
@@ -50,8 +51,10 @@ async def begin(world: World) -> None:
         raise faults[0]
 
 
-async def tick(world: World, busy: set[str] | None = None) -> Tick:
+async def tick(world: World, busy: set[str] | None = None, *, delivers: bool = True) -> Tick:
     """Carry on whatever is due now. A fault of one action or duty keeps no other waiting.
+
+    With `delivers` people are told what is due as well, which may take as long as their servers.
 
     `busy` are the actions that other ticks of this process are still carrying on: a slow one may
     outlive its lease, and is not begun again. Raises what the store and the log raise.
@@ -67,6 +70,8 @@ async def tick(world: World, busy: set[str] | None = None) -> Tick:
     sequenced = await ledger.grow(world)
     for told in (ledger.publish, ledger.confer):  # nothing waits for tiles or for a witness
         await _kept(faults, told(world))
+    if delivers:
+        faults += await _kept(faults, deliver(world, tenants)) or ()
     return Tick(woken, sequenced, tuple(faults), sum(erased))
 
 

@@ -434,7 +434,10 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Vote(Struct, frozen=True, kw_only=True):
-    """One person's signed statement over a request digest. An unsigned row does not count."""
+    """One person's signed statement over a request digest. An unsigned row does not count.
+
+    `on_behalf_of` is whose vote it is, if another person lent it to the one who signs.
+    """
 
     action: str
     person: str
@@ -443,10 +446,14 @@ class Vote(Struct, frozen=True, kw_only=True):
     reason: str
     cast_at_us: int
     signature: str
+    on_behalf_of: str = ""
 
 
 class Approval(Struct, frozen=True, kw_only=True):
-    """A request to people about one action, and their votes; evidence for the policy."""
+    """A request to people about one action, and their votes; evidence for the policy.
+
+    `escalated` are pairs of queues: people of the second may vote for the first as well.
+    """
 
     action: str
     tenant: str
@@ -456,6 +463,11 @@ class Approval(Struct, frozen=True, kw_only=True):
     requested_at_us: int
     expires_at_us: int
     votes: tuple[Vote, ...] = ()
+    escalated: tuple[tuple[str, str], ...] = ()
+
+    def serving(self, ask: Ask) -> frozenset[str]:
+        """Give the queues whose people may vote for an asking rule."""
+        return frozenset((ask.queue, *(to for queue, to in self.escalated if queue == ask.queue)))
 
 
 class Erasure(Struct, frozen=True, kw_only=True):

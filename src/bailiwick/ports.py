@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from bailiwick.config import Settings
 from bailiwick.mandates import Mandate, StandingApproval
+from bailiwick.notices import Notice, ServiceLevel
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -216,6 +217,16 @@ class Archive(Protocol):
         """The records of releases that were activated, oldest first; their places are not told."""
 
 
+class Outbox(Protocol):
+    """Notices to people, written in the commit of what they tell of."""
+
+    async def due(self, tenant: str, owner: str) -> Sequence[Notice]:
+        """Waiting notices that are due: claimed with a lease, so that two ticks never get one."""
+
+    async def undelivered(self, tenant: str) -> Sequence[Notice]:
+        """Notices that failed or wait after a failed attempt, newest first; at most 100."""
+
+
 class Due(Protocol):
     """What the house is kept by. A tick claims with a lease, and two never get one row.
 
@@ -330,6 +341,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
     manifests: Mapping[str, Manifest]
     caps: tuple[Cap, ...]
     rates: tuple[Cap, ...]
+    queues: Mapping[str, ServiceLevel] = {}
 
 
 class Case(Struct, kw_only=True):
@@ -578,6 +590,7 @@ class World(Struct, frozen=True, kw_only=True):
     register: Register
     mandates: Mandates
     archive: Archive
+    outbox: Outbox
     ledger: Ledger
     due: Due
     keeping: Keeping

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from bailiwick.mandates import Mandate
+from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -116,6 +117,27 @@ class UseMandate(Struct, frozen=True, kw_only=True):
     mandate: str
     action: str
     until_us: int
+
+
+class PutNotice(Struct, frozen=True, kw_only=True):
+    """Write, once: something to tell people, when it is due."""
+
+    notice: Notice
+
+
+class MoveNotice(Struct, frozen=True, kw_only=True):
+    """Guard and write: a waiting notice after one attempt more, `notice.attempts`."""
+
+    notice: Notice
+
+
+class Escalate(Struct, frozen=True, kw_only=True):
+    """Guard and write: people of `to` may vote for `queue` too, on the open request."""
+
+    action: str
+    request_digest: str
+    queue: str
+    to: str
 
 
 class PutPayload(Struct, frozen=True, kw_only=True):
@@ -279,7 +301,7 @@ class CloseChange(Struct, frozen=True, kw_only=True):
 
 _Acting = EpochIs | InsertAction | MoveAction | Take | Settle | Claim | Free | PutRun | AddParked
 _Keeping = OpenApproval | CloseApproval | CastVote | PutPayload | Append | MarkBreaker
-_Ahead = PutMandate | UseMandate
+_Ahead = PutMandate | UseMandate | PutNotice | MoveNotice | Escalate
 _Standing = RaiseEpoch | PutStop | LiftStop | PutMode | PutStanding | Revoke | PutPerson
 _Releasing = PutRelease | Activate | PutChange | CloseChange
 _Erasing = RunIsClosed | Erase | DropRunKey | PutLegalHold | PutRound
@@ -311,7 +333,7 @@ class Blocked(Struct, frozen=True, kw_only=True):
 
     `code` is one of epoch_moved, disk_low, duplicate_name, action_moved, over_budget,
     run_key_moved, run_open, run_kept, effect_key_held, approval_moved, already_voted, not_stopped,
-    change_moved, mandate_over.
+    change_moved, mandate_over, notice_moved.
     """
 
     code: str

@@ -29,6 +29,7 @@ ON_DEMAND: Mapping[str, str] = {
     "mcp": "bailiwick.execution.mcp",
     "operations": "bailiwick.operations",
     "cel": "bailiwick.verification.expressions:compile_cel",
+    "notify": "bailiwick.execution.notifying:notify",
     "migrate": "bailiwick.store.migrating:migrate",
     "migrate_postgres": "bailiwick.store.postgres.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
@@ -114,6 +115,7 @@ def open_world(
         register=doors.register,
         mandates=doors.mandates,
         archive=doors.archive,
+        outbox=doors.outbox,
         ledger=doors.ledger,
         due=doors.due,
         keeping=doors.keeping,
@@ -166,6 +168,7 @@ def _doors(settings: Settings, now_us: Callable[[], int] | None, *, alone: bool)
         register=store.SqliteRegister(database),
         mandates=store.SqliteMandates(database),
         archive=store.SqliteArchive(database),
+        outbox=store.SqliteOutbox(database),
         ledger=store.SqliteLedger(database),
         due=store.SqliteDue(database, int(settings.lease_seconds * 1_000_000)),
         keeping=store.SqliteKeeping(database),
@@ -252,6 +255,7 @@ def compile_bundle(release: Release) -> Bundle:
         manifests=manifests,
         caps=caps,
         rates=rates,
+        queues=catalog.load_queues(files),
     )
 
 

@@ -211,7 +211,8 @@ def _approval(asked: Object | None) -> Iterator[str]:
         yield from _rule_text(rule)
     for vote in cast("list[Object]", asked["votes"]):
         word = "approved" if vote["choice"] == "approve" else "denied"
-        yield f"  {word} by {line(vote['person'])} at {at(vote['cast_at_us'])}"
+        lent = f" on behalf of {line(vote['on_behalf_of'])}" if vote["on_behalf_of"] else ""
+        yield f"  {word} by {line(vote['person'])}{lent} at {at(vote['cast_at_us'])}"
         if vote["reason"]:
             yield from block(str(vote["reason"]))
 
@@ -330,13 +331,16 @@ def approvals_show(frame: Frame, id: str, whole: bool) -> int:
 @click.option("--reason", default="", help="Why; it is kept, sealed.")
 @click.option("--digest", help="The digest that `show` gave: vote only on exactly that.")
 @click.option("--yes", is_flag=True, help="Vote on what is asked now, without being shown it.")
+@click.option("--on-behalf-of", "lender", default="", help="Who lent you the vote.")
 @pass_frame
-def approvals_approve(frame: Frame, id: str, reason: str, digest: str | None, yes: bool) -> int:
+def approvals_approve(
+    frame: Frame, /, id: str, reason: str, digest: str | None, yes: bool, lender: str
+) -> int:
     """Approve the request on the action ID, signed with your key.
 
     On a terminal the request is shown first, and you are asked; elsewhere give `--digest`.
     """
-    return _vote(frame, id, "approve", reason, digest=digest, yes=yes)
+    return _vote(frame, id, "approve", reason, digest=digest, yes=yes, lender=lender)
 
 
 @approvals.command("deny")
@@ -344,13 +348,25 @@ def approvals_approve(frame: Frame, id: str, reason: str, digest: str | None, ye
 @click.option("--reason", required=True, help="Why, for whoever asked.")
 @click.option("--digest", help="The digest that `show` gave: vote only on exactly that.")
 @click.option("--yes", is_flag=True, help="Vote on what is asked now, without being shown it.")
+@click.option("--on-behalf-of", "lender", default="", help="Who lent you the vote.")
 @pass_frame
-def approvals_deny(frame: Frame, id: str, reason: str, digest: str | None, yes: bool) -> int:
+def approvals_deny(
+    frame: Frame, /, id: str, reason: str, digest: str | None, yes: bool, lender: str
+) -> int:
     """Deny the request on the action ID, signed with your key: one denial is enough."""
-    return _vote(frame, id, "deny", reason, digest=digest, yes=yes)
+    return _vote(frame, id, "deny", reason, digest=digest, yes=yes, lender=lender)
 
 
-def _vote(frame: Frame, id: str, choice: str, reason: str, *, digest: str | None, yes: bool) -> int:
+def _vote(
+    frame: Frame,
+    id: str,
+    choice: str,
+    reason: str,
+    *,
+    digest: str | None,
+    yes: bool,
+    lender: str,
+) -> int:
     asked = cast("Object", ask(frame, "approvals show", action=id))
     seen = str(asked["digest"])
     # What is signed is what is shown: the digest is computed here, from the document itself.
@@ -371,6 +387,7 @@ def _vote(frame: Frame, id: str, choice: str, reason: str, *, digest: str | None
         reason=reason,
         cast_at_us=cast("int", asked["now_us"]),
         signature="",
+        on_behalf_of=lender,
     )
     signed = approval.sign_vote(vote, login.key)
     members: Object = {name: getattr(signed, name) for name in signed.__struct_fields__}

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from bailiwick.ledger import records
 from bailiwick.ledger.tree import leaf_hash
+from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     EffectReport,
@@ -131,6 +132,21 @@ def mode_set(tenant: str, setting: ModeSetting, epoch: int, by: Sequence[str] = 
         scope=None,
         target=f"{setting.agent}/{setting.tool}",
         by=by,
+        reason_commitment=None,
+    )
+    return append("control", None, fields)
+
+
+def escalated(tenant: str, notice: Notice, *, epoch: int, at_us: int) -> Append:
+    """A request that another queue may vote on as well: its own took too long; by nobody."""
+    fields = records.control(
+        tenant=tenant,
+        at_us=at_us,
+        epoch=epoch,
+        change="escalate",
+        scope=None,
+        target=f"{notice.action}/{notice.queue}/{notice.escalate_to}",
+        by=(),
         reason_commitment=None,
     )
     return append("control", None, fields)

@@ -67,7 +67,8 @@ async def examine(settings: Settings) -> list[Check]:
         known = any(f"[{fault.code}]" in check.said for check in checks)
         return checks if known else [*checks, _failed("store", fault)]
     try:
-        for part in (_clock, _step, _release, _log, _witness, _vault, _doubts, _people):
+        parts = (_clock, _step, _release, _log, _witness, _vault, _doubts, _notices, _people)
+        for part in parts:
             try:
                 checks += [check async for check in part(world)]
             except BailiwickError as fault:
@@ -395,6 +396,18 @@ async def _doubts(world: World) -> AsyncIterator[Check]:
         yield Check(name="in doubt", level="warn", said=counted(found, "outcome"), help=help)
     else:
         yield Check(name="in doubt", level="ok", said="nothing")
+
+
+async def _notices(world: World) -> AsyncIterator[Check]:
+    found = await world.outbox.undelivered(world.settings.tenant)
+    if not found:
+        yield Check(name="notices", level="ok", said="none is undelivered")
+        return
+    codes = ", ".join(sorted({f"{each.channel} {each.said}" for each in found}))
+    given_up = sum(each.state == "failed" for each in found)
+    said = f"{len(found)} could not be delivered ({codes}), {given_up} are given up"
+    help = "look at `notify` in bailiwick.yaml and at the server; `bailiwick approvals list` tells"
+    yield Check(name="notices", level="warn", said=said, help=f"{help} what waits")
 
 
 async def _people(world: World) -> AsyncIterator[Check]:

@@ -6,7 +6,7 @@ Payloads are told only to those who may see them; everybody else sees their comm
 from collections.abc import Mapping, Sequence
 from typing import cast, get_args
 
-from bailiwick import identity, policy
+from bailiwick import approval, identity, policy
 from bailiwick.errors import BadInput, BailiwickError, ControlError, LedgerError
 from bailiwick.ledger import records
 from bailiwick.ledger.tree import leaf_hash
@@ -182,7 +182,7 @@ def _worded(rule: policy.Rule | None) -> dict[str, JSON]:
 
 
 async def _approval(world: World, action: Action, asked: Approval) -> dict[str, JSON]:
-    people = {each.name: each for each in await world.register.people(action.tenant)}
+    people = await approval.electorate(world, await world.store.control(action.tenant))
     rules = await _rules(world, action)
     return {
         "state": asked.state,
@@ -199,6 +199,7 @@ async def _approval(world: World, action: Action, asked: Approval) -> dict[str, 
                 "choice": vote.choice,
                 "cast_at_us": vote.cast_at_us,
                 "reason": vote.reason,
+                "on_behalf_of": vote.on_behalf_of or None,
             }
             for vote in asked.votes
         ],

@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 
 from bailiwick import transactions
+from bailiwick.notices import Notice
 from bailiwick.nouns import Action
 from bailiwick.store import statements as sql
 from bailiwick.store.balances import BalanceKey, Balances
-from bailiwick.store.rows import encode, is_contradicted
+from bailiwick.store.rows import encode, escalated, is_contradicted
 
 # What the action's own commits put into its row, unless it is so long (in bytes) that to write it
 # again with every later change would cost more than a table of its own.
@@ -273,6 +274,37 @@ def _use_mandate(
     return None
 
 
+def _notice(tenant: str, notice: Notice) -> dict[str, object]:
+    return {
+        "tenant": tenant,
+        "id": notice.id,
+        "state": notice.state,
+        "due_at_us": notice.due_at_us,
+        "attempts": notice.attempts,
+        "body": encode(notice),
+    }
+
+
+def _put_notice(batch: Batch, tenant: str, op: transactions.PutNotice) -> None:
+    sql.run(batch.connection, "put_notice", _notice(tenant, op.notice))
+
+
+def _move_notice(
+    batch: Batch, tenant: str, op: transactions.MoveNotice
+) -> transactions.Blocked | None:
+    moved = sql.run(batch.connection, "move_notice", _notice(tenant, op.notice))
+    return None if moved else transactions.Blocked(code="notice_moved")
+
+
+def _escalate(batch: Batch, tenant: str, op: transactions.Escalate) -> transactions.Blocked | None:
+    row = sql.one(batch.connection, "approval_row", {"tenant": tenant, "action": op.action})
+    if row is None or row[0] != op.request_digest or row[1] != "open":
+        return transactions.Blocked(code="approval_moved")
+    values = {"tenant": tenant, "action": op.action, "body": escalated(row[2], op.queue, op.to)}
+    sql.run(batch.connection, "escalate", values)
+    return None
+
+
 def _put_payload(batch: Batch, tenant: str, op: transactions.PutPayload) -> None:
     if op.kind in _IN_ROW:
         short = len(op.sealed) <= _MAX_IN_ROW
@@ -470,6 +502,9 @@ HANDLERS: dict[type, Callable[[Batch, str, Any], transactions.Blocked | None]] =
     transactions.CastVote: _cast_vote,
     transactions.PutMandate: _put_mandate,
     transactions.UseMandate: _use_mandate,
+    transactions.PutNotice: _put_notice,
+    transactions.MoveNotice: _move_notice,
+    transactions.Escalate: _escalate,
     transactions.PutPayload: _put_payload,
     transactions.PutRun: _put_run,
     transactions.RunIsClosed: _run_is_closed,

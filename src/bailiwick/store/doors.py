@@ -8,6 +8,7 @@ import msgspec
 
 from bailiwick import ports, transactions
 from bailiwick.mandates import Mandate
+from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -25,6 +26,7 @@ from bailiwick.store.balances import bucket
 from bailiwick.store.batch import Batch
 from bailiwick.store.database import Database
 from bailiwick.store.rows import (
+    NOTICE_LEASE_US,
     approval_of,
     balance_of,
     change_of,
@@ -34,6 +36,7 @@ from bailiwick.store.rows import (
     decode_json,
     decode_mandate,
     decode_mode,
+    decode_notice,
     decode_person,
     decode_release,
     decode_standing,
@@ -292,6 +295,34 @@ class SqliteArchive:
     async def activations(self, tenant: str) -> Sequence[Record]:
         rows = self._database.every("activations", {"tenant": tenant})
         return [Record(seq=seq, body=body) for (seq, body) in rows]
+
+
+class SqliteOutbox:
+    """Notices to people, written in the commit of what they tell of."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def due(self, tenant: str, owner: str) -> Sequence[Notice]:
+        now_us = self._database.now_us()
+        values = {"tenant": tenant, "now_us": now_us}
+        found = self._database.every("due_notices", values)
+        if not found:
+            return []
+
+        def work(batch: Batch) -> list[Notice]:
+            until = {**values, "until_us": now_us + NOTICE_LEASE_US}
+            return [
+                decode_notice(body)
+                for id, body in found
+                if sql.run(batch.connection, "lease_notice", {**until, "id": id})
+            ]
+
+        return await self._database.write(work)
+
+    async def undelivered(self, tenant: str) -> Sequence[Notice]:
+        rows = self._database.every("undelivered_notices", {"tenant": tenant})
+        return [decode_notice(body) for (body,) in rows]
 
 
 class SqliteLedger:

@@ -6,6 +6,7 @@ import msgspec
 
 from bailiwick import transactions
 from bailiwick.mandates import Mandate
+from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -20,6 +21,9 @@ from bailiwick.nouns import (
 )
 from bailiwick.store.balances import bucket
 
+# Delivering takes at most a minute; whoever dies meanwhile is followed by another after that.
+NOTICE_LEASE_US = 90_000_000
+
 encode = msgspec.json.Encoder().encode
 decode_action = msgspec.json.Decoder(Action).decode
 decode_stop = msgspec.json.Decoder(Stop).decode
@@ -28,6 +32,7 @@ decode_standing = msgspec.json.Decoder(Standing).decode
 decode_person = msgspec.json.Decoder(Person).decode
 decode_release = msgspec.json.Decoder(Release).decode
 decode_mandate = msgspec.json.Decoder(Mandate).decode
+decode_notice = msgspec.json.Decoder(Notice).decode
 decode_json = msgspec.json.Decoder().decode
 decode_approval = msgspec.json.Decoder(Approval).decode
 _decode_hold = msgspec.json.Decoder(LegalHold).decode
@@ -51,6 +56,13 @@ def change_of(
         proposed_by=proposed_by,
         expires_at_us=expires_at_us,
     )
+
+
+def escalated(body: bytes, queue: str, to: str) -> bytes:
+    """An approval request on which people of another queue may vote as well."""
+    approval = decode_approval(body)
+    pairs = dict.fromkeys((*approval.escalated, (queue, to)))
+    return encode(msgspec.structs.replace(approval, escalated=tuple(pairs)))
 
 
 def balance_of(node: str, unit: str, bucket: str, spent: int, held: int) -> Balance:

@@ -13,9 +13,10 @@ from typing import Any
 import msgspec
 
 from bailiwick import transactions
+from bailiwick.notices import Notice
 from bailiwick.nouns import Action
 from bailiwick.store.balances import BalanceKey, Balances, bucket
-from bailiwick.store.rows import encode, is_contradicted
+from bailiwick.store.rows import encode, escalated, is_contradicted
 
 Key = tuple[Any, ...]
 Row = dict[str, Any]
@@ -35,6 +36,7 @@ _COLUMNS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "agents": (2, ("tenant", "name", "body")),
     "modes": (3, ("tenant", "agent", "tool", "body")),
     "mandates": (2, ("tenant", "id", "counts_until_us", "body")),
+    "notices": (2, ("tenant", "id", "state", "due_at_us", "attempts", "body")),
     "mandate_uses": (3, ("tenant", "mandate", "action")),
     "revocations": (2, ("tenant", "id", "by_person", "reason", "at_us")),
     "people": (2, ("tenant", "name", "body", "secret")),
@@ -68,12 +70,13 @@ READS: Mapping[str, str] = {
     "kept": "read_kept",
     "names": "read_names",
     "effect_keys": "read_effect_keys",
+    "notices": "lock_notices",
     "votes": "read_votes",
 }
 
 _KEPT = (
     *("agents", "modes", "revocations", "people", "releases", "approvals", "payloads"),
-    *("breakers", "mandates", "mandate_uses", "legal_holds", "rounds"),
+    *("breakers", "mandates", "mandate_uses", "legal_holds", "rounds", "notices"),
 )
 _ADDED = ("runs", "effect_keys", "votes", "stops", "changes")
 _ACTION = (
@@ -160,6 +163,9 @@ KEYS: Mapping[type, Callable[[str, Any], Iterable[Named]]] = {
     transactions.OpenApproval: lambda tenant, op: [("approvals", (tenant, op.approval.action))],
     transactions.CloseApproval: lambda tenant, op: [("approvals", (tenant, op.action))],
     transactions.CastVote: _vote_keys,
+    transactions.Escalate: lambda tenant, op: [("approvals", (tenant, op.action))],
+    transactions.PutNotice: lambda tenant, op: [("notices", (tenant, op.notice.id))],
+    transactions.MoveNotice: lambda tenant, op: [("notices", (tenant, op.notice.id))],
     transactions.PutRun: lambda tenant, op: [("runs", (tenant, op.run))],
     transactions.AddParked: lambda tenant, op: [("runs", (tenant, op.run))],
     transactions.RunIsClosed: lambda tenant, op: [("kept", (tenant, op.run))],
@@ -475,6 +481,38 @@ def _use_mandate(
     return None
 
 
+def _put_notice(batch: PostgresBatch, tenant: str, op: transactions.PutNotice) -> None:
+    if batch.row("notices", (tenant, op.notice.id)) is None:
+        _set_notice(batch, tenant, op.notice)
+
+
+def _move_notice(
+    batch: PostgresBatch, tenant: str, op: transactions.MoveNotice
+) -> transactions.Blocked | None:
+    found = batch.row("notices", (tenant, op.notice.id))
+    if found is None or found["state"] != "waiting" or found["attempts"] != op.notice.attempts - 1:
+        return transactions.Blocked(code="notice_moved")
+    _set_notice(batch, tenant, op.notice)
+    return None
+
+
+def _set_notice(batch: PostgresBatch, tenant: str, notice: Notice) -> None:
+    row: Row = {"tenant": tenant, "id": notice.id, "state": notice.state}
+    row |= {"due_at_us": notice.due_at_us, "attempts": notice.attempts}
+    batch.put("notices", (tenant, notice.id), {**row, "body": encode(notice)})
+
+
+def _escalate(
+    batch: PostgresBatch, tenant: str, op: transactions.Escalate
+) -> transactions.Blocked | None:
+    found = batch.row("approvals", (tenant, op.action))
+    if found is None or found["request_digest"] != op.request_digest or found["state"] != "open":
+        return transactions.Blocked(code="approval_moved")
+    row = {**found, "body": escalated(found["body"], op.queue, op.to)}
+    batch.put("approvals", (tenant, op.action), row)
+    return None
+
+
 def _put_payload(batch: PostgresBatch, tenant: str, op: transactions.PutPayload) -> None:
     batch.put("payloads", (tenant, op.action, op.kind), {"tenant": tenant, **_members(op)})
 
@@ -681,6 +719,9 @@ HANDLERS: dict[type, Callable[[PostgresBatch, str, Any], transactions.Blocked | 
     transactions.CastVote: _cast_vote,
     transactions.PutMandate: _put_mandate,
     transactions.UseMandate: _use_mandate,
+    transactions.PutNotice: _put_notice,
+    transactions.MoveNotice: _move_notice,
+    transactions.Escalate: _escalate,
     transactions.PutPayload: _put_payload,
     transactions.PutRun: _put_run,
     transactions.AddParked: _add_parked,

@@ -7,6 +7,7 @@ import msgspec
 
 from bailiwick import ports, transactions
 from bailiwick.mandates import Mandate
+from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -233,6 +234,28 @@ class PostgresArchive:
     async def activations(self, tenant: str) -> Sequence[Record]:
         found = await self._every("activations", {"tenant": tenant})
         return [Record(seq=seq, body=body) for (seq, body) in found]
+
+
+class PostgresOutbox:
+    """Notices to people, written in the commit of what they tell of."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+
+    async def due(self, tenant: str, owner: str) -> Sequence[Notice]:
+        now_us = await self._database.now_us()
+        until_us = now_us + rows.NOTICE_LEASE_US
+        values = {"tenant": tenant, "now_us": now_us, "until_us": until_us}
+
+        async def work(connection: Connection) -> list[Notice]:
+            found = await (await connection.execute(SQL["due_notices"], values)).fetchall()
+            return [rows.decode_notice(body) for (body,) in found]
+
+        return await self._database.transact(work)
+
+    async def undelivered(self, tenant: str) -> Sequence[Notice]:
+        found = await self._database.lists.every("undelivered_notices", {"tenant": tenant})
+        return [rows.decode_notice(body) for (body,) in found]
 
 
 class PostgresLedger:

@@ -9,7 +9,7 @@ from bailiwick.errors import StoreFenced
 from bailiwick.store.postgres.connections import Address, fault_of
 from bailiwick.store.postgres.statements import SQL
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 _OLDEST = 150_000
 
 _FOLDER = Path(__file__).parent.parent / "migrations" / "postgres"

@@ -73,6 +73,40 @@ select body from legal_holds where tenant = :tenant order by kind, target;
 insert into legal_holds (tenant, kind, target, body) values (:tenant, :kind, :target, :body)
 on conflict (tenant, kind, target) do update set body = excluded.body;
 
+-- name: put_notice!
+-- Something to tell people, once.
+insert into notices (tenant, id, state, due_at_us, attempts, body)
+values (:tenant, :id, :state, :due_at_us, :attempts, :body) on conflict do nothing;
+
+-- name: move_notice!
+-- Compare-and-swap on the attempts.
+update notices set state = :state, due_at_us = :due_at_us, attempts = :attempts,
+    lease_until_us = null, body = :body
+where tenant = :tenant and id = :id and state = 'waiting' and attempts = :attempts - 1;
+
+-- name: due_notices
+-- Waiting notices that are due and that nobody is delivering.
+select id, body from notices
+where tenant = :tenant and state = 'waiting' and due_at_us <= :now_us
+  and (lease_until_us is null or lease_until_us <= :now_us)
+order by due_at_us limit 64;
+
+-- name: lease_notice!
+-- One ticker delivers it for now.
+update notices set lease_until_us = :until_us
+where tenant = :tenant and id = :id and state = 'waiting'
+  and (lease_until_us is null or lease_until_us <= :now_us);
+
+-- name: undelivered_notices
+-- What could not be delivered, or not yet.
+select body from notices
+where tenant = :tenant and (state = 'failed' or (state = 'waiting' and attempts > 0))
+order by due_at_us desc limit 100;
+
+-- name: escalate!
+-- An open request as it stands after another queue may vote on it.
+update approvals set body = :body where tenant = :tenant and action = :action and state = 'open';
+
 -- name: standings
 -- The agents' accounts.
 select body from agents where tenant = :tenant order by name;

@@ -106,6 +106,12 @@ select tenant, action, request_digest, state, expires_at_us, body from approvals
 where (tenant, action) in (select * from unnest(cast(:tenant as text[]), cast(:action as text[])))
 order by tenant, action for update;
 
+-- name: lock_notices
+-- Notices that are written or moved.
+select tenant, id, state, due_at_us, attempts, body from notices
+where (tenant, id) in (select * from unnest(cast(:tenant as text[]), cast(:id as text[])))
+order by tenant, id for update;
+
 -- name: read_votes
 -- Which votes are cast already.
 select tenant, action, person, request_digest, body from votes
@@ -224,6 +230,14 @@ select * from unnest(cast(:tenant as text[]), cast(:name as text[]), cast(:reach
     cast(:due_at_us as bigint[]))
 on conflict (tenant, name) do update set reached = excluded.reached,
     due_at_us = excluded.due_at_us;
+
+-- name: put_notices
+-- Notices, new or after an attempt, which gives their lease back.
+insert into notices (tenant, id, state, due_at_us, attempts, body)
+select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[]),
+    cast(:due_at_us as bigint[]), cast(:attempts as integer[]), cast(:body as bytea[]))
+on conflict (tenant, id) do update set state = excluded.state, due_at_us = excluded.due_at_us,
+    attempts = excluded.attempts, body = excluded.body, lease_until_us = null;
 
 -- name: put_revocations
 -- Revocation is for good; the first reason stands.
@@ -411,6 +425,22 @@ select body from mandates where tenant = :tenant order by id desc limit 1000;
 -- name: mandate_uses
 -- The actions that drew on a mandate.
 select action from mandate_uses where tenant = :tenant and mandate = :mandate order by action;
+
+-- name: due_notices
+-- Waiting notices that are due, leased to one ticker; what another is claiming is passed over.
+update notices set lease_until_us = :until_us
+where (tenant, id) in (
+    select tenant, id from notices
+    where tenant = :tenant and state = 'waiting' and due_at_us <= :now_us
+      and (lease_until_us is null or lease_until_us <= :now_us)
+    order by due_at_us limit 64 for update skip locked)
+returning body;
+
+-- name: undelivered_notices
+-- What could not be delivered, or not yet.
+select body from notices
+where tenant = :tenant and (state = 'failed' or (state = 'waiting' and attempts > 0))
+order by due_at_us desc limit 100;
 
 -- name: find_action
 -- The owner's newest attempt under a name.
