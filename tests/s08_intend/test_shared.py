@@ -1,10 +1,8 @@
 """A PostgreSQL database that processes share: what only such a store can get wrong."""
 
 import asyncio
-import re
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -28,10 +26,9 @@ from bailiwick.transactions import (
     Settle,
     Take,
 )
-from tests.postgres import Server
+from tests.postgres import Server, cutting
 from tests.s08_intend.depot import TENANT, Where, action, depot, hold
 
-COMMIT = re.compile(rb"\0commit;?\0")  # as a statement of the protocol, not as a part of one
 RECORD = Append(kind="test", action=None, body=b"{}", hash="00")
 
 
@@ -45,50 +42,6 @@ def where(server: Server, blank: str) -> Iterator[Where]:
 
 def insert(name: str) -> InsertAction:
     return InsertAction(action=action(name))
-
-
-@asynccontextmanager
-async def cutting(server: Server, *, before: bool) -> AsyncIterator[tuple[int, list[int]]]:
-    """A way to the server that is cut at the first COMMIT: before the server hears it, or after.
-
-    Gives the port, and a list that gets an entry when it has happened.
-    """
-    cuts: list[int] = []
-
-    async def carry(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sends: bool
-    ) -> None:
-        while data := await reader.read(65536):
-            if sends and COMMIT.search(data) and not cuts:
-                cuts.append(1)
-                if not before:
-                    writer.write(data)
-                    await asyncio.sleep(0.3)  # the server has done it, and nobody hears of it
-                break
-            if not sends and cuts == [1] and not before:
-                continue
-            writer.write(data)
-        writer.close()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", server.port)
-        ways = (carry(reader, to_writer, True), carry(to_reader, writer, False))
-        tasks = [asyncio.create_task(way) for way in ways]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        cuts[:] = [2] if cuts else []
-        for each in (writer, to_writer):
-            each.transport.abort()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # the aborted transports close
-
-    door = await asyncio.start_server(connected, "127.0.0.1", 0)
-    try:
-        yield door.sockets[0].getsockname()[1], cuts
-    finally:
-        door.close()
-        await asyncio.sleep(0.1)
 
 
 @pytest.mark.claim("store.commit-fate")

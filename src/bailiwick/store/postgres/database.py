@@ -30,6 +30,7 @@ from bailiwick.store.waiting import Waiting
 T = TypeVar("T")
 
 _LISTEN_AGAIN_S = 0.5
+_FATE_S = 20.0
 # How often the clock is asked in a row when the answers come late.
 _LOOKS = 3
 
@@ -38,15 +39,23 @@ class PostgresDatabase:
     """An address with its connections, each opened when it is needed first."""
 
     def __init__(
-        self, address: Address, settings: Settings, now_us: Callable[[], int] | None = None
+        self,
+        address: Address,
+        settings: Settings,
+        now_us: Callable[[], int] | None = None,
+        *,
+        fate_s: float = _FATE_S,
     ) -> None:
+        """For `fate_s` seconds the fate of a COMMIT is asked for that was not answered."""
         self.clock = ServerClock(now_us)
         self.waiting = Waiting()
         self.reader = GroupReader(address)
         # Lists may be long: no fence waits behind one.
         self.lists = GroupReader(address)
         self._address = address
-        self._writer = PostgresWriter(address, settings.batch_limit, self.clock, self._committed)
+        self._writer = PostgresWriter(
+            address, settings.batch_limit, self.clock, self._committed, fate_s=fate_s
+        )
         self._house = Line(address)
         self._house_lock = asyncio.Lock()
         self._listener: asyncio.Task[None] | None = None
