@@ -32,6 +32,7 @@ ON_DEMAND: Mapping[str, str] = {
     "migrate": "bailiwick.store.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
+    "migrate_postgres": "bailiwick.store.postgres:migrate",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
 }
 

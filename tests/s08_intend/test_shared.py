@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -14,6 +15,7 @@ from bailiwick.config import Settings
 from bailiwick.errors import BailiwickError, StoreFenced, StoreUnavailable
 from bailiwick.store.postgres import open_doors
 from bailiwick.store.postgres.connections import Address, Line, fault_of, is_gone
+from bailiwick.store.postgres.migrating import FOLDER, SCHEMA_VERSION, bring_up
 from bailiwick.store.postgres.statements import SQL
 from bailiwick.transactions import (
     Append,
@@ -227,7 +229,7 @@ async def test_the_password_may_come_from_a_file(
 @pytest.mark.claim("store.newer-schema-refused")
 def test_a_database_of_a_newer_program_is_not_touched(where: Where) -> None:
     with psycopg.connect(where.store) as connection:
-        connection.execute("insert into schema_versions values (99, now())")
+        connection.execute("insert into schema_versions values (99, now(), 99)")
     with pytest.raises(StoreFenced) as fault:
         open_doors(Settings(store=where.store))
     assert (fault.value.code, "newer program" in fault.value.help) == ("schema_version", True)
@@ -239,6 +241,63 @@ def test_an_empty_database_is_given_its_tables_once_by_many(server: Server) -> N
     with pytest.raises(StoreFenced):
         open_doors(settings, alone=False)
     open_doors(settings)
+    open_doors(settings)
+    server.drop(name)
+
+
+@pytest.mark.claim("store.versions-side-by-side")
+async def test_older_programs_go_on_beside_an_expanded_schema_and_stop_at_a_contracted_one(
+    where: Where, tmp_path: Path
+) -> None:
+    address = Address(where.store)
+    next_one, after_that = SCHEMA_VERSION + 1, SCHEMA_VERSION + 2
+    async with depot(where) as old:
+        (tmp_path / f"{next_one:04}_more.sql").write_text(
+            "-- expand\nalter table actions add column colour text;"
+        )
+        assert bring_up(address, tmp_path) == (SCHEMA_VERSION, next_one)
+        # One that runs, and one that is started now.
+        assert isinstance(await old.commit(insert("a"), RECORD), Committed)
+        async with depot(where, alone=False) as another:
+            assert isinstance(await another.commit(insert("b"), RECORD), Committed)
+        open_doors(Settings(store=where.store))
+
+        (tmp_path / f"{after_that:04}_less.sql").write_text(
+            "-- contract\nalter table actions drop column records;"
+        )
+        with psycopg.connect(where.store) as busy:
+            busy.execute(SQL["fence"])  # as a transaction does that is under way
+            waiting = asyncio.create_task(asyncio.to_thread(bring_up, address, tmp_path))
+            late = asyncio.create_task(old.commit(insert("c"), RECORD))
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+        assert await waiting == (next_one, after_that)
+        # Whoever was before the migration is written, whoever comes after it is refused.
+        for asked in (old.commit(insert("d")), old.ledger.keep_checkpoint(1, "")):
+            with pytest.raises(StoreFenced) as fault:
+                await asked
+            assert fault.value.code == "schema_version"
+            assert "newer program" in fault.value.help
+        with suppress(StoreFenced):
+            assert isinstance(await late, Committed)
+        assert ("act-d",) not in old.rows("select id from actions")
+    with pytest.raises(StoreFenced) as fault:
+        open_doors(Settings(store=where.store))
+    assert fault.value.code == "schema_version"
+
+
+@pytest.mark.claim("store.versions-side-by-side")
+def test_an_older_database_is_refused_until_it_is_migrated(server: Server, tmp_path: Path) -> None:
+    (first,) = FOLDER.glob("0001_*.sql")
+    (tmp_path / first.name).write_bytes(first.read_bytes())
+    name = server.create()
+    address, settings = Address(server.url(name)), Settings(store=server.url(name))
+    assert bring_up(address, tmp_path) == (0, 1)
+    with pytest.raises(StoreFenced) as fault:
+        open_doors(settings)
+    assert (fault.value.code, "bailiwick migrate" in fault.value.help) == ("schema_version", True)
+    assert bring_up(address) == (1, SCHEMA_VERSION)
+    assert bring_up(address) == (SCHEMA_VERSION, SCHEMA_VERSION)
     open_doors(settings)
     server.drop(name)
 

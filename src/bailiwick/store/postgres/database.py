@@ -22,6 +22,7 @@ from bailiwick.store.postgres.connections import (
     is_gone,
     unknown_fate,
 )
+from bailiwick.store.postgres.migrating import check_program
 from bailiwick.store.postgres.reader import GroupReader
 from bailiwick.store.postgres.statements import SQL
 from bailiwick.store.postgres.writer import Answer, PostgresWriter
@@ -81,7 +82,12 @@ class PostgresDatabase:
         async with self._house_lock:
             try:
                 connection = await self._house.connected()
-                await connection.execute(SQL["begin"])
+                async with connection.pipeline():
+                    await connection.execute(SQL["begin"])
+                    fence = await connection.execute(SQL["fence"])
+                row = await fence.fetchone()
+                assert row is not None
+                check_program(row[0], self._address)
                 done = await work(connection)
             except psycopg.Error as error:
                 await self._house.roll_back()

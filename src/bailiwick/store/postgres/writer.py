@@ -24,6 +24,7 @@ from bailiwick.store.postgres.connections import (
     is_gone,
     unknown_fate,
 )
+from bailiwick.store.postgres.migrating import check_program
 from bailiwick.store.postgres.statements import SQL
 
 # How often a batch is begun anew because something moved between its reading and its writing.
@@ -185,7 +186,8 @@ class PostgresWriter:
                 found["budgets"] = await connection.execute(SQL["lock_budgets"], budgets)
         row = await head.fetchone()
         assert row is not None
-        server_us, transaction, numbers, *control = row
+        server_us, transaction, oldest, numbers, *control = row
+        check_program(oldest, self._address)
         now_us = self._clock.observe(server_us, sent_ns)
         if Wanted(commits, now_us).keys.get("budgets") != wanted.keys.get("budgets"):
             raise LookAgain  # a day, an hour or a minute began meanwhile: other buckets
