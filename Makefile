@@ -1,8 +1,8 @@
 # Needs make and Python 3.11, 3.12 or 3.13 with venv; nothing else. Each target makes the environment
 # it needs from a hashed lock in requirements/, and remakes it when that lock or pyproject.toml
 # changes. Progress goes to standard error: what a program prints is all there is on standard output.
-# `make test ARGS="-k kill"` hands ARGS on; `make test PYTHON=python3.13` picks the interpreter
-# (after `make clean`, if another one made the environment).
+# `make test ARGS="-k kill"` hands ARGS on (`-n 0` for one process); `make test PYTHON=python3.13`
+# picks the interpreter (after `make clean`, if another one made the environment).
 
 PYTHON ?= $(or $(shell for p in python3.11 python3 python3.12 python3.13; do \
   $$p -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
@@ -24,8 +24,9 @@ RUN = .venv-run$(if $(filter postgres,$(STORE)),-postgres)
 demo: $(RUN)/ready
 	@$(RUN)/bin/python examples/refund_desk/demo.py --store $(STORE) $(ARGS)
 
+# Two processes; a file stays in one of them, so that what it shares is made once.
 test: .venv/ready
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/ready
 	@.venv/bin/ruff check $(SOURCES)
@@ -81,7 +82,7 @@ endef
 	$(call sync,run-postgres)
 	$(install_project)
 
-.venv/ready: requirements/test.txt pyproject.toml $(UV)
+.venv/ready: requirements/test.txt pyproject.toml src/bailiwick_verify.py $(UV)
 	$(call sync,test)
 	$(install_project)
 

@@ -333,6 +333,7 @@ def note_drilled(demo: Demo, event: dict[str, Any]) -> None:
 async def play(began: float, *, shared: bool) -> bool:
     """Play the whole demo; says whether everything was as expected."""
     premises.empty("state-postgres" if shared else "state")
+    print("Starting the payments provider and the ticket desk.", flush=True)
     with ExitStack() as stack:
         payments = stack.enter_context(premises.running("payments.py", "--admin"))
         demo = Demo(
@@ -344,14 +345,17 @@ async def play(began: float, *, shared: bool) -> bool:
             shared=shared,
         )
         demo.say(f"payments runs as process {payments.process.pid} at {payments.host}")
+        told = "founding the project: keys, a database, people with passwords, rules with tests"
         if shared:
             sharing = importlib.import_module("sharing")
             server = stack.enter_context(sharing.postgres.serving(durable=True))
             demo.say(f"PostgreSQL runs at port {server.port}; the ticket desk is an MCP server")
+            demo.say(told)
             founded = await sharing.found_project(payments, server)
         else:
             desk = stack.enter_context(premises.running("ticket_desk.py"))
             demo.say(f"the ticket desk runs as process {desk.process.pid} at {desk.host}")
+            demo.say(told)
             founded = await premises.found_project(payments, desk)
         names = ", ".join(person.name for person in premises.PEOPLE)
         demo.say(f"the project is founded: release {founded.release[:12]}; people are {names}")

@@ -9,6 +9,7 @@ import yaml
 
 from bailiwick.config import load_settings
 from bailiwick.operations import found
+from bailiwick.store import postgres
 from tests.cli.desk import MORE, PEOPLE, Desk, acting, write_project
 from tests.postgres import Server
 
@@ -44,6 +45,8 @@ def test_a_project_is_used_from_the_command_line(shared: Desk, server: Server) -
     doctor = shared.here("ada", "doctor")
     assert "[" not in doctor.err, doctor.err
     assert server.password not in doctor.out + doctor.err
+    migrated = shared.data("ada", "migrate")
+    assert (migrated["from"], migrated["to"]) == (postgres.SCHEMA_VERSION,) * 2
     assert not (shared.project / "state" / "bailiwick.sqlite").exists()
 
 

@@ -127,6 +127,19 @@ def test_it_speaks_before_it_imports_anything_large(demo: Played) -> None:
     assert demo.text.startswith("Bailiwick: the refund desk.")
 
 
+def test_it_says_what_it_is_about_to_do(demo: Played) -> None:
+    """Nobody looks at a silent terminal while processes start and passwords are hashed."""
+    steps = (
+        "Starting the payments",
+        "payments runs",
+        "ticket desk runs",
+        "founding the",
+        "is founded",
+    )
+    said = [demo.text.index(each) for each in steps]
+    assert said == sorted(said)
+
+
 def test_the_table_tells_each_ticket_and_its_outcome(demo: Played) -> None:
     rows = [line.split() for line in demo.after(TABLE)][1:]
     outcomes = [(row[0], ticket.expected in row) for row, ticket in _beside(rows)]

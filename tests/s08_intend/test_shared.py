@@ -294,7 +294,7 @@ def test_an_older_database_is_refused_until_it_is_migrated(server: Server, tmp_p
     address, settings = Address(server.url(name)), Settings(store=server.url(name))
     assert bring_up(address, tmp_path) == (0, 1)
     with pytest.raises(StoreFenced) as fault:
-        open_doors(settings)
+        open_doors(settings, alone=False)
     assert (fault.value.code, "bailiwick migrate" in fault.value.help) == ("schema_version", True)
     assert bring_up(address) == (1, SCHEMA_VERSION)
     assert bring_up(address) == (SCHEMA_VERSION, SCHEMA_VERSION)

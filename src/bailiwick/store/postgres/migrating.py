@@ -41,7 +41,10 @@ class Migration(NamedTuple):
 
 
 def prepare(address: Address, *, empty_too: bool) -> None:
-    """See that this program may use the database; an empty one is given its tables, if asked.
+    """See that this program may use the database.
+
+    With `empty_too` one that is empty, or lacks only expanding migrations, is given what it lacks;
+    a contracting one is for `bailiwick migrate` alone, since it stops the programs before it.
 
     Raises `StoreFenced` (`schema_version`, `server_version`), `StoreUnavailable` when the
     server cannot be reached.
@@ -55,7 +58,7 @@ def prepare(address: Address, *, empty_too: bool) -> None:
                     help="use a newer server",
                 )
             schema = schema_of(connection)
-            if schema.version == 0 and empty_too:
+            if empty_too and _may_bring_up(schema):
                 schema = _bring_up(connection, FOLDER)
     except psycopg.Error as error:
         raise fault_of(error, address) from error
@@ -66,6 +69,11 @@ def prepare(address: Address, *, empty_too: bool) -> None:
             help="run `bailiwick migrate`" if schema.version else "found the project",
         )
     check_program(schema.oldest, address)
+
+
+def _may_bring_up(schema: Schema) -> bool:
+    lacking = [each for each in _migrations(FOLDER) if each.number > schema.version]
+    return schema.version == 0 or not any(each.contracts for each in lacking)
 
 
 def check_program(oldest: int, address: Address) -> None:
