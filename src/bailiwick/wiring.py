@@ -33,6 +33,7 @@ ON_DEMAND: Mapping[str, str] = {
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
     "migrate_postgres": "bailiwick.store.postgres:migrate",
+    "inspect": "bailiwick.store.postgres.inspecting:inspect",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
 }
 

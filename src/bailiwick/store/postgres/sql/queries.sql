@@ -18,7 +18,7 @@ create table schema_versions (version integer primary key, made_at timestamptz n
 -- One migration more.
 insert into schema_versions (version, made_at) values (:version, clock_timestamp());
 
--- name: drain
+-- name: drain!
 -- Wait until every transaction is over, each of which has looked at this table, and keep new ones
 -- waiting until this one is.
 lock table schema_versions in access exclusive mode;
@@ -172,6 +172,40 @@ from budgets b join (
         select * from unnest(cast(:settled_tenant as text[]), cast(:settled as text[])))
 ) wanted (tenant, node, unit, bucket) using (tenant, node, unit, bucket)
 order by b.tenant, b.node = 'tenant', b.node, b.unit, b.bucket for update of b;
+
+-- What `doctor` looks at.
+
+-- name: server_version
+-- As people write it.
+select split_part(current_setting('server_version'), ' ', 1);
+
+-- name: server
+-- Who we are and where: the data folder only if this role may see it.
+select current_user, (select rolsuper from pg_roles where rolname = current_user),
+    pg_is_in_recovery() or current_setting('transaction_read_only') = 'on',
+    (select count(*) from pg_stat_activity where backend_type = 'client backend'),
+    pg_database_size(current_database()), pg_has_role('pg_read_all_stats', 'member'),
+    case when pg_has_role('pg_read_all_settings', 'member')
+        then current_setting('data_directory') end;
+
+-- name: in_force
+-- Settings as they hold on this connection.
+select name, setting from pg_settings where name in ('fsync', 'full_page_writes',
+    'synchronous_commit', 'synchronous_standby_names', 'max_connections');
+
+-- name: standbys
+-- Streaming replicas.
+select coalesce(nullif(application_name, ''), 'unnamed'), coalesce(sync_state, 'async')
+from pg_stat_replication order by 1;
+
+-- name: lacking_rights
+-- Tables and sequences of ours that this role may not use as it must.
+select relname from pg_class
+where relnamespace = cast(current_schema() as regnamespace) and (
+    relkind = 'r' and not (has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
+        and has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete'))
+    or relkind = 'S' and not has_sequence_privilege(oid, 'usage'))
+order by relname;
 
 -- Writing. Each statement writes all of a batch's rows of a table, in the order of their keys.
 
