@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from bailiwick.mandates import Mandate
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -100,6 +101,21 @@ class CastVote(Struct, frozen=True, kw_only=True):
     """Guard and write: one vote a person and action, on an open approval of that digest."""
 
     vote: Vote
+
+
+class PutMandate(Struct, frozen=True, kw_only=True):
+    """Write: what a person signed ahead, as it stands now; it counts until a time, by the clock."""
+
+    mandate: Mandate
+    counts_until_us: int
+
+
+class UseMandate(Struct, frozen=True, kw_only=True):
+    """Guard and write: the mandate has not run out by the store's clock; the action drew on it."""
+
+    mandate: str
+    action: str
+    until_us: int
 
 
 class PutPayload(Struct, frozen=True, kw_only=True):
@@ -263,10 +279,11 @@ class CloseChange(Struct, frozen=True, kw_only=True):
 
 _Acting = EpochIs | InsertAction | MoveAction | Take | Settle | Claim | Free | PutRun | AddParked
 _Keeping = OpenApproval | CloseApproval | CastVote | PutPayload | Append | MarkBreaker
+_Ahead = PutMandate | UseMandate
 _Standing = RaiseEpoch | PutStop | LiftStop | PutMode | PutStanding | Revoke | PutPerson
 _Releasing = PutRelease | Activate | PutChange | CloseChange
 _Erasing = RunIsClosed | Erase | DropRunKey | PutLegalHold | PutRound
-Op = _Acting | _Keeping | _Standing | _Releasing | _Erasing
+Op = _Acting | _Keeping | _Ahead | _Standing | _Releasing | _Erasing
 
 
 class Commit(Struct, frozen=True, kw_only=True):
@@ -294,7 +311,7 @@ class Blocked(Struct, frozen=True, kw_only=True):
 
     `code` is one of epoch_moved, disk_low, duplicate_name, action_moved, over_budget,
     run_key_moved, run_open, run_kept, effect_key_held, approval_moved, already_voted, not_stopped,
-    change_moved.
+    change_moved, mandate_over.
     """
 
     code: str

@@ -12,6 +12,7 @@ from bailiwick.cli import (
     backups,
     control,
     keys,
+    mandates,
     people,
     proofs,
     rules,
@@ -19,7 +20,7 @@ from bailiwick.cli import (
     upstreams,
     vault,
 )
-from bailiwick.cli.frame import INTERNAL, Frame, Group
+from bailiwick.cli.frame import INTERNAL, OK, Frame, Group
 from bailiwick.errors import BadInput, BailiwickError
 
 _INTERRUPTED, _CUT_OFF = 130, 141
@@ -32,7 +33,7 @@ def app() -> None:
 
     \b
     Begin:    init, check, run, login, doctor, migrate
-    Decide:   approvals, in-doubt
+    Decide:   approvals, standing, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke
     Change:   release, tools, agents, token, people, changes
@@ -45,17 +46,8 @@ def app() -> None:
 
 
 _MODULES = (
-    starting,
-    people,
-    agents,
-    actions,
-    control,
-    rules,
-    upstreams,
-    proofs,
-    keys,
-    vault,
-    backups,
+    *(starting, people, agents, actions, mandates, control, rules, upstreams),
+    *(proofs, keys, vault, backups),
 )
 for _command in (each for module in _MODULES for each in module.COMMANDS):
     app.add_command(_command)
@@ -74,6 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except BailiwickError as fault:
         return frame.fail(fault)
+    except click.exceptions.NoArgsIsHelpError as bare:
+        click.echo(bare.format_message())
+        return OK
     except click.ClickException as error:
         return frame.fail(_usage(error))
     except (click.Abort, KeyboardInterrupt):
@@ -112,8 +107,8 @@ def _usage(error: click.ClickException) -> BadInput:
     where = ""
     if isinstance(error, click.UsageError) and error.ctx is not None:
         where = f"see `{error.ctx.command_path} --help`"
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
-        return BadInput("no command is given", code="usage", help=where)
+        if isinstance(error, click.MissingParameter):
+            usage = " ".join(error.ctx.get_usage().split()).removeprefix("Usage: ")
+            where = f"`{usage}`; {where}"
     message = " ".join(error.format_message().split()).rstrip(".")
     return BadInput(message[:1].lower() + message[1:], code="usage", help=where)

@@ -7,12 +7,19 @@ what both kinds share; `postgres/` is opened by name. The doors implement the pr
 
 from bailiwick.store.commits import conclude, intend, park, prepare, refuse, resolve
 from bailiwick.store.copying import Contents, contents, copy_database
-from bailiwick.store.database import SCHEMA_VERSION, Database, durability, schema_version
+from bailiwick.store.database import (
+    SCHEMA_VERSION,
+    Database,
+    durability,
+    is_owned,
+    schema_version,
+)
 from bailiwick.store.doors import (
     BELL_TRUST_S,
     SqliteDue,
     SqliteKeeping,
     SqliteLedger,
+    SqliteMandates,
     SqliteRegister,
     SqliteShelf,
     SqliteStore,
@@ -28,6 +35,7 @@ __all__ = [
     "SqliteDue",
     "SqliteKeeping",
     "SqliteLedger",
+    "SqliteMandates",
     "SqliteRegister",
     "SqliteShelf",
     "SqliteStore",
@@ -36,6 +44,7 @@ __all__ = [
     "copy_database",
     "durability",
     "intend",
+    "is_owned",
     "park",
     "prepare",
     "refuse",

@@ -23,4 +23,4 @@ create table rounds (
     primary key (tenant, name)
 ) without rowid;
 
-pragma user_version = 5;
+pragma user_version = 7;
