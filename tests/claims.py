@@ -73,6 +73,7 @@ CLAIMS: dict[str, str] = {
     "identity.session-is-the-person": "A session is its person's, while the account stands.",
     "identity.roles-deny-by-default": "A command that no role of a person names is refused.",
     "identity.key-files-private": "Key files are their owner's alone, or they are not read.",
+    "identity.token-has-its-time": "A token counts from its first second to its last only.",
     "identity.keys-roll": "A newer token or vault key takes over, and the older still read.",
     "identity.no-secret-in-errors": "No token, proof, key or password is in a message.",
     "identity.narrow-token-sees-no-more": "A narrower token is not told what a wider one did.",

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from bailiwick import ledger
 from bailiwick.act import act
 from bailiwick.erasing import retain
-from bailiwick.errors import BailiwickError
+from bailiwick.errors import BailiwickError, StoreError
 from bailiwick.nouns import Wake
 from bailiwick.ports import World
 
@@ -21,7 +21,7 @@ _AT_ONCE = 16
 
 
 class Tick(NamedTuple):
-    """What one tick did: actions carried on, erased, records sequenced; the faults of actions."""
+    """What one tick did: actions carried on, erased, records sequenced; the faults that it met."""
 
     woken: int
     sequenced: int
@@ -38,7 +38,7 @@ async def begin(world: World) -> None:
 
 
 async def tick(world: World, busy: set[str] | None = None) -> Tick:
-    """Carry on whatever is due now. A fault of one action does not keep the others waiting.
+    """Carry on whatever is due now. A fault of one action or claim keeps no other waiting.
 
     `busy` are the actions that other ticks of this process are still carrying on: a slow one may
     outlive its lease, and is not begun again. Raises what the store and the log raise.
@@ -54,20 +54,29 @@ async def tick(world: World, busy: set[str] | None = None) -> Tick:
             busy.discard(asked.action)
 
     due: list[Wake] = []
+    faults: list[BaseException] = []
     tenants = await world.due.tenants()
     if world.telemetry.wants_standing():
         await _measure(world, tenants)
     for tenant in tenants:
         for claim in (world.due.stale_intents, world.due.decided_parks, world.due.expired_parks):
-            claimed = await claim(tenant, world.owner, busy)
+            try:
+                claimed = await claim(tenant, world.owner, busy)
+            except StoreError as fault:
+                faults.append(fault)
+                continue
             due += (Wake(tenant=tenant, action=id) for id in claimed)
-    # Only now: a claim that fails leaves what was claimed before it to a later tick.
     busy.update(asked.action for asked in due)
     results = await asyncio.gather(*map(wake, due), return_exceptions=True)
-    erased = sum([await retain(world, tenant) for tenant in tenants])
+    erased = 0
+    for tenant in tenants:
+        try:
+            erased += await retain(world, tenant)
+        except BailiwickError as fault:
+            faults.append(fault)
     sequenced = await ledger.sequence(world.ledger, world.keys)
-    faults = tuple(result for result in results if result is not None)
-    return Tick(len(due), sequenced, faults, erased)
+    faults += (result for result in results if result is not None)
+    return Tick(len(due), sequenced, tuple(faults), erased)
 
 
 async def _measure(world: World, tenants: Sequence[str]) -> None:
