@@ -56,8 +56,8 @@ class ControlState(Struct, frozen=True, kw_only=True):
     standings: Mapping[str, Standing]
     revoked: frozenset[str]
     modes: tuple[ModeSetting, ...] = ()
-    holds: tuple[LegalHold, ...] = ()
     mandates: tuple[Mandate, ...] = ()
+    holds: tuple[LegalHold, ...] = ()
 
 
 class Ledger(Protocol):
@@ -434,6 +434,37 @@ class Keys(Protocol):
         """A 32-byte key for one use: `pseudonym`, `equality`."""
 
 
+class Witness(Protocol):
+    """Whoever cosigns the ledger's heads: a process with a key and a memory of its own."""
+
+    @property
+    def name(self) -> str:
+        """Its key's name."""
+
+    @property
+    def vkey(self) -> str:
+        """Its public key as text (C2SP vkey)."""
+
+    @property
+    def required(self) -> bool:
+        """Whether receipts wait for it."""
+
+    def begin(self) -> bool:
+        """Whether it may be asked now, by one caller: not soon after it did not answer."""
+
+    def end(self) -> None:
+        """The caller who began has done with it."""
+
+    async def add(self, old: int, proof: Sequence[bytes], checkpoint: bytes) -> tuple[int, bytes]:
+        """Ask it to cosign a head that extends its own of size `old`: the status and the body.
+
+        Raises `LedgerError` (`witness_silent`) when no whole answer came in time.
+        """
+
+    async def held(self, origin: str) -> bytes | None:
+        """The head of a log that it cosigned last. Raises as `add` does."""
+
+
 class Vault(Protocol):
     """Payloads sealed under their run's key, which only the vault key can unwrap."""
 
@@ -498,6 +529,9 @@ class Telemetry(Protocol):
     def report(self, told: Told) -> None:
         """Tell of one action. Returns at once: what cannot be kept is dropped and counted."""
 
+    def change(self, record: bytes) -> None:
+        """Tell of a control change by its ledger record, which names nobody in clear."""
+
     def wants_standing(self) -> bool:
         """Whether it is time to measure how the tenants stand."""
 
@@ -531,3 +565,4 @@ class World(Struct, frozen=True, kw_only=True):
     random: Callable[[int], bytes]
     owner: str
     close: Callable[[], Awaitable[None]]
+    witness: Witness | None = None

@@ -32,6 +32,7 @@ ON_DEMAND: Mapping[str, str] = {
     "migrate": "bailiwick.store.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
+    "events": "bailiwick.telemetry.events:EventLog",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
 }
 
@@ -126,15 +127,24 @@ def open_world(
         random=os.urandom,
         owner=secrets.token_hex(8),
         close=close,
+        witness=_witness(settings, door),
     )
 
 
 def _telemetry(settings: Settings, *, alone: bool) -> Telemetry:
-    """Who is told of actions. A command beside the owner carries out none."""
-    if settings.telemetry_endpoint is None or not alone:
-        return telemetry.Silent()
-    otlp: Telemetry = on_demand("otlp")(settings)
-    return otlp
+    """Who is told. A command beside the owner changes control, but carries out no action."""
+    doors: list[Telemetry] = []
+    if settings.telemetry.events is not None:
+        doors.append(on_demand("events")(settings))
+    if settings.telemetry_endpoint is not None and alone:
+        doors.append(on_demand("otlp")(settings))
+    return telemetry.Several(doors) if doors else telemetry.Silent()
+
+
+def _witness(settings: Settings, door: Egress) -> ledger.WitnessDoor | None:
+    if settings.witness is None:
+        return None
+    return ledger.WitnessDoor(settings.witness, door, lambda: time.monotonic_ns() // 1000)
 
 
 def _wall_us() -> int:

@@ -63,7 +63,7 @@ def test_what_is_in_doubt_keeps_its_hold_until_a_person_resolves_it(
     (listed,) = desk.data("ada", "in-doubt", "list")
     assert (listed["action"], listed["state"], listed["doubt"]) == (id, state, doubt)
     assert held(desk) == 1
-    assert "1 outcomes" in desk.here("ada", "doctor").out
+    assert "1 outcome" in desk.here("ada", "doctor").out
     words = ("in-doubt", "resolve", id, word, "--evidence", "I asked the customer: c_1 knows")
     assert desk.here("ada", *words).code == 0
     assert held(desk) == 0

@@ -16,7 +16,12 @@ from psycopg import errors
 from bailiwick.config import Settings
 from bailiwick.errors import BailiwickError, StoreFenced, StoreUnavailable
 from bailiwick.store.postgres import open_doors
-from bailiwick.store.postgres.connections import Address, Line, fault_of, is_gone
+from bailiwick.store.postgres.connections import (
+    Address,
+    Line,
+    fault_of,
+    is_gone,
+)
 from bailiwick.store.postgres.statements import SQL
 from bailiwick.transactions import (
     Append,

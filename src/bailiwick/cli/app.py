@@ -46,8 +46,18 @@ def app() -> None:
 
 
 _MODULES = (
-    *(starting, people, agents, actions, mandates, control, rules, upstreams),
-    *(proofs, keys, vault, backups),
+    starting,
+    people,
+    agents,
+    actions,
+    mandates,
+    control,
+    rules,
+    upstreams,
+    proofs,
+    keys,
+    vault,
+    backups,
 )
 for _command in (each for module in _MODULES for each in module.COMMANDS):
     app.add_command(_command)

@@ -16,7 +16,7 @@ from bailiwick.wiring import read_release
 
 Object = Mapping[str, JSON]
 
-_SCOPES = click.Choice(get_args(Scope))
+_SCOPES = click.Choice([scope for scope in get_args(Scope) if scope != "ledger"])
 
 
 # --- switches ------------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "in-doubt resolve": frozenset({"operator"}),
     "keys rewrap": _ADMINS,
     "kill": _STOPPERS,
+    "ledger accept-restore": _ADMINS,
     "ledger prove": _ANYONE,
     "mode list": _ANYONE,
     "mode set": _OPERATORS,

@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, Command] = {
     "in-doubt resolve": doubts.in_doubt_resolve,
     "keys rewrap": rotation.keys_rewrap,
     "kill": stops.kill,
+    "ledger accept-restore": proofs.ledger_accept_restore,
     "ledger prove": proofs.ledger_prove,
     "mode list": modes.mode_list,
     "mode set": modes.mode_set,

@@ -95,13 +95,13 @@ class SqliteStore:
             standings={standing.agent: standing for standing in standings},
             revoked=frozenset(id for (id,) in self._database.every("revoked", owner)),
             modes=tuple(decode_mode(body) for (body,) in self._database.every("modes", owner)),
-            holds=standing_holds(body for (body,) in self._database.every("legal_holds", owner)),
             mandates=tuple(
                 decode_mandate(body)
                 for (body,) in self._database.every(
                     "running_mandates", {**owner, "now_us": self._database.now_us()}
                 )
             ),
+            holds=standing_holds(body for (body,) in self._database.every("legal_holds", owner)),
         )
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:

@@ -52,7 +52,7 @@ class PostgresStore:
         asked = {"tenant": tenant, "now_us": await self._database.now_us()}
         row = await self._database.reader.one("control", asked)
         assert row is not None
-        epoch, release, stops, standings, revoked, modes, holds, mandates = row
+        epoch, release, stops, standings, revoked, modes, mandates, holds = row
         found = [rows.decode_standing(body) for body in standings]
         return ports.ControlState(
             tenant=tenant,
@@ -62,8 +62,8 @@ class PostgresStore:
             standings={standing.agent: standing for standing in found},
             revoked=frozenset(revoked),
             modes=tuple(rows.decode_mode(body) for body in modes),
-            holds=rows.standing_holds(holds),
             mandates=tuple(rows.decode_mandate(body) for body in mandates),
+            holds=rows.standing_holds(holds),
         )
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:

@@ -40,15 +40,6 @@ select body from modes where tenant = :tenant order by agent, tool;
 insert into modes (tenant, agent, tool, body) values (:tenant, :agent, :tool, :body)
 on conflict (tenant, agent, tool) do update set body = excluded.body;
 
--- name: legal_holds
--- The legal holds, lifted ones too.
-select body from legal_holds where tenant = :tenant order by kind, target;
-
--- name: put_legal_hold!
--- A hold, new or lifted, stands instead of the old one.
-insert into legal_holds (tenant, kind, target, body) values (:tenant, :kind, :target, :body)
-on conflict (tenant, kind, target) do update set body = excluded.body;
-
 -- name: running_mandates
 -- What people signed ahead and still counts.
 select body from mandates where tenant = :tenant and counts_until_us > :now_us order by id;
@@ -72,6 +63,15 @@ on conflict do nothing;
 -- name: mandate_uses
 -- The actions that drew on a mandate.
 select action from mandate_uses where tenant = :tenant and mandate = :mandate order by action;
+
+-- name: legal_holds
+-- The legal holds, lifted ones too.
+select body from legal_holds where tenant = :tenant order by kind, target;
+
+-- name: put_legal_hold!
+-- A hold, new or lifted, stands instead of the old one.
+insert into legal_holds (tenant, kind, target, body) values (:tenant, :kind, :target, :body)
+on conflict (tenant, kind, target) do update set body = excluded.body;
 
 -- name: standings
 -- The agents' accounts.

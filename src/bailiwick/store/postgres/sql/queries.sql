@@ -196,6 +196,20 @@ select * from unnest(cast(:tenant as text[]), cast(:agent as text[]), cast(:tool
     cast(:body as bytea[]))
 on conflict (tenant, agent, tool) do update set body = excluded.body;
 
+-- name: put_mandates
+-- What people signed ahead, new or as it stands now.
+insert into mandates (tenant, id, counts_until_us, body)
+select * from unnest(cast(:tenant as text[]), cast(:id as text[]),
+    cast(:counts_until_us as bigint[]), cast(:body as bytea[]))
+on conflict (tenant, id) do update set counts_until_us = excluded.counts_until_us,
+    body = excluded.body;
+
+-- name: put_mandate_uses
+-- Actions that drew on what people signed ahead.
+insert into mandate_uses (tenant, mandate, action)
+select * from unnest(cast(:tenant as text[]), cast(:mandate as text[]), cast(:action as text[]))
+on conflict do nothing;
+
 -- name: put_legal_holds
 -- Legal holds, new or lifted.
 insert into legal_holds (tenant, kind, target, body)
@@ -210,20 +224,6 @@ select * from unnest(cast(:tenant as text[]), cast(:name as text[]), cast(:reach
     cast(:due_at_us as bigint[]))
 on conflict (tenant, name) do update set reached = excluded.reached,
     due_at_us = excluded.due_at_us;
-
--- name: put_mandates
--- What people signed ahead, new or as it stands now.
-insert into mandates (tenant, id, counts_until_us, body)
-select * from unnest(cast(:tenant as text[]), cast(:id as text[]),
-    cast(:counts_until_us as bigint[]), cast(:body as bytea[]))
-on conflict (tenant, id) do update set counts_until_us = excluded.counts_until_us,
-    body = excluded.body;
-
--- name: put_mandate_uses
--- Actions that drew on what people signed ahead.
-insert into mandate_uses (tenant, mandate, action)
-select * from unnest(cast(:tenant as text[]), cast(:mandate as text[]), cast(:action as text[]))
-on conflict do nothing;
 
 -- name: put_revocations
 -- Revocation is for good; the first reason stands.
@@ -400,9 +400,9 @@ select coalesce(max(epoch), 0), max(release),
     array(select body from agents where tenant = :tenant order by name),
     array(select id from revocations where tenant = :tenant),
     array(select body from modes where tenant = :tenant order by agent, tool),
-    array(select body from legal_holds where tenant = :tenant order by kind, target),
     array(select body from mandates
-        where tenant = :tenant and counts_until_us > :now_us order by id)
+        where tenant = :tenant and counts_until_us > :now_us order by id),
+    array(select body from legal_holds where tenant = :tenant order by kind, target)
 from control where tenant = :tenant;
 
 -- name: newest_mandates
@@ -440,6 +440,22 @@ select run, sealed from payloads where tenant = :tenant and action = :action and
 select wrapped_key, started_at_us, parked_us, parked_until_us from runs
 where tenant = :tenant and id = :id;
 
+-- name: run_keys
+-- Runs in the order of their ids, with their vault keys.
+select id, wrapped_key from runs where tenant = :tenant and id > :after order by id limit :limit;
+
+-- name: rewrap_runs!
+-- Runs' vault keys under another wrapping key, unless somebody was first.
+update runs set wrapped_key = new.wrapped_key
+from unnest(cast(:id as text[]), cast(:seen as bytea[]), cast(:wrapped_key as bytea[]))
+    as new (id, seen, wrapped_key)
+where runs.tenant = :tenant and runs.id = new.id and runs.wrapped_key = new.seen;
+
+-- name: runs_from
+-- Runs in the order of their names, and whether each has its key.
+select id, wrapped_key <> '' from runs
+where tenant = :tenant and id > :after order by id limit :limit;
+
 -- name: run_kept
 -- A run's actions whose payloads are not erased, oldest first.
 select body from actions
@@ -454,18 +470,6 @@ select due_at_us from rounds where tenant = :tenant and name = :name;
 insert into rounds (tenant, name, reached, due_at_us) values (:tenant, :name, '', :until_us)
 on conflict (tenant, name) do update set due_at_us = excluded.due_at_us
 where rounds.due_at_us <= :now_us returning reached;
-
--- name: run_keys
--- Runs in the order of their ids with their vault keys, but for those that lost theirs.
-select id, wrapped_key from runs
-where tenant = :tenant and id > :after and wrapped_key <> '' order by id limit :limit;
-
--- name: rewrap_runs!
--- Runs' vault keys under another wrapping key, unless somebody was first.
-update runs set wrapped_key = new.wrapped_key
-from unnest(cast(:id as text[]), cast(:seen as bytea[]), cast(:wrapped_key as bytea[]))
-    as new (id, seen, wrapped_key)
-where runs.tenant = :tenant and runs.id = new.id and runs.wrapped_key = new.seen;
 
 -- name: balances
 -- What nodes have spent and hold in their buckets.
