@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -195,6 +195,25 @@ class Mandates(Protocol):
 
     async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
         """The actions that drew on a mandate, in order."""
+
+
+class Proposed(NamedTuple):
+    """An action, and the sealed proposal that it was decided by; None once erased."""
+
+    action: Action
+    sealed: bytes | None
+
+
+class Archive(Protocol):
+    """What was decided, and by which release; what deciding again goes by."""
+
+    async def proposals(
+        self, tenant: str, limit: int, *, before: str, since: str = "", agent: str | None = None
+    ) -> Sequence[Proposed]:
+        """The newest actions, of one agent if named, from the id `since` to before `before`."""
+
+    async def activations(self, tenant: str) -> Sequence[Record]:
+        """The records of releases that were activated, oldest first; their places are not told."""
 
 
 class Due(Protocol):
@@ -479,6 +498,11 @@ class Vault(Protocol):
     async def open(self, tenant: str, action: str, kind: str) -> Mapping[str, JSON] | None:
         """A payload in clear; None once erased. Raises `LedgerError` if it was changed."""
 
+    async def unseal(
+        self, tenant: str, action: str, kind: str, run: str, sealed: bytes
+    ) -> Mapping[str, JSON] | None:
+        """The same of a payload that was read already, with its run."""
+
     def forget(self, tenant: str, run: str) -> None:
         """Another process began the run: its key is looked up again."""
 
@@ -550,6 +574,7 @@ class World(Struct, frozen=True, kw_only=True):
     shelf: Shelf
     register: Register
     mandates: Mandates
+    archive: Archive
     ledger: Ledger
     due: Due
     keeping: Keeping

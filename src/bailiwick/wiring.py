@@ -82,7 +82,7 @@ def open_world(
 ) -> World:
     """Open every door. `alone` takes the owner's lock of an SQLite file and migrates it if need be.
 
-    A PostgreSQL database has no owner, and is only given its tables when it is empty. `now_us`
+    A PostgreSQL database has no owner, and is given the tables that it lacks. `now_us`
     replaces the clocks, for tests.
 
     Raises `StoreFenced`, `StoreUnavailable`, `IdentityError` or `ConfigError`, and then nothing is
@@ -112,6 +112,7 @@ def open_world(
         shelf=doors.shelf,
         register=doors.register,
         mandates=doors.mandates,
+        archive=doors.archive,
         ledger=doors.ledger,
         due=doors.due,
         keeping=doors.keeping,
@@ -163,6 +164,7 @@ def _doors(settings: Settings, now_us: Callable[[], int] | None, *, alone: bool)
         shelf=store.SqliteShelf(database),
         register=store.SqliteRegister(database),
         mandates=store.SqliteMandates(database),
+        archive=store.SqliteArchive(database),
         ledger=store.SqliteLedger(database),
         due=store.SqliteDue(database, int(settings.lease_seconds * 1_000_000)),
         keeping=store.SqliteKeeping(database),

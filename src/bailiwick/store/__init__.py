@@ -16,6 +16,7 @@ from bailiwick.store.database import (
 )
 from bailiwick.store.doors import (
     BELL_TRUST_S,
+    SqliteArchive,
     SqliteDue,
     SqliteKeeping,
     SqliteLedger,
@@ -32,6 +33,7 @@ __all__ = [
     "Contents",
     "Database",
     "Doors",
+    "SqliteArchive",
     "SqliteDue",
     "SqliteKeeping",
     "SqliteLedger",

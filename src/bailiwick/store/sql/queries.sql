@@ -124,6 +124,10 @@ update changes set state = :state, decided_by = :decided_by
 where tenant = :tenant and id = :id and state = 'waiting' and expires_at_us > :now_us
   and (:state <> 'made' or proposed_by <> :decided_by);
 
+-- name: activations
+-- The records of which release decided from when on, in their order.
+select seq, body from records where tenant = :tenant and kind = 'release' order by seq;
+
 -- name: changes
 -- The changes that wait.
 select id, kind, body, proposed_by, expires_at_us from changes
@@ -266,6 +270,15 @@ select
   (select count(*) from actions where tenant = :tenant and state = 'unknown'
     and state in ('parked', 'intended', 'unknown'))
   + (select count(*) from actions where tenant = :tenant and contradicted = 1);
+
+-- name: proposals
+-- The newest actions with their sealed proposals, which lie in the rows unless they are long.
+select a.body, coalesce(nullif(a.proposal, x''), (select p.sealed from payloads p
+    where p.tenant = a.tenant and p.action = a.id and p.kind = 'proposal'))
+from actions a
+where a.tenant = :tenant and a.id < :before and a.id >= :since
+  and (:agent is null or a.agent = :agent)
+order by a.id desc limit :limit;
 
 -- name: stale_intents
 -- Actions in flight whose owner is gone or whose lease has run out.

@@ -507,6 +507,16 @@ select body from actions
 where tenant = :tenant and contradicted and (cast(:before as text) is null or id < :before)
 order by id desc limit :limit;
 
+-- name: proposals
+-- The newest actions with their sealed proposals.
+select a.body, p.sealed from (
+    select tenant, id, body from actions
+    where tenant = :tenant and id < :before and id >= :since
+      and (cast(:agent as text) is null or agent = :agent)
+    order by id desc limit :limit) a
+left join payloads p on p.tenant = a.tenant and p.action = a.id and p.kind = 'proposal'
+order by a.id desc;
+
 -- name: approvals
 -- Approval requests in some states, oldest first, each with its votes.
 select p.state, p.body, array(
@@ -526,6 +536,10 @@ select secret from people where tenant = :tenant and name = :name;
 -- name: releases
 -- All releases, newest first.
 select body from releases where tenant = :tenant order by created_at_us desc, digest;
+
+-- name: activations
+-- The records of which release decided from when on, in their order.
+select seq, body from records where tenant = :tenant and kind = 'release' order by seq;
 
 -- name: changes
 -- The changes that wait.
