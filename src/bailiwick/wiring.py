@@ -30,6 +30,7 @@ ON_DEMAND: Mapping[str, str] = {
     "operations": "bailiwick.operations",
     "cel": "bailiwick.verification.expressions:compile_cel",
     "migrate": "bailiwick.store.migrating:migrate",
+    "migrate_postgres": "bailiwick.store.postgres.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
     "events": "bailiwick.telemetry.events:EventLog",

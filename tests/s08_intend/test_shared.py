@@ -22,6 +22,10 @@ from bailiwick.store.postgres.connections import (
     fault_of,
     is_gone,
 )
+from bailiwick.store.postgres.migrating import (
+    SCHEMA_VERSION,
+    migrate,
+)
 from bailiwick.store.postgres.statements import SQL
 from bailiwick.transactions import (
     Append,
@@ -289,14 +293,19 @@ def test_a_database_of_a_newer_program_is_not_touched(where: Where) -> None:
 
 
 @pytest.mark.claim("store.older-schema-migrated")
-async def test_a_database_of_an_older_program_has_its_runs_listed(where: Where) -> None:
+async def test_a_database_of_an_older_program_is_migrated_when_asked(where: Where) -> None:
     async with depot(where) as store:
         await store.commit(InsertAction(action=action("a")))
     with psycopg.connect(where.store) as connection:
         connection.execute("drop table legal_holds, rounds")
         connection.execute("alter table actions drop column run, drop column erased")
+        connection.execute("drop index records_of_releases")
         connection.execute("delete from schema_versions where version > 3")
-    await open_doors(Settings(store=where.store)).close()
+    with pytest.raises(StoreFenced) as fault:
+        open_doors(Settings(store=where.store), alone=False)
+    assert (fault.value.code, fault.value.help) == ("schema_version", "run `bailiwick migrate`")
+    assert migrate(where.store) == (3, SCHEMA_VERSION)
+    assert migrate(where.store) == (SCHEMA_VERSION, SCHEMA_VERSION)
     async with depot(where) as store:
         assert [each.id for each in await store.keeping.kept("acme", "run-1", "", 9)] == ["act-a"]
 

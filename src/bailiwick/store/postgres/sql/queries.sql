@@ -441,8 +441,9 @@ select wrapped_key, started_at_us, parked_us, parked_until_us from runs
 where tenant = :tenant and id = :id;
 
 -- name: run_keys
--- Runs in the order of their ids, with their vault keys.
-select id, wrapped_key from runs where tenant = :tenant and id > :after order by id limit :limit;
+-- Runs in the order of their ids with their vault keys, but for those that lost theirs.
+select id, wrapped_key from runs
+where tenant = :tenant and id > :after and wrapped_key <> '' order by id limit :limit;
 
 -- name: rewrap_runs!
 -- Runs' vault keys under another wrapping key, unless somebody was first.
@@ -450,11 +451,6 @@ update runs set wrapped_key = new.wrapped_key
 from unnest(cast(:id as text[]), cast(:seen as bytea[]), cast(:wrapped_key as bytea[]))
     as new (id, seen, wrapped_key)
 where runs.tenant = :tenant and runs.id = new.id and runs.wrapped_key = new.seen;
-
--- name: runs_from
--- Runs in the order of their names, and whether each has its key.
-select id, wrapped_key <> '' from runs
-where tenant = :tenant and id > :after order by id limit :limit;
 
 -- name: run_kept
 -- A run's actions whose payloads are not erased, oldest first.
