@@ -255,7 +255,7 @@ class Due(Protocol):
         """How many outcomes wait for a person: nobody knows them, or the world contradicts them."""
 
     async def run_keys(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
-        """The runs that come after an id, in order, with their wrapped vault keys."""
+        """The runs with a key that come after an id, in order, with their wrapped vault keys."""
 
     async def rewrap(self, tenant: str, keys: Sequence[tuple[str, bytes, bytes]]) -> int:
         """Each run whose wrapped key is still the second member has the third; how many have."""
@@ -263,9 +263,6 @@ class Due(Protocol):
 
 class Keeping(Protocol):
     """What has payloads that may be erased."""
-
-    async def runs(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bool]]:
-        """Runs in the order of their names, from beyond `after` on: whether each has its key."""
 
     async def kept(self, tenant: str, run: str, after: str, limit: int) -> Sequence[Action]:
         """The run's actions that are not erased, oldest first, from beyond the id `after` on."""

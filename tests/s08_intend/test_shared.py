@@ -248,7 +248,7 @@ async def test_a_database_of_an_older_program_is_migrated_when_asked(where: Wher
         connection.execute("alter table actions drop column run, drop column erased")
         connection.execute("delete from schema_versions where version > 4")
     with pytest.raises(StoreFenced) as fault:
-        open_doors(Settings(store=where.store))
+        open_doors(Settings(store=where.store), alone=False)
     assert (fault.value.code, fault.value.help) == ("schema_version", "run `bailiwick migrate`")
     address = Address(where.store)
     assert bring_up(address) == (4, SCHEMA_VERSION)

@@ -14,7 +14,7 @@ from psycopg import errors
 
 from bailiwick import transactions
 from bailiwick.errors import StoreError, StoreUnavailable
-from bailiwick.store.postgres.batch import READS, LookAgain, PostgresBatch, Wanted
+from bailiwick.store.postgres.batch import LookAgain, PostgresBatch
 from bailiwick.store.postgres.clock import ServerClock
 from bailiwick.store.postgres.connections import (
     Address,
@@ -26,6 +26,7 @@ from bailiwick.store.postgres.connections import (
 )
 from bailiwick.store.postgres.migrating import check_program
 from bailiwick.store.postgres.statements import SQL
+from bailiwick.store.postgres.wanted import READS, Wanted
 
 # How often a batch is begun anew because something moved between its reading and its writing.
 _TRIES = 8

@@ -373,7 +373,8 @@ from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[])
     cast(:lease_owner as text[]), cast(:lease_until_us as bigint[]),
     cast(:updated_at_us as bigint[]), cast(:body as bytea[]), cast(:holds as text[]),
     cast(:records as text[]), cast(:ended as boolean[]), cast(:contradicted as boolean[]),
-    cast(:erased as boolean[])) as new (tenant, id, state, version, resource, park_until_us, lease_owner, lease_until_us,
+    cast(:erased as boolean[]))
+    as new (tenant, id, state, version, resource, park_until_us, lease_owner, lease_until_us,
     updated_at_us, body, holds, records, ended, contradicted, erased)
 where actions.tenant = new.tenant and actions.id = new.id;
 
@@ -519,8 +520,9 @@ select wrapped_key, started_at_us, parked_us, parked_until_us from runs
 where tenant = :tenant and id = :id;
 
 -- name: run_keys
--- Runs in the order of their ids, with their vault keys.
-select id, wrapped_key from runs where tenant = :tenant and id > :after order by id limit :limit;
+-- Runs in the order of their ids with their vault keys, but for those that lost theirs.
+select id, wrapped_key from runs
+where tenant = :tenant and id > :after and wrapped_key <> '' order by id limit :limit;
 
 -- name: rewrap_runs!
 -- Runs' vault keys under another wrapping key, unless somebody was first.
@@ -528,11 +530,6 @@ update runs set wrapped_key = new.wrapped_key
 from unnest(cast(:id as text[]), cast(:seen as bytea[]), cast(:wrapped_key as bytea[]))
     as new (id, seen, wrapped_key)
 where runs.tenant = :tenant and runs.id = new.id and runs.wrapped_key = new.seen;
-
--- name: runs_from
--- Runs in the order of their names, and whether each has its key.
-select id, wrapped_key <> '' from runs
-where tenant = :tenant and id > :after order by id limit :limit;
 
 -- name: run_kept
 -- A run's actions whose payloads are not erased, oldest first.
