@@ -273,6 +273,7 @@ CLAIMS: dict[str, str] = {
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
     "telemetry.metrics": "What became of actions, their times and doubts add up in the metrics.",
     "telemetry.events": "Each action and control change is a line; what is dropped is said.",
+    "telemetry.redacted": "Content is told only on request, and no secret of it is.",
     "telemetry.bounded": "A backend that hangs fills no memory, and closing waits two seconds.",
     "telemetry.traces-go-on": "A span continues its caller's trace, or stands in that of its run.",
     "telemetry.environment": "OpenTelemetry's variables fill in what the file leaves out.",

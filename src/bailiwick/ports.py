@@ -539,6 +539,7 @@ class Told(Struct, frozen=True, kw_only=True, gc=False):
     `binding` is `python`, `http` or `mcp`. `woken`: nobody's call, the housekeeper's. `steps_us`
     are the times of the twelve steps. What is not known at the step that refused is empty.
     `waited_us` is how long people took, told once, when they have answered or their time is over.
+    `arguments` and `result` are redacted JSON, if the project asks for content.
     """
 
     tenant: str
@@ -557,6 +558,8 @@ class Told(Struct, frozen=True, kw_only=True, gc=False):
     cost_micro_usd: int
     steps_us: tuple[int, ...]
     waited_us: int | None = None
+    arguments: str = ""
+    result: str = ""
 
 
 class Telemetry(Protocol):
