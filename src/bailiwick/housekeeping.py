@@ -6,12 +6,13 @@ lease, so any number of processes may tick. It is not a scheduler: nothing is pl
 """
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
 from bailiwick import ledger
 from bailiwick.act import act
-from bailiwick.errors import LedgerError
+from bailiwick.errors import BailiwickError, LedgerError
 from bailiwick.nouns import Wake
 from bailiwick.ports import World
 
@@ -51,6 +52,9 @@ async def tick(world: World, busy: set[str] | None = None) -> Tick:
     outlive its lease, and is not begun again. Raises what the store and the log raise.
     """
     busy = set() if busy is None else busy
+    tenants = await world.due.tenants()
+    if world.telemetry.wants_standing():
+        await _measure(world, tenants)
     faults: list[BaseException] = []
     try:
         if await ledger.look_back(world):
@@ -67,7 +71,7 @@ async def tick(world: World, busy: set[str] | None = None) -> Tick:
             busy.discard(asked.action)
 
     due: list[Wake] = []
-    for tenant in await world.due.tenants():
+    for tenant in tenants:
         for claim in (world.due.stale_intents, world.due.decided_parks, world.due.expired_parks):
             claimed = await claim(tenant, world.owner, busy)
             due += (Wake(tenant=tenant, action=id) for id in claimed)
@@ -82,3 +86,14 @@ async def tick(world: World, busy: set[str] | None = None) -> Tick:
         except (LedgerError, OSError) as fault:
             faults.append(fault)  # nothing waits for tiles or for a witness
     return Tick(len(due), sequenced, tuple(faults))
+
+
+async def _measure(world: World, tenants: Sequence[str]) -> None:
+    """Tell telemetry how the tenants stand; the log is theirs together."""
+    try:
+        waited_us = await ledger.waiting_us(world.ledger, world.now_us())
+        for tenant in tenants:
+            in_doubt = await world.due.in_doubt(tenant)
+            world.telemetry.stands(tenant, in_doubt=in_doubt, unsequenced_us=waited_us)
+    except BailiwickError:
+        return  # what is due is carried on whether or not it can be told how things stand

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from bailiwick.config import Settings
+from bailiwick.mandates import Mandate, StandingApproval
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -30,11 +31,13 @@ from bailiwick.nouns import (
     Resource,
     Situation,
     Standing,
+    Status,
     Stop,
     Target,
     Tool,
     ToolAnswer,
     ToolCall,
+    Verdict,
 )
 from bailiwick.transactions import Blocked, Commit, Committed, Op, PutChange
 from bailiwick.values import JSON, Canonical
@@ -52,6 +55,7 @@ class ControlState(Struct, frozen=True, kw_only=True):
     standings: Mapping[str, Standing]
     revoked: frozenset[str]
     modes: tuple[ModeSetting, ...] = ()
+    mandates: tuple[Mandate, ...] = ()
 
 
 class Ledger(Protocol):
@@ -181,6 +185,16 @@ class Register(Protocol):
         """Every budget node's balance in its current bucket."""
 
 
+class Mandates(Protocol):
+    """What people signed ahead of an action."""
+
+    async def signed(self, tenant: str) -> Sequence[Mandate]:
+        """All of it, newest first, whether it still runs or not; at most 1000."""
+
+    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
+        """The actions that drew on a mandate, in order."""
+
+
 class Due(Protocol):
     """What the house is kept by. A tick claims with a lease, and two never get one row.
 
@@ -204,6 +218,9 @@ class Due(Protocol):
         self, tenant: str, owner: str, busy: Collection[str] = ()
     ) -> Sequence[str]:
         """Parked actions past their time."""
+
+    async def in_doubt(self, tenant: str) -> int:
+        """How many outcomes wait for a person: nobody knows them, or the world contradicts them."""
 
     async def run_keys(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
         """The runs that come after an id, in order, with their wrapped vault keys."""
@@ -285,8 +302,8 @@ class Case(Struct, kw_only=True):
     """What the spine knows of one action while it carries it; only the spine fills it in.
 
     `stored` says that the store holds the action already. `approval` is the request to people, and
-    `evidence` the rules that they have satisfied, each with who did. `steps_us` are the times of
-    the steps so far.
+    `evidence` the rules that they have satisfied, each with who did; `ahead` are the standing
+    approvals that it rests on. `steps_us` are the times of the steps so far.
     """
 
     control: ControlState
@@ -297,6 +314,7 @@ class Case(Struct, kw_only=True):
     manifest: Manifest
     tool: Tool
     action: Action
+    mode: Mode
     stored: bool = False
     no: Refusal | None = None
     situation: Situation | None = None
@@ -304,6 +322,7 @@ class Case(Struct, kw_only=True):
     decision: Decision | None = None
     approval: Approval | None = None
     evidence: Mapping[str, tuple[str, ...]] = {}
+    ahead: tuple[StandingApproval, ...] = ()
     steps_us: Sequence[int] = ()
 
 
@@ -403,7 +422,7 @@ class Keys(Protocol):
         """A 32-byte key for one use: `pseudonym`, `equality`."""
 
 
-class Witness(Protocol):
+class Cosigner(Protocol):
     """Whoever cosigns the ledger's heads: a process with a key and a memory of its own."""
 
     @property
@@ -463,11 +482,43 @@ class TokenCache(Protocol):
         """This process's challenge, which a proof must hold."""
 
 
+class Told(Struct, frozen=True, kw_only=True, gc=False):
+    """What telemetry is told of one action: names, codes, times and amounts.
+
+    `binding` is `python`, `http` or `mcp`. `woken`: nobody's call, the housekeeper's. `steps_us`
+    are the times of the twelve steps. What is not known at the step that refused is empty.
+    `waited_us` is how long people took, told once, when they have answered or their time is over.
+    """
+
+    tenant: str
+    agent: str
+    tool: str
+    binding: str
+    effect: str
+    run: str
+    release: str
+    action: str
+    status: Status
+    code: str
+    verdict: Verdict | None
+    earlier: bool
+    woken: bool
+    cost_micro_usd: int
+    steps_us: tuple[int, ...]
+    waited_us: int | None = None
+
+
 class Telemetry(Protocol):
     """Spans, metrics and events. Nothing it does or fails to do can change an answer."""
 
-    def report(self, action: Mapping[str, JSON], timings_us: Sequence[int]) -> None:
-        """Tell of one action: its attributes and how long each of the twelve steps took."""
+    def report(self, told: Told) -> None:
+        """Tell of one action. Returns at once: what cannot be kept is dropped and counted."""
+
+    def wants_standing(self) -> bool:
+        """Whether it is time to measure how the tenants stand."""
+
+    def stands(self, tenant: str, *, in_doubt: int, unsequenced_us: int) -> None:
+        """Tell how many actions are in doubt, and how long the oldest record waits for its leaf."""
 
     def close(self) -> None:
         """What was told is flushed, or given up after a bounded time."""
@@ -480,6 +531,7 @@ class World(Struct, frozen=True, kw_only=True):
     store: Store
     shelf: Shelf
     register: Register
+    mandates: Mandates
     ledger: Ledger
     due: Due
     keys: Keys
@@ -494,4 +546,4 @@ class World(Struct, frozen=True, kw_only=True):
     random: Callable[[int], bytes]
     owner: str
     close: Callable[[], Awaitable[None]]
-    witness: Witness | None = None
+    witness: Cosigner | None = None

@@ -85,6 +85,27 @@ def test_the_logs_key_rotates_and_the_list_of_its_keys_verifies_an_export(desk: 
         assert desk.here("nobody", "keys", "rotate", use).fault == "usage"
 
 
+@pytest.mark.claim("cli.exit-codes")
+@pytest.mark.parametrize("use", ["token", "log", "vault", "pseudonym", "equality"])
+def test_a_key_that_is_missing_or_unreadable_is_named_with_its_use(desk: Desk, use: str) -> None:
+    desk.log_in("ada")
+    (path,) = (desk.project / "keys").glob(f"{use}*.*")
+    away = path.rename(desk.homes / path.name)
+    words = ("run", "note-taker", "notes.read", "--subject", "sue")
+    for command in (("actions", "list"), ("ledger", "verify"), words):
+        answer = desk.here("ada", *command)
+        assert (answer.code, answer.fault, answer.out) == (69, "key_missing", "")
+        assert answer.err.startswith(f"error [key_missing]: the {use} key, which ")
+        assert f"help: restore `{use}" in answer.err
+    path.mkdir()
+    answer = desk.here("ada", "actions", "list")
+    assert (answer.code, answer.fault) == (69, "key_unreadable")
+    assert str(path) in answer.err
+    path.rmdir()
+    away.rename(path)
+    assert desk.here("ada", "actions", "list").code == 0
+
+
 def told(desk: Desk, action: str) -> str:
     """The text of a note that was proposed, or the code of what keeps it from being read."""
     proposal = desk.data("bo", "actions", "show", action)["payloads"]["proposal"]

@@ -6,8 +6,23 @@ from collections.abc import Sequence
 
 import click
 
-from bailiwick.cli import actions, control, keys, people, proofs, rules, starting, upstreams
-from bailiwick.cli.frame import INTERNAL, Frame, Group
+from bailiwick.cli import (
+    actions,
+    control,
+    keys,
+    mandates,
+    people,
+    proofs,
+    rules,
+    starting,
+    upstreams,
+)
+from bailiwick.cli.frame import (
+    INTERNAL,
+    OK,
+    Frame,
+    Group,
+)
 from bailiwick.errors import BadInput, BailiwickError
 
 _INTERRUPTED, _CUT_OFF = 130, 141
@@ -20,7 +35,7 @@ def app() -> None:
 
     \b
     Begin:    init, check, run, login, doctor, migrate
-    Decide:   approvals, in-doubt
+    Decide:   approvals, standing, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke
     Change:   release, tools, agents, people, changes
@@ -32,7 +47,7 @@ def app() -> None:
     """
 
 
-for _module in (starting, people, actions, control, rules, upstreams, proofs, keys):
+for _module in (starting, people, actions, mandates, control, rules, upstreams, proofs, keys):
     for _command in _module.COMMANDS:
         app.add_command(_command)
 
@@ -50,6 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except BailiwickError as fault:
         return frame.fail(fault)
+    except click.exceptions.NoArgsIsHelpError as bare:
+        click.echo(bare.format_message())
+        return OK
     except click.ClickException as error:
         return frame.fail(_usage(error))
     except (click.Abort, KeyboardInterrupt):
@@ -88,8 +106,8 @@ def _usage(error: click.ClickException) -> BadInput:
     where = ""
     if isinstance(error, click.UsageError) and error.ctx is not None:
         where = f"see `{error.ctx.command_path} --help`"
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
-        return BadInput("no command is given", code="usage", help=where)
+        if isinstance(error, click.MissingParameter):
+            usage = " ".join(error.ctx.get_usage().split()).removeprefix("Usage: ")
+            where = f"`{usage}`; {where}"
     message = " ".join(error.format_message().split()).rstrip(".")
     return BadInput(message[:1].lower() + message[1:], code="usage", help=where)

@@ -50,6 +50,7 @@ _BY_CODE: Mapping[str, int] = {
     "contended": UNAVAILABLE,
     "key_in_use": REFUSED,
     "last_admin": REFUSED,
+    "name_invalid": USAGE,
     "not_sequenced": UNAVAILABLE,
     "owner_failed": UNAVAILABLE,
     "owner_silent": UNAVAILABLE,

@@ -14,17 +14,10 @@ from bailiwick.cli.telling import line, table
 from bailiwick.config import Settings
 from bailiwick.errors import BailiwickError
 from bailiwick.housekeeping import begin
-from bailiwick.identity.keyring import KeyFile, Rolling
+from bailiwick.identity.keyring import DOES, KeyFile, Rolling
 from bailiwick.values import JSON
 from bailiwick.wiring import keys_folder
 
-_DOES = {
-    "token": "signs and verifies tokens",
-    "log": "signs the ledger's heads",
-    "vault": "wraps and unwraps the keys of runs",
-    "pseudonym": "names people and resources in the ledger",
-    "equality": "compares arguments",
-}
 _STILL_DOES = {
     "token": "verifies tokens",
     "log": "signs the ledger's heads until it is retired",
@@ -145,7 +138,7 @@ async def _retired(settings: Settings, use: Rolling, kid: str) -> None:
 
 
 def _does(key: KeyFile) -> str:
-    return (_STILL_DOES if key.older else _DOES).get(key.use, "nothing: the newest one does it")
+    return (_STILL_DOES if key.older else DOES).get(key.use, "nothing: the newest one does it")
 
 
 COMMANDS = (keys,)

@@ -17,7 +17,7 @@ from bailiwick.cli.telling import at, line
 from bailiwick.config import Settings
 from bailiwick.errors import StoreFenced
 from bailiwick.ports import World
-from bailiwick.values import JSON
+from bailiwick.values import JSON, counted
 
 Object = Mapping[str, JSON]
 
@@ -40,14 +40,16 @@ def verify(frame: Frame) -> int:
     found = cast("list[Object]", answer["findings"])
     lines = [f"{line(each['what'])}: {line(each['reason'])}" for each in found]
     if found:
-        lines.append(f"NOT VERIFIED: {len(found)} findings in {answer['size']} records")
+        lines.append(
+            f"NOT VERIFIED: {counted(len(found), 'finding')} in {_records(answer['size'])}"
+        )
     else:
         lines += [
-            f"verified: {answer['size']} records, {answer['actions']} actions",
-            f"root {answer['root']}; the signed head is of {answer['signed']} records",
+            f"verified: {_records(answer['size'])}, {_many(answer['actions'], 'action')}",
+            f"root {answer['root']}; the signed head is of {_records(answer['signed'])}",
         ]
     if answer["unsequenced"]:
-        lines.append(f"{answer['unsequenced']} records have no place in the log yet")
+        lines.append(f"{_records(answer['unsequenced'])} without a place in the log yet")
     frame.tell(answer, [*lines, str(answer["witness"])])
     return FOUND if found else OK
 
@@ -102,7 +104,7 @@ def export(frame: Frame, folder: Path | None, tiles: Path | None) -> int:
         raise click.UsageError("give either FOLDER or --tiles")
     answer = asyncio.run(_exported(frame.enter(), folder, tiles))
     lines = [
-        f"{answer['records']} records are in {answer['folder']}",
+        f"{_records(answer['records'])} in {answer['folder']}",
         f"key {answer['vkey']}",
         "verify with: python bailiwick_verify.py verify FOLDER --key KEY",
     ]
@@ -152,6 +154,14 @@ def accept_restore(frame: Frame) -> int:
 async def _witness(settings: Settings) -> dict[str, JSON]:
     async with beside(settings) as world:
         return await operations.witness_state(world)
+
+
+def _many(number: JSON, noun: str) -> str:
+    return counted(cast("int", number), noun)
+
+
+def _records(number: JSON) -> str:
+    return _many(number, "record")
 
 
 async def _keys(settings: Settings) -> list[log.Tenure]:

@@ -35,6 +35,13 @@ from bailiwick.values import JSON, parse, shown
 Random = Callable[[int], bytes]
 
 SECRET_USES = ("pseudonym", "equality")
+DOES: Mapping[str, str] = {
+    "token": "signs and verifies tokens",
+    "log": "signs the ledger's heads",
+    "vault": "wraps and unwraps the keys of runs",
+    "pseudonym": "names people and resources in the ledger",
+    "equality": "compares arguments",
+}
 Rolling = Literal["token", "vault", "log"]
 _SUFFIXES = {"token": "json", "log": "json", "vault": "key"}
 
@@ -139,7 +146,7 @@ def rotate_key(folder: Path, use: Rolling, random: Random) -> str:
     """
     kids = [kid for kid, _ in _files(folder, use, _SUFFIXES[use])]
     if not kids:
-        _absent(folder / f"{use}-<kid>.{_SUFFIXES[use]}")
+        _absent(folder, use)
     number = max(map(_number, kids)) + 1
     if use != "vault":
         return _write_signing_key(folder, use, number, random)
@@ -198,19 +205,19 @@ def load_keyring(folder: Path, origin: str) -> Keyring:
         ) from None
     tokens = {kid: _read_signing_key(path, kid) for kid, path in _files(folder, "token", "json")}
     if not tokens:
-        _absent(folder / "token-<kid>.json")
+        _absent(folder, "token")
     logs = {kid: _read_signing_key(path, kid) for kid, path in _files(folder, "log", "json")}
     if not logs:
-        _absent(folder / "log-<kid>.json")
+        _absent(folder, "log")
     vault = {kid: _read_secret(path) for kid, path in _files(folder, "vault", "key")}
     if not vault:
-        _absent(folder / "vault-<kid>.key")
+        _absent(folder, "vault")
     return Keyring(
         origin,
         tokens,
         logs,
         vault,
-        {use: _read_secret(folder / f"{use}.key") for use in SECRET_USES},
+        {use: _read_named(folder, use) for use in SECRET_USES},
     )
 
 
@@ -256,6 +263,13 @@ def _read_secret(path: Path) -> bytes:
     return secret if len(secret) == 32 else _malformed(path)
 
 
+def _read_named(folder: Path, use: str) -> bytes:
+    path = folder / f"{use}.key"
+    if not path.is_symlink() and not path.exists():
+        _absent(folder, use)
+    return _read_secret(path)
+
+
 def _files(folder: Path, use: str, suffix: str) -> list[tuple[str, Path]]:
     """The key ids of one use with their files, by name. Hidden and other files are not keys."""
     try:
@@ -277,11 +291,12 @@ def _files(folder: Path, use: str, suffix: str) -> list[tuple[str, Path]]:
     return found
 
 
-def _absent(path: Path) -> NoReturn:
+def _absent(folder: Path, use: str) -> NoReturn:
+    file = f"{use}.key" if use in SECRET_USES else f"{use}-….{_SUFFIXES[use]}"
     raise IdentityError(
-        f"the key `{path}` does not exist",
+        f"the {use} key, which {DOES[use]}, is not in `{folder}`",
         code="key_missing",
-        help="restore it from its backup; a new one cannot read what the old one wrote",
+        help=f"restore `{file}` from the backup of the keys; a new one does not replace it",
     )
 
 

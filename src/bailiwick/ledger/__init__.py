@@ -24,7 +24,7 @@ from bailiwick.ledger.looking_back import (
     tiles_folder,
 )
 from bailiwick.ledger.rolling import Tenure, keys_at, note_keys, rewrap, tenures, unwrapped
-from bailiwick.ledger.sequencing import frontier, log_keys, prove, sequence
+from bailiwick.ledger.sequencing import frontier, log_keys, prove, sequence, waiting_us
 from bailiwick.ledger.tiles import locked, project
 from bailiwick.ledger.vault import RunVault
 from bailiwick.ledger.witnessing import WitnessDoor
@@ -58,4 +58,5 @@ __all__ = [
     "tenures",
     "tiles_folder",
     "unwrapped",
+    "waiting_us",
 ]

@@ -4,8 +4,10 @@ Leaves, inner nodes and size are written in one transaction that compares-and-sw
 only when it is durable is the head signed. A sequencer that was overtaken writes nothing.
 """
 
+from typing import cast
+
 from bailiwick.errors import LedgerError
-from bailiwick.ledger import note, receipt, tree
+from bailiwick.ledger import note, receipt, records, tree
 from bailiwick.ports import Keys, Ledger
 
 _BATCH = 1000
@@ -96,6 +98,14 @@ async def frontier(ledger: Ledger, size: int) -> tree.Frontier:
     if len(nodes) != len(places):
         raise _incomplete(size)
     return tree.Frontier(size, tuple(nodes[place] for place in places))
+
+
+async def waiting_us(ledger: Ledger, now_us: int) -> int:
+    """How long the oldest record without a leaf has waited for it; 0 if all have one."""
+    waiting = await ledger.unsequenced(1)
+    if not waiting:
+        return 0
+    return max(0, now_us - cast("int", records.decode(waiting[0].body)["at_us"]))
 
 
 async def prove(ledger: Ledger, leaf_index: int, *, cosigned: bool = False) -> bytes:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from bailiwick import identity, ledger, store
 from bailiwick.config import CredentialSource, Settings
-from bailiwick.errors import BailiwickError, StoreFenced
+from bailiwick.errors import BailiwickError
 from bailiwick.execution import CredentialBroker
 from bailiwick.ledger import note, records
 from bailiwick.operations.channel import answers, silent
@@ -21,7 +21,7 @@ from bailiwick.operations.doubts import doubt_of, doubtful
 from bailiwick.operations.proofs import witness_state
 from bailiwick.operations.rotation import runs_by_key
 from bailiwick.ports import World
-from bailiwick.store.database import own
+from bailiwick.values import counted
 from bailiwick.wiring import keys_folder, open_world
 
 _LATE_US = 2_000_000
@@ -57,7 +57,7 @@ async def examine(settings: Settings) -> list[Check]:
         world = open_world(settings, alone=False)
     except BailiwickError as fault:
         # What keeps it from being opened stands among the checks of the files, as a rule.
-        known = any(check.level == "fail" for check in checks)
+        known = any(f"[{fault.code}]" in check.said for check in checks)
         return checks if known else [*checks, _failed("store", fault)]
     try:
         for part in (_clock, _release, _log, _witness, _vault, _doubts, _people):
@@ -146,10 +146,15 @@ def _file(file: Path) -> Iterator[Check]:
     if version == store.SCHEMA_VERSION:
         yield Check(name="schema", level="ok", said=f"version {version}")
     else:
-        said = f"version {version}, this program wants {store.SCHEMA_VERSION}"
+        said = f"version {version}, this program wants {store.SCHEMA_VERSION} [schema_version]"
         older = version < store.SCHEMA_VERSION
         help = "run `bailiwick migrate`" if older else "start the newer program"
         yield Check(name="schema", level="fail", said=said, help=help)
+    if not all(os.access(path, os.W_OK) for path in (file, file.parent)):
+        said = f"it can only be read: {file} or its folder cannot be written"
+        help = "look at the disk and the permissions; until then nothing can act, only look"
+        yield Check(name="store", level="fail", said=said, help=help)
+        return
     with file.open("rb") as opened:
         header = opened.read(_READ_VERSION_AT + 1)
     if header[_READ_VERSION_AT:] == bytes([_WAL]):
@@ -205,10 +210,10 @@ def synced(took_us: Sequence[int]) -> Check:
 
 async def _owner(file: Path) -> Check:
     try:
-        os.close(own(file))
-        return Check(name="owner", level="ok", said="no process owns the database now")
-    except StoreFenced:
-        pass
+        if not store.is_owned(file):
+            return Check(name="owner", level="ok", said="no process owns the database now")
+    except BailiwickError as fault:
+        return _failed("owner", fault)
     if await answers(file.with_suffix(".sock"), _ANSWER_S):
         return Check(name="owner", level="ok", said="a process owns the database, and answers")
     return _failed("owner", silent())
@@ -261,17 +266,16 @@ async def _log(world: World) -> AsyncIterator[Check]:
         yield Check(
             name="log",
             level="fail",
-            said=f"the tree has {size} records, but {signed} were signed",
+            said=f"the tree has {counted(size, 'record')}, but {signed} were signed",
             help="a backup was restored or records were removed: stop, and run `ledger verify`",
         )
     else:
-        yield Check(name="log", level="ok", said=f"{size} records, signed up to {signed}")
+        yield Check(
+            name="log", level="ok", said=f"{counted(size, 'record')}, signed up to {signed}"
+        )
     if await ledger.held(world):
         yield _failed("ledger", ledger.is_held())
-    waiting = await world.ledger.unsequenced(1)
-    late_us = 0
-    if waiting:
-        late_us = world.now_us() - cast("int", records.decode(waiting[0].body)["at_us"])
+    late_us = await ledger.waiting_us(world.ledger, world.now_us())
     if late_us > _LATE_US:
         yield Check(
             name="sequencer",
@@ -321,7 +325,7 @@ async def _doubts(world: World) -> AsyncIterator[Check]:
     found = sum(bool(doubt_of(action, now_us)) for action in await doubtful(world))
     if found:
         help = "list them with `bailiwick in-doubt list`"
-        yield Check(name="in doubt", level="warn", said=f"{found} outcomes", help=help)
+        yield Check(name="in doubt", level="warn", said=counted(found, "outcome"), help=help)
     else:
         yield Check(name="in doubt", level="ok", said="nothing")
 

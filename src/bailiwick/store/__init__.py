@@ -6,11 +6,18 @@ what both kinds share; `postgres/` is opened by name. The doors implement the pr
 """
 
 from bailiwick.store.commits import conclude, intend, park, prepare, refuse, resolve
-from bailiwick.store.database import SCHEMA_VERSION, Database, durability, schema_version
+from bailiwick.store.database import (
+    SCHEMA_VERSION,
+    Database,
+    durability,
+    is_owned,
+    schema_version,
+)
 from bailiwick.store.doors import (
     BELL_TRUST_S,
     SqliteDue,
     SqliteLedger,
+    SqliteMandates,
     SqliteRegister,
     SqliteShelf,
     SqliteStore,
@@ -24,12 +31,14 @@ __all__ = [
     "Doors",
     "SqliteDue",
     "SqliteLedger",
+    "SqliteMandates",
     "SqliteRegister",
     "SqliteShelf",
     "SqliteStore",
     "conclude",
     "durability",
     "intend",
+    "is_owned",
     "park",
     "prepare",
     "refuse",

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from bailiwick import ports, transactions
+from bailiwick.mandates import Mandate
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -31,6 +32,7 @@ from bailiwick.store.rows import (
     decode_action,
     decode_approval,
     decode_json,
+    decode_mandate,
     decode_mode,
     decode_person,
     decode_release,
@@ -92,6 +94,12 @@ class SqliteStore:
             standings={standing.agent: standing for standing in standings},
             revoked=frozenset(id for (id,) in self._database.every("revoked", owner)),
             modes=tuple(decode_mode(body) for (body,) in self._database.every("modes", owner)),
+            mandates=tuple(
+                decode_mandate(body)
+                for (body,) in self._database.every(
+                    "running_mandates", {**owner, "now_us": self._database.now_us()}
+                )
+            ),
         )
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:
@@ -245,6 +253,21 @@ class SqliteRegister:
         return [balance_of(*row) for row in self._database.every("spending", values)]
 
 
+class SqliteMandates:
+    """What people signed ahead of an action."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def signed(self, tenant: str) -> Sequence[Mandate]:
+        rows = self._database.every("newest_mandates", {"tenant": tenant})
+        return [decode_mandate(body) for (body,) in rows]
+
+    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
+        values = {"tenant": tenant, "mandate": mandate}
+        return [action for (action,) in self._database.every("mandate_uses", values)]
+
+
 class SqliteLedger:
     """The stored side of the transparency log."""
 
@@ -349,6 +372,12 @@ class SqliteDue:
             if action.park_until_us is not None and action.park_until_us <= now_us
         ]
         return await self._claim(tenant, owner, expired, busy)
+
+    async def in_doubt(self, tenant: str) -> int:
+        row = self._database.one("in_doubt_count", {"tenant": tenant})
+        assert row is not None
+        found: int = row[0]
+        return found
 
     def _parked(self, tenant: str, owner: str) -> list[tuple[Any, ...]]:
         values = {

@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from bailiwick import ports, transactions
+from bailiwick.mandates import Mandate
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -48,9 +49,10 @@ class PostgresStore:
         return known
 
     async def _control(self, tenant: str) -> ports.ControlState:
-        row = await self._database.reader.one("control", {"tenant": tenant})
+        asked = {"tenant": tenant, "now_us": await self._database.now_us()}
+        row = await self._database.reader.one("control", asked)
         assert row is not None
-        epoch, release, stops, standings, revoked, modes = row
+        epoch, release, stops, standings, revoked, modes, mandates = row
         found = [rows.decode_standing(body) for body in standings]
         return ports.ControlState(
             tenant=tenant,
@@ -60,6 +62,7 @@ class PostgresStore:
             standings={standing.agent: standing for standing in found},
             revoked=frozenset(revoked),
             modes=tuple(rows.decode_mode(body) for body in modes),
+            mandates=tuple(rows.decode_mandate(body) for body in mandates),
         )
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:
@@ -191,6 +194,21 @@ class PostgresRegister:
         return [rows.balance_of(*row) for row in found]
 
 
+class PostgresMandates:
+    """What people signed ahead of an action."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._every = database.lists.every
+
+    async def signed(self, tenant: str) -> Sequence[Mandate]:
+        found = await self._every("newest_mandates", {"tenant": tenant})
+        return [rows.decode_mandate(body) for (body,) in found]
+
+    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
+        found = await self._every("mandate_uses", {"tenant": tenant, "mandate": mandate})
+        return [action for (action,) in found]
+
+
 class PostgresLedger:
     """The stored side of the transparency log."""
 
@@ -279,6 +297,10 @@ class PostgresDue:
     ) -> Sequence[str]:
         return await self._claim("parked_actions", tenant, owner, busy, decided=False)
 
+    async def in_doubt(self, tenant: str) -> int:
+        ((found,),) = await self._database.lists.every("in_doubt_count", {"tenant": tenant})
+        return int(found)
+
     async def run_keys(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
         values = {"tenant": tenant, "after": after, "limit": limit}
         return [(id, key) for (id, key) in await self._database.lists.every("run_keys", values)]
@@ -301,6 +323,9 @@ class PostgresDue:
     ) -> list[str]:
         now_us = await self._database.now_us()
         asked = {"tenant": tenant, "now_us": now_us, "busy": list(busy), **told}
+        # Mostly nothing is due, which one look without a transaction says.
+        if not await self._database.lists.every(f"any_{name}", asked):
+            return []
 
         async def work(connection: Connection) -> list[str]:
             found = await (await connection.execute(SQL[name], asked)).fetchall()

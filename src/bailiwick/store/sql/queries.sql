@@ -40,6 +40,30 @@ select body from modes where tenant = :tenant order by agent, tool;
 insert into modes (tenant, agent, tool, body) values (:tenant, :agent, :tool, :body)
 on conflict (tenant, agent, tool) do update set body = excluded.body;
 
+-- name: running_mandates
+-- What people signed ahead and still counts.
+select body from mandates where tenant = :tenant and counts_until_us > :now_us order by id;
+
+-- name: newest_mandates
+-- What people signed ahead, whether it still counts or not.
+select body from mandates where tenant = :tenant order by id desc limit 1000;
+
+-- name: put_mandate!
+-- A mandate, new or as it stands now.
+insert into mandates (tenant, id, counts_until_us, body)
+values (:tenant, :id, :counts_until_us, :body)
+on conflict (tenant, id) do update set counts_until_us = excluded.counts_until_us,
+    body = excluded.body;
+
+-- name: use_mandate!
+-- An action that drew on a mandate.
+insert into mandate_uses (tenant, mandate, action) values (:tenant, :mandate, :action)
+on conflict do nothing;
+
+-- name: mandate_uses
+-- The actions that drew on a mandate.
+select action from mandate_uses where tenant = :tenant and mandate = :mandate order by action;
+
 -- name: standings
 -- The agents' accounts.
 select body from agents where tenant = :tenant order by name;
@@ -181,6 +205,13 @@ where tenant = :tenant and state = :state and state in ('parked', 'intended', 'u
 -- The newest actions that were answered as done and that the world contradicts, unresolved.
 select body from actions
 where tenant = :tenant and contradicted = 1 and id < :before order by id desc limit :limit;
+
+-- name: in_doubt_count^
+-- How many outcomes nobody knows or the world contradicts, by the lists' own indexes.
+select
+  (select count(*) from actions where tenant = :tenant and state = 'unknown'
+    and state in ('parked', 'intended', 'unknown'))
+  + (select count(*) from actions where tenant = :tenant and contradicted = 1);
 
 -- name: stale_intents
 -- Actions in flight whose owner is gone or whose lease has run out.

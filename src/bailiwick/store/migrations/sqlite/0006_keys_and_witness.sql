@@ -6,4 +6,4 @@ alter table checkpoints add column cosignature text;
 
 create index checkpoints_cosigned on checkpoints (size) where cosignature is not null;
 
-pragma user_version = 5;
+pragma user_version = 6;
