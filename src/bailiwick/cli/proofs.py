@@ -112,6 +112,14 @@ def export(frame: Frame, folder: Path | None, tiles: Path | None) -> int:
     return OK
 
 
+def _many(number: JSON, noun: str) -> str:
+    return counted(cast("int", number), noun)
+
+
+def _records(number: JSON) -> str:
+    return _many(number, "record")
+
+
 @ledger.command("witness")
 @pass_frame
 def witness(frame: Frame) -> int:
@@ -154,14 +162,6 @@ def accept_restore(frame: Frame) -> int:
 async def _witness(settings: Settings) -> dict[str, JSON]:
     async with beside(settings) as world:
         return await operations.witness_state(world)
-
-
-def _many(number: JSON, noun: str) -> str:
-    return counted(cast("int", number), noun)
-
-
-def _records(number: JSON) -> str:
-    return _many(number, "record")
 
 
 async def _keys(settings: Settings) -> list[log.Tenure]:

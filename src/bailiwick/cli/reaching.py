@@ -157,7 +157,7 @@ async def _in_place(frame: Frame, settings: Settings, command: Mapping[str, JSON
         answer = await operations.perform(world, command)
         if command["command"] != "login":
             try:
-                faults = (await tick(world)).faults
+                faults = (await tick(world, delivers=False)).faults
             except BailiwickError as error:
                 faults = (error,)
             for fault in faults:

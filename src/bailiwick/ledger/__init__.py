@@ -8,6 +8,7 @@ and times come in, nothing is read or written. `export` writes the files of an e
 from bailiwick.ledger.entries import (
     append,
     concluded,
+    escalated,
     intended,
     mode_set,
     parked,
@@ -36,6 +37,7 @@ __all__ = [
     "append",
     "concluded",
     "confer",
+    "escalated",
     "frontier",
     "grow",
     "held",
