@@ -465,7 +465,7 @@ class Keys(Protocol):
         """A 32-byte key for one use: `pseudonym`, `equality`."""
 
 
-class Witness(Protocol):
+class Cosigner(Protocol):
     """Whoever cosigns the ledger's heads: a process with a key and a memory of its own."""
 
     @property
@@ -606,4 +606,4 @@ class World(Struct, frozen=True, kw_only=True):
     random: Callable[[int], bytes]
     owner: str
     close: Callable[[], Awaitable[None]]
-    witness: Witness | None = None
+    witness: Cosigner | None = None
