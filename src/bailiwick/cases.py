@@ -13,7 +13,7 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from bailiwick import approval, execution, identity, ledger, limits, verification
+from bailiwick import approval, catalog, execution, identity, ledger, limits, verification
 from bailiwick.errors import BadInput, LedgerError, StoreError
 from bailiwick.nouns import (
     Action,
@@ -44,6 +44,7 @@ from bailiwick.values import JSON, canonical, parse, plain, shown
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+*#-]{0,127}").fullmatch
 _MAX_TOLD = 16 * 1024
 _LOOK_AGAIN_S = 0.25
+_MAX_NAMED = 20
 
 # What a derived name attaches to; a caller's own key attaches to everything but a refusal.
 _ATTACHING = frozenset({"parked", "intended", "done", "unknown", "denied"})
@@ -108,7 +109,7 @@ async def open_case(
     tool = bundle.catalogue.tools.get(asked.tool)
     manifest = bundle.manifests.get(caller.agent)
     if tool is None or manifest is None:
-        return refused(_unclassified(asked, caller, tool))
+        return refused(_unclassified(bundle, asked, caller))
     id = f"act_{now_us:014x}{world.random(8).hex()}"
     run = caller.capability.run
     # A caller's own key is the same call in whichever run it comes again.
@@ -148,6 +149,7 @@ async def open_case(
         manifest=manifest,
         tool=tool,
         action=action,
+        mode=_mode(bundle, control, caller, tool),
     )
 
 
@@ -170,6 +172,7 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
             code="payload_missing",
             help="resolve the action by hand with `bailiwick in-doubt resolve`",
         )
+    tool = bundle.catalogue.tools[action.tool]
     case = Case(
         control=control,
         bundle=bundle,
@@ -177,8 +180,9 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
         proposal=_proposal(action, kept or {}),
         caller=action.caller,
         manifest=bundle.manifests[action.agent],
-        tool=bundle.catalogue.tools[action.tool],
+        tool=tool,
         action=action,
+        mode=_mode(bundle, control, action.caller, tool),
         stored=True,
     )
     if action.state == "intended":
@@ -197,19 +201,14 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
     return case
 
 
-def mode(case: Case) -> Mode:
-    """How far the agents of this call may go with the tool, by today's manifests and settings."""
+def _mode(bundle: Bundle, control: ControlState, caller: Caller, tool: Tool) -> Mode:
+    """How far the agents of a call may go with the tool, by today's manifests and settings."""
     return mode_of(
-        case.tool.name,
-        (case.caller.agent, *case.caller.actors),
-        manifests=case.bundle.manifests,
-        settings=case.control.modes,
+        tool.name,
+        (caller.agent, *caller.actors),
+        manifests=bundle.manifests,
+        settings=control.modes,
     )
-
-
-def shadowed(case: Case) -> Refusal | None:
-    """In mode shadow, what the rules would have said of an action that is not executed."""
-    return limits.shadowed(case, mode(case))
 
 
 def question(case: Case) -> Question:
@@ -223,7 +222,7 @@ def question(case: Case) -> Question:
         evidence=tuple(case.evidence),
         now_us=case.now_us,
         sources=case.proposal.sources,
-        mode=mode(case),
+        mode=case.mode,
     )
 
 
@@ -591,13 +590,19 @@ def _listed(value: JSON) -> Sequence[JSON]:
     return value if isinstance(value, (list, tuple)) else ()
 
 
-def _unclassified(asked: Proposal, caller: Caller, tool: Tool | None) -> Refusal:
-    if tool is None:
+def _unclassified(bundle: Bundle, asked: Proposal, caller: Caller) -> Refusal:
+    manifest = bundle.manifests.get(caller.agent)
+    if manifest is not None:
+        # Of other agents' tools it is told nothing.
+        own = [
+            name for name in bundle.catalogue.tools if identity.tool_granted(manifest.tools, name)
+        ]
+        said = f"its tools are {', '.join(sorted(own)[:_MAX_NAMED])}" if own else ""
         return Refusal(
             step=4,
             code="tool_unknown",
             message=f"there is no tool `{shown(asked.tool)}` in the active release",
-            help="list the tools with `bailiwick policy show`",
+            help=catalog.did_you_mean(asked.tool, own, said or "it has no tool in this release"),
         )
     return Refusal(
         step=2,

@@ -94,8 +94,7 @@ def open_world(
     keys = identity.load_keyring(keys_folder(settings), settings.log_origin)
     doors = _doors(settings, now_us, alone=alone)
     if told is None:
-        endpoint = settings.telemetry_endpoint
-        told = on_demand("otlp")(endpoint) if endpoint else telemetry.Silent()
+        told = _telemetry(settings, alone=alone)
     folder = settings.path(".")
     door: Egress = egress or on_demand("egress")(
         upstreams=lambda: on_demand("mcp").Upstreams(folder)
@@ -112,6 +111,7 @@ def open_world(
         shelf=doors.shelf,
         register=doors.register,
         archive=doors.archive,
+        mandates=doors.mandates,
         ledger=doors.ledger,
         due=doors.due,
         keys=keys,
@@ -127,6 +127,14 @@ def open_world(
         owner=secrets.token_hex(8),
         close=close,
     )
+
+
+def _telemetry(settings: Settings, *, alone: bool) -> Telemetry:
+    """Who is told of actions. A command beside the owner carries out none."""
+    if settings.telemetry_endpoint is None or not alone:
+        return telemetry.Silent()
+    otlp: Telemetry = on_demand("otlp")(settings)
+    return otlp
 
 
 def _wall_us() -> int:
@@ -145,6 +153,7 @@ def _doors(settings: Settings, now_us: Callable[[], int] | None, *, alone: bool)
         shelf=store.SqliteShelf(database),
         register=store.SqliteRegister(database),
         archive=store.SqliteArchive(database),
+        mandates=store.SqliteMandates(database),
         ledger=store.SqliteLedger(database),
         due=store.SqliteDue(database, int(settings.lease_seconds * 1_000_000)),
         close=database.close,

@@ -6,12 +6,19 @@ what both kinds share; `postgres/` is opened by name. The doors implement the pr
 """
 
 from bailiwick.store.commits import conclude, intend, park, prepare, refuse, resolve
-from bailiwick.store.database import SCHEMA_VERSION, Database, durability, schema_version
+from bailiwick.store.database import (
+    SCHEMA_VERSION,
+    Database,
+    durability,
+    is_owned,
+    schema_version,
+)
 from bailiwick.store.doors import (
     BELL_TRUST_S,
     SqliteArchive,
     SqliteDue,
     SqliteLedger,
+    SqliteMandates,
     SqliteRegister,
     SqliteShelf,
     SqliteStore,
@@ -26,12 +33,14 @@ __all__ = [
     "SqliteArchive",
     "SqliteDue",
     "SqliteLedger",
+    "SqliteMandates",
     "SqliteRegister",
     "SqliteShelf",
     "SqliteStore",
     "conclude",
     "durability",
     "intend",
+    "is_owned",
     "park",
     "prepare",
     "refuse",

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from bailiwick.ports import Archive, Due, Ledger, Register, Shelf, Store
+from bailiwick.ports import Archive, Due, Ledger, Mandates, Register, Shelf, Store
 
 
 class Doors(NamedTuple):
@@ -13,6 +13,7 @@ class Doors(NamedTuple):
     shelf: Shelf
     register: Register
     archive: Archive
+    mandates: Mandates
     ledger: Ledger
     due: Due
     close: Callable[[], Awaitable[None]]

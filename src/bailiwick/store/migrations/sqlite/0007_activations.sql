@@ -2,4 +2,4 @@
 
 create index records_of_releases on records (tenant, seq) where kind = 'release';
 
-pragma user_version = 5;
+pragma user_version = 7;
