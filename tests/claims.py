@@ -32,6 +32,10 @@ CLAIMS: dict[str, str] = {
     "spine.cancel-frees": "A cancelled action frees its name and effect, and takes no more votes.",
     "spine.cancel-owner-only": "Only its own agent and subject cancel an action; a no stays.",
     # store
+    "store.erased-is-gone": "An erased payload is in no row, and what is beside it stays.",
+    "store.run-key-dropped-last": "A run's key goes with its last payload, and not before.",
+    "store.erasure-spares-open-runs": "No commit opens an action of a run that is being erased.",
+    "store.rounds-are-leased": "A step of a round is one process's until its lease is over.",
     "store.epoch-guard": "What was judged under another control epoch does not commit.",
     "store.member-all-or-nothing": "A blocked member of a batch leaves no hold or record.",
     "store.dead-batch-retried": "A member that kills its batch fails alone.",
@@ -45,6 +49,7 @@ CLAIMS: dict[str, str] = {
     "store.doubts-by-index": "What is in doubt is listed by an index, however long the history.",
     "store.durability-in-force": "Without WAL and the full sync in force nothing is written.",
     "store.read-only-said": "What cannot be written is a coded fault, and nothing stays open.",
+    "store.kill-on-a-full-disk": "Room is kept so that a kill is written on a full disk.",
     "store.full-disk-nothing-half-done": "A full disk fails whole commits; room makes it serve.",
     "store.outcomes-still-fit": "Below the watermark no intent begins, and outcomes still fit.",
     "store.control-change-heard": "A control change is heard though its caller was cancelled.",
@@ -68,6 +73,7 @@ CLAIMS: dict[str, str] = {
     "identity.session-is-the-person": "A session is its person's, while the account stands.",
     "identity.roles-deny-by-default": "A command that no role of a person names is refused.",
     "identity.key-files-private": "Key files are their owner's alone, or they are not read.",
+    "identity.token-has-its-time": "A token counts from its first second to its last only.",
     "identity.keys-roll": "A newer token or vault key takes over, and the older still read.",
     "identity.no-secret-in-errors": "No token, proof, key or password is in a message.",
     "identity.narrow-token-sees-no-more": "A narrower token is not told what a wider one did.",
@@ -199,6 +205,16 @@ CLAIMS: dict[str, str] = {
     "catalog.changed-definition-is-another-version": "Any change to a tool changes its digest.",
     "catalog.unknown-member-refused": "A bound that is misspelt or not kept yet does not load.",
     "catalog.pasted-bounds-hold": "Each bound of a pasted manifest or budget block holds.",
+    # vault
+    "vault.erased-run": "What is erased cannot be read, says who erased it, and still verifies.",
+    "vault.open-runs-are-spared": "Nothing of a run is erased while something in it is open.",
+    "vault.erasure-and-commits": "An action beside an erasure is erased with it, or readable.",
+    "vault.hold-keeps": "A legal hold stands at once against every erasure until two lift it.",
+    "vault.retention": "Payloads go after their agent's days, on record, but no held or open one.",
+    # backup
+    "backup.restores-whole": "A backup beside a working owner is restored whole, and verifies.",
+    "backup.half-never-whole": "What was broken off, or changed by a byte, is not restored.",
+    "backup.drill": "A drill restores, verifies and opens a payload, and says if it does not.",
     # cli
     "cli.init-works": "`init` makes a project that checks, runs, asks and verifies, and only once.",
     "cli.two-people": "Two people at their own terminals satisfy a rule that asks for two.",
@@ -218,6 +234,8 @@ CLAIMS: dict[str, str] = {
     "cli.kill-says-what-it-does-not-know": "A stop of a name that nobody has is never a success.",
     "cli.kill-not-set-is-said": "A kill that could not be written says that the stop is not set.",
     "cli.envelopes-are-redacted": "An exported run has payloads only for who may read and asks.",
+    "cli.agents-are-told": "One list says who may act, by which keys, and what they do.",
+    "cli.agent-keys-end": "An agent's rotated or revoked key, or token, opens nothing more.",
     # mcp
     "mcp.both-revisions": "Servers of both MCP revisions are called, over pipes and HTTP.",
     "mcp.action-id-goes-out": "A call of an MCP tool carries the action's id and key.",

@@ -1,9 +1,9 @@
 """The housekeeper's tick: what must happen without anybody asking.
 
 It wakes what is due (intents whose owner is gone, parked actions that people decided on or that
-ran out of time), gives committed records their place in the log, and tells people what they are to
-know. Due rows are claimed with a lease, so any number of processes may tick. It is not a scheduler:
-nothing is planned here.
+ran out of time), erases payloads whose time is over, gives committed records their place in the
+log, and tells people what they are to know. What is due is claimed with a lease, so any number of
+processes may tick. It is not a scheduler: nothing is planned here.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ from typing import NamedTuple
 from bailiwick import ledger
 from bailiwick.act import act
 from bailiwick.delivering import deliver
-from bailiwick.errors import BailiwickError
+from bailiwick.erasing import retain
+from bailiwick.errors import BailiwickError, StoreError
 from bailiwick.nouns import Wake
 from bailiwick.ports import World
 
@@ -21,11 +22,12 @@ _AT_ONCE = 16
 
 
 class Tick(NamedTuple):
-    """What one tick did: actions carried on, records sequenced, and the faults of actions."""
+    """What one tick did: actions carried on, erased, records sequenced, and the faults it met."""
 
     woken: int
     sequenced: int
     faults: tuple[BaseException, ...]
+    erased: int = 0
 
 
 async def begin(world: World) -> None:
@@ -37,7 +39,7 @@ async def begin(world: World) -> None:
 
 
 async def tick(world: World, busy: set[str] | None = None, *, delivers: bool = True) -> Tick:
-    """Carry on whatever is due now. A fault of one action does not keep the others waiting.
+    """Carry on whatever is due now. A fault of one action or claim keeps no other waiting.
 
     With `delivers` people are told what is due as well, which may take as long as their servers.
 
@@ -55,20 +57,25 @@ async def tick(world: World, busy: set[str] | None = None, *, delivers: bool = T
             busy.discard(asked.action)
 
     due: list[Wake] = []
+    faults: list[BaseException] = []
     tenants = await world.due.tenants()
     if world.telemetry.wants_standing():
         await _measure(world, tenants)
     for tenant in tenants:
         for claim in (world.due.stale_intents, world.due.decided_parks, world.due.expired_parks):
-            claimed = await claim(tenant, world.owner, busy)
+            try:
+                claimed = await claim(tenant, world.owner, busy)
+            except StoreError as fault:
+                faults.append(fault)
+                continue
             due += (Wake(tenant=tenant, action=id) for id in claimed)
-    # Only now: a claim that fails leaves what was claimed before it to a later tick.
     busy.update(asked.action for asked in due)
     results = await asyncio.gather(*map(wake, due), return_exceptions=True)
+    erased = sum([await retain(world, tenant) for tenant in tenants])
     sequenced = await ledger.sequence(world.ledger, world.keys)
-    told = await deliver(world, tenants) if delivers else []
-    faults = (*(result for result in results if result is not None), *told)
-    return Tick(len(due), sequenced, faults)
+    faults += (result for result in results if result is not None)
+    faults += await deliver(world, tenants) if delivers else []
+    return Tick(len(due), sequenced, tuple(faults), erased)
 
 
 async def _measure(world: World, tenants: Sequence[str]) -> None:

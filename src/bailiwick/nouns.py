@@ -38,6 +38,8 @@ Role = Literal["viewer", "operator", "approver", "auditor", "admin"]
 # The tightest first: decided and never executed; only reads; every write asks; the rules decide.
 Mode = Literal["shadow", "read-only", "draft", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+# How long payloads are kept after an action ended, where its agent's manifest says nothing.
+RETENTION_DAYS = 30
 
 
 # --- who -----------------------------------------------------------------------------------------
@@ -99,6 +101,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
     `modes` are by tool, `prefix.*` or `*`. `max_error_ppm` is how many of a million writes with a
     tool may go wrong before the agent is put back to reading there; None leaves it alone.
+    `retention_days` is how long an action's payloads are kept after it ended.
     `models` are by the agent's roles: the program asks for them, nothing here calls a model.
     """
 
@@ -114,6 +117,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     max_error_ppm: int | None = None
     asks_over_budget: bool = False
     models: Mapping[str, str] = {}
+    retention_days: int = RETENTION_DAYS
     source: Mapping[str, JSON] = {}
 
 
@@ -465,6 +469,18 @@ class Approval(Struct, frozen=True, kw_only=True):
         return frozenset((ask.queue, *(to for queue, to in self.escalated if queue == ask.queue)))
 
 
+class Erasure(Struct, frozen=True, kw_only=True):
+    """When, by whom and why payloads were erased, and the epoch that this began.
+
+    `by` is empty where their time was over.
+    """
+
+    at_us: int
+    by: str
+    reason: str
+    epoch: int
+
+
 class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A proposal's stored state: how far it got, from which every restart goes on.
 
@@ -506,6 +522,7 @@ class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost_micro_usd: int = 0
     timings_us: tuple[int, ...] = ()
     ahead: tuple[str, ...] = ()
+    erased: Erasure | None = None
 
 
 class EffectReport(Struct, frozen=True, kw_only=True):
@@ -572,12 +589,30 @@ class ModeSetting(Struct, frozen=True, kw_only=True):
     since_us: int
 
 
+class LegalHold(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Nothing of a run, or of a subject, is erased until two people lift it.
+
+    One that was lifted says by whom, and binds nobody.
+    """
+
+    kind: Literal["run", "subject"]
+    target: str
+    by: str
+    reason: str
+    since_us: int
+    lifted_by: tuple[str, ...] = ()
+
+
 class Standing(Struct, frozen=True, kw_only=True):
-    """What an agent's account says now: whether it may act and with which keys (JWK, by kid)."""
+    """What an agent's account says now: whether it may act and with which keys (JWK, by kid).
+
+    `since_us` says when each key was registered, where that is known.
+    """
 
     agent: str
     enabled: bool
     keys: Mapping[str, Mapping[str, JSON]]
+    since_us: Mapping[str, int] = {}
 
 
 class Breaker(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from bailiwick.nouns import (
     Caller,
     Cap,
     Decision,
+    LegalHold,
     Listed,
     Manifest,
     Mode,
@@ -57,6 +58,7 @@ class ControlState(Struct, frozen=True, kw_only=True):
     revoked: frozenset[str]
     modes: tuple[ModeSetting, ...] = ()
     mandates: tuple[Mandate, ...] = ()
+    holds: tuple[LegalHold, ...] = ()
 
 
 class Ledger(Protocol):
@@ -135,7 +137,7 @@ class Shelf(Protocol):
         """The run and the sealed bytes; None once erased."""
 
     async def run_key(self, tenant: str, run: str) -> bytes | None:
-        """The run's wrapped vault key."""
+        """The run's wrapped vault key; None once dropped."""
 
     async def run_started_us(
         self, tenant: str, run: str, waits_since_us: int | None = None
@@ -238,6 +240,19 @@ class Due(Protocol):
 
     async def rewrap(self, tenant: str, keys: Sequence[tuple[str, bytes, bytes]]) -> int:
         """Each run whose wrapped key is still the second member has the third; how many have."""
+
+
+class Keeping(Protocol):
+    """What has payloads that may be erased."""
+
+    async def runs(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bool]]:
+        """Runs in the order of their names, from beyond `after` on: whether each has its key."""
+
+    async def kept(self, tenant: str, run: str, after: str, limit: int) -> Sequence[Action]:
+        """The run's actions that are not erased, oldest first, from beyond the id `after` on."""
+
+    async def round(self, tenant: str, name: str, lease_us: int) -> str | None:
+        """How far a round got, if it is due: nobody else gets it until the lease is over."""
 
 
 # --- what shapes decisions -----------------------------------------------------------------------
@@ -438,9 +453,12 @@ class Vault(Protocol):
     """Payloads sealed under their run's key, which only the vault key can unwrap."""
 
     async def seal(
-        self, action: Action, kind: str, value: Mapping[str, JSON | Canonical]
+        self, action: Action, kind: str, value: Mapping[str, JSON | Canonical], epoch: int
     ) -> tuple[tuple[Op, ...], str]:
-        """The writes that keep the payload, and its commitment for the record (hex)."""
+        """The writes that keep the payload, and its commitment for the record (hex).
+
+        They hold for a commit under this control epoch, or of an action that is open.
+        """
 
     async def open(self, tenant: str, action: str, kind: str) -> Mapping[str, JSON] | None:
         """A payload in clear; None once erased. Raises `LedgerError` if it was changed."""
@@ -516,6 +534,7 @@ class World(Struct, frozen=True, kw_only=True):
     outbox: Outbox
     ledger: Ledger
     due: Due
+    keeping: Keeping
     keys: Keys
     tokens: TokenCache
     vault: Vault

@@ -31,6 +31,7 @@ ON_DEMAND: Mapping[str, str] = {
     "cel": "bailiwick.verification.expressions:compile_cel",
     "notify": "bailiwick.execution.notifying:notify",
     "migrate": "bailiwick.store.migrating:migrate",
+    "migrate_postgres": "bailiwick.store.postgres.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
@@ -115,6 +116,7 @@ def open_world(
         outbox=doors.outbox,
         ledger=doors.ledger,
         due=doors.due,
+        keeping=doors.keeping,
         keys=keys,
         tokens=identity.VerifiedTokens(os.urandom),
         vault=ledger.RunVault(keys, doors.shelf, os.urandom),
@@ -157,6 +159,7 @@ def _doors(settings: Settings, now_us: Callable[[], int] | None, *, alone: bool)
         outbox=store.SqliteOutbox(database),
         ledger=store.SqliteLedger(database),
         due=store.SqliteDue(database, int(settings.lease_seconds * 1_000_000)),
+        keeping=store.SqliteKeeping(database),
         close=database.close,
     )
 

@@ -132,7 +132,12 @@ def _story(story: Object) -> Iterator[str]:
     for each in cast("list[Object]", story["ahead"]):
         yield f"by the standing approval {line(each['id'])} of {line(each['person'])}"
     yield from _records(cast("list[Object]", story["records"]))
-    yield from _payloads(cast("Object | None", story["payloads"]))
+    erased = cast("Object | None", story["erased"])
+    if erased is not None:
+        by = f"by {line(erased['by'])}" if erased["by"] else "by the agent's retention"
+        yield f"payloads were erased at {at(erased['at_us'])} {by}: {line(erased['reason'])}"
+    else:
+        yield from _payloads(cast("Object | None", story["payloads"]))
 
 
 def _steps(steps: Sequence[Object]) -> Iterator[str]:

@@ -18,6 +18,7 @@ _VOTERS_AND_AUDITORS: frozenset[Role] = frozenset({"approver", "auditor"})
 # Who signs ahead has to be an approver of each rule's queue; the second person may be either.
 _GIVERS: frozenset[Role] = frozenset({"approver", "admin"})
 _ADMINS: frozenset[Role] = frozenset({"admin"})
+_KEEPERS: frozenset[Role] = frozenset({"auditor", "admin"})
 
 # `actions payload` is no command: who has it is told the contents of payloads too.
 COMMANDS: Mapping[str, frozenset[Role]] = {
@@ -29,6 +30,9 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "agents enable": _ADMINS,
     "agents list": _ANYONE,
     "agents register": _ADMINS,
+    "agents revoke-key": _STOPPERS,
+    "agents rotate": _ADMINS,
+    "agents show": _ANYONE,
     "approvals approve": frozenset({"approver"}),
     "approvals deny": frozenset({"approver"}),
     "approvals list": _ANYONE,
@@ -63,6 +67,10 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "standing list": _ANYONE,
     "standing withdraw": _STOPPERS,
     "stops list": _ANYONE,
+    "vault erase": _KEEPERS,
+    "vault hold": _KEEPERS,
+    "vault holds": _ANYONE,
+    "vault release-hold": _KEEPERS,
     "who-can": _ANYONE,
     "whoami": _ANYONE,
 }

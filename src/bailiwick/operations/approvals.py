@@ -226,7 +226,9 @@ async def _recorded(
     commitment = None
     if vote.reason:
         kind = f"vote:{vote.person}:{vote.request_digest[:16]}"
-        sealed, commitment = await world.vault.seal(action, kind, {"reason": vote.reason})
+        epoch = await world.store.epoch(tenant)
+        told = {"reason": vote.reason}
+        sealed, commitment = await world.vault.seal(action, kind, told, epoch)
     fields = records.vote(
         tenant=tenant,
         at_us=await world.store.now_us(),

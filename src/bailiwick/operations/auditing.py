@@ -19,6 +19,7 @@ from bailiwick.ledger import note, records, tree
 from bailiwick.nouns import Action, Record, Vote
 from bailiwick.operations.approvals import STATES, signature_hash
 from bailiwick.operations.changes import named
+from bailiwick.operations.keeping import held_as
 from bailiwick.operations.mandates import BEGINNING, ENDING, recorded_as
 from bailiwick.ports import ControlState, World
 from bailiwick.values import JSON, counted, shown
@@ -63,6 +64,7 @@ class Audit(msgspec.Struct, kw_only=True):
     signed: int = 0
     said: list[Said] = []
     actions: int = 0
+    erased: set[tuple[str, int]] = set()
     findings: list[tuple[str, str]] = []
 
     def find(self, what: str, reason: str) -> None:
@@ -224,6 +226,8 @@ async def _actions(
         while page := await world.register.actions(tenant, (), _PAGE, before):
             for action in page:
                 seen.add((tenant, action.id))
+                if action.erased is not None:
+                    found.erased.add((tenant, action.erased.epoch))
                 reasons = list(_wrong(world, action, by_action.get((tenant, action.id), ())))
                 if reasons:
                     reasons = await _looked_again(world, action)
@@ -358,6 +362,8 @@ def _control(found: Audit, state: ControlState) -> None:
 def _switches(world: World, found: Audit, state: ControlState) -> None:
     """What is stopped, revoked and disabled is what the recorded changes left."""
     stops: set[tuple[JSON, JSON]] = set()
+    holds: set[tuple[JSON, JSON]] = set()
+    erasures: set[JSON] = set()
     revoked: set[JSON] = set()
     enabled: dict[JSON, bool] = {}
     for said in sorted(found.said, key=lambda each: each.seq):
@@ -372,12 +378,27 @@ def _switches(world: World, found: Audit, state: ControlState) -> None:
                 stops.discard(place)
             case "revoke":
                 revoked.add(fields["target"])
+            case "vault-hold":
+                holds.add(place)
+            case "vault-release-hold":
+                holds.discard(place)
+            case "vault-erase" | "retention":
+                erasures.add(fields["epoch"])
             case "agents-disable" | "agents-enable":
                 enabled[fields["target"]] = fields["change"] == "agents-enable"
     now = {(stop.scope, named(world, stop.target)) for stop in state.stops}
     for scope, target in stops ^ now:
         reason = "is on record and not in force" if (scope, target) in stops else "is on no record"
         found.find(f"stop on {scope} {target}".rstrip(), f"it {reason}")
+    kept = {
+        ("run" if hold.kind == "run" else None, named(world, held_as(world, hold)))
+        for hold in state.holds
+    }
+    if holds != kept:
+        found.find("legal holds", "they are not the ones on record")
+    for epoch in sorted({each for tenant, each in found.erased if tenant == state.tenant}):
+        if epoch not in erasures:
+            found.find(f"erasure of epoch {epoch}", "no record says so")
     if revoked != {named(world, id) for id in state.revoked}:
         found.find("revocations", "they are not the ones on record")
     for agent, standing in state.standings.items():

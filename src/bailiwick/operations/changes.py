@@ -200,6 +200,10 @@ def refused(what: str, by: Blocked) -> ControlError:
             "nothing is stopped under that scope and target",
             "see `bailiwick stops list`",
         ),
+        "run_open": (
+            "something of the run is parked, in flight or in doubt",
+            "decide, resolve or wait for it, then erase",
+        ),
         "change_moved": ("the change was decided or has expired", "propose it again"),
     }
     message, help = known.get(by.code, (f"the {what} could not be made: {by.code}", "try again"))

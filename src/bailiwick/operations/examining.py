@@ -6,9 +6,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal, cast
 
+import msgspec
 from msgspec import Struct
 
 from bailiwick import identity, ledger, store
@@ -16,6 +18,7 @@ from bailiwick.config import CredentialSource, Settings
 from bailiwick.errors import BailiwickError
 from bailiwick.execution import CredentialBroker
 from bailiwick.ledger import note, records
+from bailiwick.operations import backups
 from bailiwick.operations.channel import answers, silent
 from bailiwick.operations.doubts import doubt_of, doubtful
 from bailiwick.operations.rotation import runs_by_key
@@ -25,8 +28,11 @@ from bailiwick.wiring import keys_folder, open_world
 
 _LATE_US = 2_000_000
 _SKEW_US = 5_000_000
+_STEP_US = 2_000_000
 _ANSWER_S = 1.0
 _SYNCS = 16
+_DAY_US = 86_400_000_000
+_OLD_DAYS = 30
 # The quickest disks that keep what they synced through a power cut take longer than this.
 _TOO_QUICK_US = 20
 # The file format's "read version", https://www.sqlite.org/fileformat.html: 2 says write-ahead log.
@@ -46,6 +52,7 @@ async def examine(settings: Settings) -> list[Check]:
     """Look at everything that can be looked at; what cannot be opened is a line, not a fault."""
     checks = [*_keys(settings), *_agent_keys(settings), *_disk(settings)]
     checks += _credentials(settings)
+    checks += _backups(settings)
     if not settings.is_shared:
         file = settings.path(settings.store)
         checks += _file(file)
@@ -59,7 +66,7 @@ async def examine(settings: Settings) -> list[Check]:
         known = any(f"[{fault.code}]" in check.said for check in checks)
         return checks if known else [*checks, _failed("store", fault)]
     try:
-        for part in (_clock, _release, _log, _vault, _doubts, _notices, _people):
+        for part in (_clock, _step, _release, _log, _vault, _doubts, _notices, _people):
             try:
                 checks += [check async for check in part(world)]
             except BailiwickError as fault:
@@ -112,6 +119,25 @@ def _disk(settings: Settings) -> Iterator[Check]:
         yield Check(name="disk", level="warn", said=said, help="free some space soon")
     else:
         yield Check(name="disk", level="ok", said=said)
+
+
+def _backups(settings: Settings) -> Iterator[Check]:
+    """How old the newest backup and the newest drill are that were made here."""
+    if settings.is_shared:
+        return
+    kept = backups.last(settings)
+    now_us = time.time_ns() // 1000
+    days = {what: (now_us - at_us) // _DAY_US for what, at_us in kept.items()}
+    told = [f"the last {what} was {age} days ago" for what, age in sorted(days.items())]
+    if not told:
+        said = "none was made by `bailiwick backup` here"
+        help = "make one elsewhere, and try it with `bailiwick backup --drill`"
+        yield Check(name="backup", level="warn", said=said, help=help)
+    elif max(days.values()) > _OLD_DAYS or "drill" not in days:
+        help = "run `bailiwick backup DIR`, and `bailiwick backup --drill`"
+        yield Check(name="backup", level="warn", said="; ".join(told), help=help)
+    else:
+        yield Check(name="backup", level="ok", said="; ".join(told))
 
 
 def _credentials(settings: Settings) -> Iterator[Check]:
@@ -237,6 +263,47 @@ async def _clock(world: World) -> AsyncIterator[Check]:
         )
     else:
         yield Check(name="clock", level="ok", said="not behind the newest record")
+
+
+class ClockLook(Struct, frozen=True, kw_only=True):
+    """The store's clock, less the time since the machine began, at a look in a boot of it."""
+
+    boot: str
+    offset_us: int
+
+
+async def _step(world: World) -> AsyncIterator[Check]:
+    """Whether the store's clock went as the machine's own time did since the last look."""
+    running_us = (
+        time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) // 1000
+    )
+    now = ClockLook(boot=_boot(), offset_us=await world.store.now_us() - running_us)
+    file = world.settings.data / "clock.json"
+    try:
+        before = msgspec.json.decode(file.read_bytes(), type=ClockLook)
+    except (OSError, msgspec.MsgspecError):
+        before = now
+    stepped_us = now.offset_us - before.offset_us if now.boot == before.boot else 0
+    with suppress(OSError):
+        file.write_bytes(msgspec.json.encode(now))
+    if abs(stepped_us) <= _STEP_US:
+        yield Check(name="clock", level="ok", said="it was not set since the last look")
+        return
+    way = "forward" if stepped_us > 0 else "back"
+    yield Check(
+        name="clock",
+        level="warn",
+        said=f"it was set {way} by {abs(stepped_us) // 1_000_000} s since the last look",
+        help="expiry, budgets, leases and retention go by it: let it be slewed, never set",
+    )
+
+
+def _boot() -> str:
+    """Which run of the machine this is; empty where that cannot be told."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 async def _release(world: World) -> AsyncIterator[Check]:

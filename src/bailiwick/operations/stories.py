@@ -77,8 +77,17 @@ async def actions_show(world: World, person: Person, given: Parameters) -> JSON:
         "approval": await _approval(world, action, asked) if asked else None,
         "records": entries,
         "payloads": kept if may else None,
+        "erased": erased_of(action),
     }
     return {**story, "steps": _steps(action, asked, entries, kept)}
+
+
+def erased_of(action: Action) -> dict[str, JSON] | None:
+    """When, by whom and why an action's payloads were erased; None if they were not."""
+    by = action.erased
+    if by is None:
+        return None
+    return {"at_us": by.at_us, "by": by.by or None, "reason": by.reason, "epoch": by.epoch}
 
 
 async def existing(world: World, id: str) -> Action:

@@ -6,6 +6,7 @@ what both kinds share; `postgres/` is opened by name. The doors implement the pr
 """
 
 from bailiwick.store.commits import conclude, intend, park, prepare, refuse, resolve
+from bailiwick.store.copying import Contents, contents, copy_database
 from bailiwick.store.database import (
     SCHEMA_VERSION,
     Database,
@@ -16,6 +17,7 @@ from bailiwick.store.database import (
 from bailiwick.store.doors import (
     BELL_TRUST_S,
     SqliteDue,
+    SqliteKeeping,
     SqliteLedger,
     SqliteMandates,
     SqliteOutbox,
@@ -28,9 +30,11 @@ from bailiwick.store.opened import Doors
 __all__ = [
     "BELL_TRUST_S",
     "SCHEMA_VERSION",
+    "Contents",
     "Database",
     "Doors",
     "SqliteDue",
+    "SqliteKeeping",
     "SqliteLedger",
     "SqliteMandates",
     "SqliteOutbox",
@@ -38,6 +42,8 @@ __all__ = [
     "SqliteShelf",
     "SqliteStore",
     "conclude",
+    "contents",
+    "copy_database",
     "durability",
     "intend",
     "is_owned",

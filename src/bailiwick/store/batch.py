@@ -56,6 +56,7 @@ class Batch:
         self.epochs: dict[str, int] = {}
         self.balances = Balances(now_us, self._look)
         self.controlled = False
+        self.erased = False
         # What a member's operations leave to the action's own row, which is written last.
         self.holder = ""
         self.holds: bytes | None = None
@@ -139,6 +140,7 @@ def _row(batch: Batch, tenant: str, action: Action) -> dict[str, object]:
     return {
         "tenant": tenant,
         "id": action.id,
+        "run": action.run,
         "agent": action.agent,
         "subject": action.subject,
         "name": action.name,
@@ -335,6 +337,39 @@ def _put_run(batch: Batch, tenant: str, op: transactions.PutRun) -> transactions
     return None if row and row[0] == op.wrapped_key else transactions.Blocked(code="run_key_moved")
 
 
+def _run_is_closed(
+    batch: Batch, tenant: str, op: transactions.RunIsClosed
+) -> transactions.Blocked | None:
+    found = sql.one(batch.connection, "run_open", {"tenant": tenant, "run": op.run})
+    return transactions.Blocked(code="run_open", details={"run": op.run}) if found else None
+
+
+def _erase(batch: Batch, tenant: str, op: transactions.Erase) -> transactions.Blocked | None:
+    action, connection = op.action, batch.connection
+    values = {
+        "tenant": tenant,
+        "id": action.id,
+        "version": action.version,
+        "body": encode(action),
+    }
+    if sql.run(connection, "erase_action", values) == 0:
+        return transactions.Blocked(code="action_moved")
+    sql.run(connection, "erase_payloads", values)
+    batch.erased = True
+    return None
+
+
+def _drop_run_key(
+    batch: Batch, tenant: str, op: transactions.DropRunKey
+) -> transactions.Blocked | None:
+    kept = {"tenant": tenant, "run": op.run, "after": "", "limit": 1}
+    if sql.one(batch.connection, "run_kept", kept):
+        return transactions.Blocked(code="run_kept", details={"run": op.run})
+    sql.run(batch.connection, "drop_run_key", {"tenant": tenant, "id": op.run})
+    batch.erased = True
+    return None
+
+
 def _add_parked(batch: Batch, tenant: str, op: transactions.AddParked) -> None:
     values = {"tenant": tenant, "id": op.run, "since_us": op.since_us, "until_us": batch.now_us}
     sql.run(batch.connection, "add_parked", values)
@@ -390,6 +425,15 @@ def _lift_stop(batch: Batch, tenant: str, op: transactions.LiftStop) -> transact
 def _put_mode(batch: Batch, tenant: str, op: transactions.PutMode) -> None:
     values = {"agent": op.setting.agent, "tool": op.setting.tool, "body": encode(op.setting)}
     sql.run(batch.connection, "put_mode", {"tenant": tenant, **values})
+
+
+def _put_legal_hold(batch: Batch, tenant: str, op: transactions.PutLegalHold) -> None:
+    values = {"kind": op.hold.kind, "target": op.hold.target, "body": encode(op.hold)}
+    sql.run(batch.connection, "put_legal_hold", {"tenant": tenant, **values})
+
+
+def _put_round(batch: Batch, tenant: str, op: transactions.PutRound) -> None:
+    sql.run(batch.connection, "put_round", {"tenant": tenant, **_members(op)})
 
 
 def _put_standing(batch: Batch, tenant: str, op: transactions.PutStanding) -> None:
@@ -463,6 +507,9 @@ HANDLERS: dict[type, Callable[[Batch, str, Any], transactions.Blocked | None]] =
     transactions.Escalate: _escalate,
     transactions.PutPayload: _put_payload,
     transactions.PutRun: _put_run,
+    transactions.RunIsClosed: _run_is_closed,
+    transactions.Erase: _erase,
+    transactions.DropRunKey: _drop_run_key,
     transactions.AddParked: _add_parked,
     transactions.Append: _append,
     transactions.MarkBreaker: _mark_breaker,
@@ -470,6 +517,8 @@ HANDLERS: dict[type, Callable[[Batch, str, Any], transactions.Blocked | None]] =
     transactions.PutStop: _put_stop,
     transactions.LiftStop: _lift_stop,
     transactions.PutMode: _put_mode,
+    transactions.PutLegalHold: _put_legal_hold,
+    transactions.PutRound: _put_round,
     transactions.PutStanding: _put_standing,
     transactions.Revoke: _revoke,
     transactions.PutPerson: _put_person,

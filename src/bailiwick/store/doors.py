@@ -41,6 +41,7 @@ from bailiwick.store.rows import (
     decode_release,
     decode_standing,
     decode_stop,
+    standing_holds,
 )
 from bailiwick.values import JSON
 
@@ -103,6 +104,7 @@ class SqliteStore:
                     "running_mandates", {**owner, "now_us": self._database.now_us()}
                 )
             ),
+            holds=standing_holds(body for (body,) in self._database.every("legal_holds", owner)),
         )
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:
@@ -165,7 +167,7 @@ class SqliteShelf:
 
     async def run_key(self, tenant: str, run: str) -> bytes | None:
         row = self._database.one("run_row", {"tenant": tenant, "id": run})
-        return row[0] if row else None
+        return row[0] or None if row else None
 
     async def run_started_us(
         self, tenant: str, run: str, waits_since_us: int | None = None
@@ -361,6 +363,34 @@ class SqliteLedger:
         else:
             rows = self._database.every("records_of", {"tenant": of[0], "action": of[1]})
         return [Record(seq=seq, body=body, leaf_index=index) for (seq, body, index) in rows]
+
+
+class SqliteKeeping:
+    """What has payloads that may be erased."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def runs(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bool]]:
+        values = {"tenant": tenant, "after": after, "limit": limit}
+        return [(id, bool(key)) for id, key in self._database.every("runs_from", values)]
+
+    async def kept(self, tenant: str, run: str, after: str, limit: int) -> Sequence[Action]:
+        values = {"tenant": tenant, "run": run, "after": after, "limit": limit}
+        return [decode_action(body) for (body,) in self._database.every("run_kept", values)]
+
+    async def round(self, tenant: str, name: str, lease_us: int) -> str | None:
+        now_us = self._database.now_us()
+        row = self._database.one("round", {"tenant": tenant, "name": name})
+        if row is not None and row[0] > now_us:
+            return None
+        values = {"tenant": tenant, "name": name, "now_us": now_us, "until_us": now_us + lease_us}
+
+        def work(batch: Batch) -> str | None:
+            claimed = sql.one(batch.connection, "claim_round", values)
+            return claimed[0] if claimed else None
+
+        return await self._database.write(work)
 
 
 class SqliteDue:

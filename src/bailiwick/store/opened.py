@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from bailiwick.ports import Due, Ledger, Mandates, Outbox, Register, Shelf, Store
+from bailiwick.ports import Due, Keeping, Ledger, Mandates, Outbox, Register, Shelf, Store
 
 
 class Doors(NamedTuple):
@@ -16,4 +16,5 @@ class Doors(NamedTuple):
     outbox: Outbox
     ledger: Ledger
     due: Due
+    keeping: Keeping
     close: Callable[[], Awaitable[None]]

@@ -1,6 +1,6 @@
 """What the rows of either database hold, read back into nouns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -11,6 +11,7 @@ from bailiwick.nouns import (
     Action,
     Approval,
     Balance,
+    LegalHold,
     ModeSetting,
     Person,
     Release,
@@ -34,6 +35,7 @@ decode_mandate = msgspec.json.Decoder(Mandate).decode
 decode_notice = msgspec.json.Decoder(Notice).decode
 decode_json = msgspec.json.Decoder().decode
 decode_approval = msgspec.json.Decoder(Approval).decode
+_decode_hold = msgspec.json.Decoder(LegalHold).decode
 _decode_vote = msgspec.json.Decoder(Vote).decode
 
 
@@ -71,6 +73,11 @@ def balance_of(node: str, unit: str, bucket: str, spent: int, held: int) -> Bala
 def current_buckets(now_us: int) -> dict[str, str]:
     """The names of the buckets that a moment falls in, by period."""
     return {period: bucket(period, now_us) for period in ("day", "hour", "minute")}
+
+
+def standing_holds(bodies: Iterable[bytes]) -> tuple[LegalHold, ...]:
+    """The legal holds that nobody has lifted."""
+    return tuple(hold for hold in map(_decode_hold, bodies) if not hold.lifted_by)
 
 
 def is_contradicted(action: Action) -> bool:

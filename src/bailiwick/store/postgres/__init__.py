@@ -12,6 +12,7 @@ from bailiwick.store.postgres.connections import Address
 from bailiwick.store.postgres.database import PostgresDatabase
 from bailiwick.store.postgres.doors import (
     PostgresDue,
+    PostgresKeeping,
     PostgresLedger,
     PostgresMandates,
     PostgresOutbox,
@@ -41,6 +42,7 @@ def open_doors(
         outbox=PostgresOutbox(database),
         ledger=PostgresLedger(database),
         due=PostgresDue(database, int(settings.lease_seconds * 1_000_000)),
+        keeping=PostgresKeeping(database),
         close=database.close,
     )
 
@@ -50,6 +52,7 @@ __all__ = [
     "Address",
     "PostgresDatabase",
     "PostgresDue",
+    "PostgresKeeping",
     "PostgresLedger",
     "PostgresMandates",
     "PostgresOutbox",
