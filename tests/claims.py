@@ -103,6 +103,14 @@ CLAIMS: dict[str, str] = {
     "policy.who-can-cannot-tell-is-not-no": "What who-can cannot prove is said so, never as a no.",
     "policy.loosening-is-seen": "A release that might allow more than the last is recognised.",
     "policy.rules-read-the-mode": "A rule reads the mode in which it is asked.",
+    "policy.redecide-same": "A past decision is the same again under the release that made it.",
+    "policy.backtest-decides-as-live": "Back-testing what decides on what it decided changes none.",
+    "policy.backtest-tells-what-changes": "A back-test tells each change, and what it cannot tell.",
+    "policy.release-kept": "A release that decided once stays, and decides the same again.",
+    "policy.diff-in-words": "A diff says in words who is asked from where, or the rule's text.",
+    "policy.tightening-is-proved": "Only what provably allows nothing more is made by one person.",
+    "policy.rollback-governed": "Going back to a release is a governed, recorded activation.",
+    "policy.bisect-first-release": "Bisect names the first release that decided so, none left out.",
     # limits
     "limits.foreign-currency-over": "Money in another currency than a cap's is over that cap.",
     "limits.stop-covers-every-scope": "A stop of any scope refuses what it covers, and only that.",
@@ -184,6 +192,15 @@ CLAIMS: dict[str, str] = {
     "ledger.key-changes-recorded": "Every key that is added or retired leaves a record.",
     "ledger.runs-rewrapped": "Runs come under a new vault key; then the old can be removed.",
     "ledger.late-commit-sequenced": "A late commit gets its leaf; one of two sequencers extends.",
+    "ledger.tiles-rebuilt": "Tiles are rebuilt from the records, and the verifier reads them.",
+    "ledger.cosigned-receipts": "Receipts carry the cosignature, and wait for it if required.",
+    "ledger.forgotten-records-hold": "A tree that forgot or changed records stops all writes.",
+    "ledger.restore-is-accepted-by-people": "Only people accept a restored tree, on record.",
+    # witness
+    "witness.only-extensions": "The witness cosigns what extends its own head, and nothing else.",
+    "witness.survives-kill": "What the witness has answered it knows after a crash.",
+    "witness.independent": "The witness shares no code with the log that it watches.",
+    "witness.never-waited-for": "A dead witness keeps no action waiting, and is told of.",
     # propose
     "propose.strict-json": "JSON that can be read in two ways is refused, each with its code.",
     "propose.canonical-is-rfc8785": "The canonical form of every JSON value is that of RFC 8785.",
@@ -254,6 +271,7 @@ CLAIMS: dict[str, str] = {
     # telemetry
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
     "telemetry.metrics": "What became of actions, their times and doubts add up in the metrics.",
+    "telemetry.events": "Each action and control change is a line; what is dropped is said.",
     "telemetry.bounded": "A backend that hangs fills no memory, and closing waits two seconds.",
     "telemetry.traces-go-on": "A span continues its caller's trace, or stands in that of its run.",
     "telemetry.environment": "OpenTelemetry's variables fill in what the file leaves out.",

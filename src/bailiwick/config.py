@@ -41,6 +41,7 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     `child_spans` is the share of ordinary actions that get a span a step; those that failed, or
     took `slow_seconds`, always do. Metrics are exported every `interval_seconds`.
+    `events` is a file, or `stderr`.
     """
 
     headers: Mapping[str, str] = {}
@@ -50,6 +51,7 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     child_spans: Share = 0.01
     slow_seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 1.0
     interval_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 60.0
+    events: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in self.headers.items():
@@ -58,6 +60,17 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     def __repr__(self) -> str:
         return "TelemetrySettings(…)"  # no header
+
+
+class WitnessSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The witness that cosigns the ledger's heads: its address, its vkey, and what waits for it.
+
+    An attacker who can change this can name a witness of his own.
+    """
+
+    url: str
+    key: str
+    required: bool = False
 
 
 class EmailSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -137,6 +150,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     free_space_watermark_mb: int = 64
     telemetry_endpoint: str | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
+    witness: WitnessSource | None = None
+    tiles: str | None = None
     notify: NotifySettings = NotifySettings()
 
     def __post_init__(self) -> None:

@@ -33,7 +33,8 @@ State = Literal["parked", "intended", "done", "failed", "unknown", "refused", "d
 Listed = State | Literal["contradicted"]
 Status = Literal["done", "failed", "unknown", "refused", "denied", "parked", "running"]
 Verdict = Literal["verified", "contradicted", "unverifiable"]
-Scope = Literal["everything", "tenant", "agent", "tool", "upstream", "run"]
+# `ledger` is set by the runtime alone: the tree is not the one that it was, and nothing is written.
+Scope = Literal["everything", "tenant", "agent", "tool", "upstream", "run", "ledger"]
 Role = Literal["viewer", "operator", "approver", "auditor", "admin"]
 # The tightest first: decided and never executed; only reads; every write asks; the rules decide.
 Mode = Literal["shadow", "read-only", "draft", "live"]

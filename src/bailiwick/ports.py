@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -196,6 +196,25 @@ class Mandates(Protocol):
 
     async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
         """The actions that drew on a mandate, in order."""
+
+
+class Proposed(NamedTuple):
+    """An action, and the sealed proposal that it was decided by; None once erased."""
+
+    action: Action
+    sealed: bytes | None
+
+
+class Archive(Protocol):
+    """What was decided, and by which release; what deciding again goes by."""
+
+    async def proposals(
+        self, tenant: str, limit: int, *, before: str, since: str = "", agent: str | None = None
+    ) -> Sequence[Proposed]:
+        """The newest actions, of one agent if named, from the id `since` to before `before`."""
+
+    async def activations(self, tenant: str) -> Sequence[Record]:
+        """The records of releases that were activated, oldest first; their places are not told."""
 
 
 class Outbox(Protocol):
@@ -449,6 +468,37 @@ class Keys(Protocol):
         """A 32-byte key for one use: `pseudonym`, `equality`."""
 
 
+class Witness(Protocol):
+    """Whoever cosigns the ledger's heads: a process with a key and a memory of its own."""
+
+    @property
+    def name(self) -> str:
+        """Its key's name."""
+
+    @property
+    def vkey(self) -> str:
+        """Its public key as text (C2SP vkey)."""
+
+    @property
+    def required(self) -> bool:
+        """Whether receipts wait for it."""
+
+    def begin(self) -> bool:
+        """Whether it may be asked now, by one caller: not soon after it did not answer."""
+
+    def end(self) -> None:
+        """The caller who began has done with it."""
+
+    async def add(self, old: int, proof: Sequence[bytes], checkpoint: bytes) -> tuple[int, bytes]:
+        """Ask it to cosign a head that extends its own of size `old`: the status and the body.
+
+        Raises `LedgerError` (`witness_silent`) when no whole answer came in time.
+        """
+
+    async def held(self, origin: str) -> bytes | None:
+        """The head of a log that it cosigned last. Raises as `add` does."""
+
+
 class Vault(Protocol):
     """Payloads sealed under their run's key, which only the vault key can unwrap."""
 
@@ -462,6 +512,11 @@ class Vault(Protocol):
 
     async def open(self, tenant: str, action: str, kind: str) -> Mapping[str, JSON] | None:
         """A payload in clear; None once erased. Raises `LedgerError` if it was changed."""
+
+    async def unseal(
+        self, tenant: str, action: str, kind: str, run: str, sealed: bytes
+    ) -> Mapping[str, JSON] | None:
+        """The same of a payload that was read already, with its run."""
 
     def forget(self, tenant: str, run: str) -> None:
         """Another process began the run: its key is looked up again."""
@@ -513,6 +568,9 @@ class Telemetry(Protocol):
     def report(self, told: Told) -> None:
         """Tell of one action. Returns at once: what cannot be kept is dropped and counted."""
 
+    def change(self, record: bytes) -> None:
+        """Tell of a control change by its ledger record, which names nobody in clear."""
+
     def wants_standing(self) -> bool:
         """Whether it is time to measure how the tenants stand."""
 
@@ -531,6 +589,7 @@ class World(Struct, frozen=True, kw_only=True):
     shelf: Shelf
     register: Register
     mandates: Mandates
+    archive: Archive
     outbox: Outbox
     ledger: Ledger
     due: Due
@@ -547,3 +606,4 @@ class World(Struct, frozen=True, kw_only=True):
     random: Callable[[int], bytes]
     owner: str
     close: Callable[[], Awaitable[None]]
+    witness: Witness | None = None

@@ -35,6 +35,7 @@ drop index records_of_control;
 drop index checkpoints_cosigned;
 alter table checkpoints drop column cosignature;
 drop index actions_contradicted;
+drop index records_of_releases;
 alter table actions drop column contradicted;
 delete from _yoyo_migration where migration_id <> '0001_spine';
 pragma user_version = 1;

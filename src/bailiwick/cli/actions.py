@@ -10,8 +10,22 @@ import msgspec
 
 from bailiwick import approval
 from bailiwick.approval.quoting import block, quoted
-from bailiwick.cli.frame import OK, REFUSED, Frame, Group, pass_frame
-from bailiwick.cli.reaching import ask, by_agent, log_in
+from bailiwick.cli.frame import (
+    FOUND,
+    OK,
+    REFUSED,
+    Frame,
+    Group,
+    pass_frame,
+)
+from bailiwick.cli.reaching import (
+    ask,
+    by_agent,
+    log_in,
+)
+from bailiwick.cli.releases import (
+    judged,
+)
 from bailiwick.cli.telling import at, fields, line, table, took
 from bailiwick.errors import ApprovalError, BadInput
 from bailiwick.nouns import State, Vote
@@ -59,6 +73,27 @@ def actions_show(frame: Frame, id: str) -> int:
     story = cast("Object", ask(frame, "actions show", action=id))
     frame.tell(story, list(_story(story)))
     return OK
+
+
+@actions.command("redecide")
+@click.argument("id")
+@pass_frame
+def actions_redecide(frame: Frame, id: str) -> int:
+    """Decide the action ID again, under the release that decided it, on what was kept of it.
+
+    Exit code 1 if it is decided otherwise, or cannot be decided again.
+    """
+    answer = cast("Object", ask(frame, "actions redecide", action=id))
+    if answer["same"] is None:
+        told = [f"it cannot be decided again [{answer['code']}]: {line(answer['message'])}"]
+    else:
+        recorded, again = cast("Object", answer["recorded"]), cast("Object", answer["again"])
+        told = [f"release {answer['release']}", f"recorded: {line(judged(recorded))}"]
+        told.append(f"again: {line(judged(again))}")
+        differs = ", ".join(cast("list[str]", answer["differs"]))
+        told.append("the same" if answer["same"] else f"NOT THE SAME: {differs}")
+    frame.tell(answer, told)
+    return OK if answer["same"] else FOUND
 
 
 @actions.command("export")

@@ -1,4 +1,4 @@
-"""kill, resume, stops, mode, revoke, changes, release: who and what may act from now on."""
+"""kill, resume, stops, mode, revoke, changes: who and what may act from now on."""
 
 from collections.abc import Mapping
 from typing import cast, get_args
@@ -12,11 +12,10 @@ from bailiwick.cli.telling import at, line, table
 from bailiwick.errors import StoreError
 from bailiwick.nouns import MODES, Scope
 from bailiwick.values import JSON
-from bailiwick.wiring import read_release
 
 Object = Mapping[str, JSON]
 
-_SCOPES = click.Choice(get_args(Scope))
+_SCOPES = click.Choice([scope for scope in get_args(Scope) if scope != "ledger"])
 
 
 # --- switches ------------------------------------------------------------------------------------
@@ -182,89 +181,4 @@ def _what(answer: Object) -> str:
     return f"{answer['scope']} {line(answer['target'])}".strip()
 
 
-# --- releases ------------------------------------------------------------------------------------
-
-
-@click.group("release", cls=Group)
-def release() -> None:
-    """What decides: the project's files take effect only by activating a release of them."""
-
-
-@release.command("list")
-@pass_frame
-def release_list(frame: Frame) -> int:
-    """List the releases, newest first."""
-    answer = cast("list[Object]", ask(frame, "release list"))
-    rows = [
-        [
-            str(each["digest"])[:16],
-            each["active"],
-            each["files"],
-            at(each["created_at_us"]),
-            each["created_by"],
-            each["note"],
-        ]
-        for each in answer
-    ]
-    headings = ["RELEASE", "ACTIVE", "FILES", "MADE", "BY", "NOTE"]
-    frame.tell(answer, table(headings, rows, "there is no release"))
-    return OK
-
-
-@release.command("propose")
-@click.option("--note", default="", help="What it is for.")
-@pass_frame
-def release_propose(frame: Frame, note: str) -> int:
-    """Store the project's files as a release that does not decide yet, checked if it can be."""
-    answer = cast("Object", ask(frame, "release propose", **_files(frame, None), note=note))
-    frame.tell(
-        answer,
-        [
-            f"proposed: {answer['digest']}",
-            f"an administrator lets it decide with: bailiwick release activate {answer['digest']}",
-        ],
-    )
-    return OK
-
-
-@release.command("activate")
-@click.argument("digest", required=False)
-@click.option("--note", default="", help="What it is for.")
-@pass_frame
-def release_activate(frame: Frame, digest: str | None, note: str) -> int:
-    """Let the release DIGEST decide; without DIGEST, the project's files as they are now.
-
-    With two administrators the second one makes it.
-    """
-    answer = ask(frame, "release activate", **_files(frame, digest), note=note)
-    if (waits := waiting(frame, answer)) is not None:
-        click.echo(f"bailiwick release activate {cast('Object', answer)['digest']}", err=True)
-        return waits
-    told = cast("Object", answer)
-    for agent in cast("list[str]", told["without_account"]):
-        frame.warn(f"{agent} has no key: run `bailiwick agents register {agent}`")
-    frame.tell(told, [f"active: {told['digest']}"])
-    return OK
-
-
-@release.command("diff")
-@click.argument("digest", required=False)
-@pass_frame
-def release_diff(frame: Frame, digest: str | None) -> int:
-    """Say what a release would change: DIGEST, or the project's files as they are now."""
-    answer = cast("Object", ask(frame, "release diff", **_files(frame, digest)))
-    sentences = [line(each) for each in cast("list[str]", answer["changes"])]
-    verdict = "it may allow more than now" if answer["loosens"] else "it allows nothing more"
-    frame.tell(answer, [*sentences, verdict] if sentences else ["it changes nothing"])
-    return OK
-
-
-def _files(frame: Frame, digest: str | None) -> dict[str, JSON]:
-    """What names the release: the digest of a stored one, or the project's files."""
-    if digest is not None:
-        return {"digest": digest}
-    folder = frame.enter().path(".")
-    return {"files": read_release(folder, created_at_us=0, created_by="").files}
-
-
-COMMANDS = (kill, resume, stops, mode, revoke, changes, release)
+COMMANDS = (kill, resume, stops, mode, revoke, changes)

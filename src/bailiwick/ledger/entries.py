@@ -6,7 +6,15 @@ from functools import lru_cache
 from bailiwick.ledger import records
 from bailiwick.ledger.tree import leaf_hash
 from bailiwick.notices import Notice
-from bailiwick.nouns import Action, EffectReport, Hold, ModeSetting, Refusal, Verification
+from bailiwick.nouns import (
+    Action,
+    EffectReport,
+    Hold,
+    ModeSetting,
+    Refusal,
+    Verification,
+    mode_of,
+)
 from bailiwick.ports import Case, World
 from bailiwick.transactions import Append, Entries, Op
 from bailiwick.values import JSON, Canonical
@@ -193,8 +201,28 @@ def _proposal(case: Case) -> dict[str, JSON | Canonical]:
                 [hold.cap.node, hold.cap.unit, hold.cap.period, hold.amount]
                 for hold in case.price.holds
             ],
+            **_judged_by(case),
         }
     return kept
+
+
+def _judged_by(case: Case) -> dict[str, JSON]:
+    """What else the rules were told, where it is not what an action is decided by as a rule.
+
+    Without `judged_at_us` it was judged when it was created; `mode` is the one that was set, which
+    stands beside the manifest's; `evidence` are the rules that people had satisfied.
+    """
+    told: dict[str, JSON] = {}
+    if case.now_us != case.action.created_at_us:
+        told["judged_at_us"] = case.now_us
+    if case.control.modes:
+        agents = (case.caller.agent, *case.caller.actors)
+        mode = mode_of(case.tool.name, agents, settings=case.control.modes)
+        if mode != "live":
+            told["mode"] = mode
+    if case.evidence:
+        told["evidence"] = list(case.evidence)
+    return told
 
 
 def _asked(world: World, case: Case, commitment: str) -> records.Asked:

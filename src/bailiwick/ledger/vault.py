@@ -72,16 +72,23 @@ class RunVault:
         kept = await self._shelf.payload(tenant, action, kind)
         if kept is None:
             return None
-        run, ciphertext = kept
+        return await self.unseal(tenant, action, kind, *kept)
+
+    async def unseal(
+        self, tenant: str, action: str, kind: str, run: str, sealed: bytes
+    ) -> Mapping[str, JSON] | None:
+        """Open a payload that was read already; None if its run's key is erased."""
         ready = await self._key(tenant, run)
+        if not ready.stored:
+            return None
         aad = ready.place + framed(action) + framed(kind)
         try:
-            opened = ready.key.open(ciphertext, aad=aad)
+            opened = ready.key.open(sealed, aad=aad)
         except LedgerError:
             # Another process may have dropped the key that is known here, and begun anew.
             self.forget(tenant, run)
             ready = await self._key(tenant, run)
-            opened = ready.key.open(ciphertext, aad=aad)
+            opened = ready.key.open(sealed, aad=aad)
         try:
             return _decode(opened.payload)
         except msgspec.MsgspecError as error:

@@ -10,17 +10,18 @@
 Tightening takes effect at once; loosening waits for a second person as soon as there are two.
 """
 
-from bailiwick.operations.auditing import audit
+from bailiwick.operations.auditing import NO_WITNESS, audit
 from bailiwick.operations.backups import backup, drill, restore
 from bailiwick.operations.channel import answers, call, serve, silent
 from bailiwick.operations.commands import COMMANDS, READS, perform
 from bailiwick.operations.examining import examine
 from bailiwick.operations.founding import Founded, Newcomer, found
-from bailiwick.operations.proofs import export
+from bailiwick.operations.proofs import export, project, witness_state
 from bailiwick.operations.rotation import retire_key
 
 __all__ = [
     "COMMANDS",
+    "NO_WITNESS",
     "READS",
     "Founded",
     "Newcomer",
@@ -33,8 +34,10 @@ __all__ = [
     "export",
     "found",
     "perform",
+    "project",
     "restore",
     "retire_key",
     "serve",
     "silent",
+    "witness_state",
 ]

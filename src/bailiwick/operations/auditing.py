@@ -66,6 +66,7 @@ class Audit(msgspec.Struct, kw_only=True):
     actions: int = 0
     erased: set[tuple[str, int]] = set()
     findings: list[tuple[str, str]] = []
+    witness: str = ""
 
     def find(self, what: str, reason: str) -> None:
         """Keep a finding."""
@@ -90,7 +91,7 @@ async def audit(world: World) -> dict[str, JSON]:
         "unsequenced": sum(said.index is None for said in found.said),
         "actions": found.actions,
         "findings": [{"what": what, "reason": reason} for what, reason in found.findings],
-        "witness": NO_WITNESS,
+        "witness": found.witness or NO_WITNESS,
     }
 
 
@@ -126,14 +127,14 @@ async def _tree(world: World, found: Audit) -> None:
     """Read all records in the tree's order; compare leaves, nodes, root and the signed head."""
     found.size = await world.ledger.tree_size()
     head = await _head(world, found)
+    heads = {each.size: each for each in (await _cosigned(world, found), head) if each is not None}
     frontier = tree.Frontier()
-    if head is not None and head.size == 0:
-        _compare_root(found, head, frontier)
+    if 0 in heads:
+        _compare_root(found, heads[0], frontier)
     first = 0
     while first < found.size:
         limit = min(_PAGE, found.size - first)
-        if head is not None and first < head.size:
-            limit = min(limit, head.size - first)
+        limit = min(limit, *(size - first for size in heads if size > first), limit)
         page = {r.leaf_index: r for r in await world.ledger.records(first, limit)}
         leaves = []
         for index in range(first, first + limit):
@@ -147,8 +148,8 @@ async def _tree(world: World, found: Audit) -> None:
         outer = [(0, first + i, leaf) for i, leaf in enumerate(leaves)]
         await _compare_nodes(world, found, [*outer, *inner])
         first += limit
-        if head is not None and first == head.size:
-            _compare_root(found, head, frontier)
+        if first in heads:
+            _compare_root(found, heads[first], frontier)
     found.root = tree.root(frontier).hex()
 
 
@@ -173,6 +174,29 @@ async def _head(world: World, found: Audit) -> note.Checkpoint | None:
             f"it has {counted(found.size, 'record')}, fewer than the {head.size} that were signed:"
             " records were removed, or an older backup was restored",
         )
+    return head
+
+
+async def _cosigned(world: World, found: Audit) -> note.Checkpoint | None:
+    """The newest head that the witness cosigned, if there is a witness and its word holds."""
+    if world.witness is None:
+        return None
+    name = shown(world.witness.name)
+    kept = await world.ledger.checkpoint(cosigned=True)
+    if kept is None:
+        found.witness = f"the witness `{name}` has cosigned nothing yet; {NO_WITNESS}"
+        return None
+    key = note.parse_vkey(world.witness.vkey)
+    try:
+        keys = await ledger.keys_at(world, kept[0])
+        head = note.verify_checkpoint(kept[1].encode(), keys, [key])
+    except LedgerError as fault:
+        found.find(f"cosigned checkpoint {kept[0]}", fault.message)
+        return None
+    later = found.size - head.size
+    found.witness = f"the witness `{name}` cosigned {head.size} records" + (
+        f"; nobody else vouches for the {later} after them" if later else ""
+    )
     return head
 
 

@@ -21,6 +21,7 @@ from bailiwick.ledger import note, records
 from bailiwick.operations import backups
 from bailiwick.operations.channel import answers, silent
 from bailiwick.operations.doubts import doubt_of, doubtful
+from bailiwick.operations.proofs import witness_state
 from bailiwick.operations.rotation import runs_by_key
 from bailiwick.ports import World
 from bailiwick.values import counted
@@ -66,7 +67,8 @@ async def examine(settings: Settings) -> list[Check]:
         known = any(f"[{fault.code}]" in check.said for check in checks)
         return checks if known else [*checks, _failed("store", fault)]
     try:
-        for part in (_clock, _step, _release, _log, _vault, _doubts, _notices, _people):
+        parts = (_clock, _step, _release, _log, _witness, _vault, _doubts, _notices, _people)
+        for part in parts:
             try:
                 checks += [check async for check in part(world)]
             except BailiwickError as fault:
@@ -339,6 +341,8 @@ async def _log(world: World) -> AsyncIterator[Check]:
         yield Check(
             name="log", level="ok", said=f"{counted(size, 'record')}, signed up to {signed}"
         )
+    if await ledger.held(world):
+        yield _failed("ledger", ledger.is_held())
     late_us = await ledger.waiting_us(world.ledger, world.now_us())
     if late_us > _LATE_US:
         yield Check(
@@ -347,6 +351,25 @@ async def _log(world: World) -> AsyncIterator[Check]:
             said=f"a record has waited {late_us // 1_000_000} s for its place in the log",
             help="start the owner of the database, or run any command that changes something",
         )
+
+
+async def _witness(world: World) -> AsyncIterator[Check]:
+    state = await witness_state(world)
+    name, lag = state["witness"], cast("int", state["lag"])
+    if name is None:
+        said = "there is none: whoever has the log's key and the database can rewrite history"
+        yield Check(name="witness", level="warn", said=said, help="run `bailiwick-witness init`")
+    elif not state["answers"]:
+        said = f"{state['said']}; it has not cosigned the newest {lag} records"
+        help = "start it again; receipts wait for it" if state["required"] else "start it again"
+        yield Check(name="witness", level="fail", said=said, help=help)
+    elif lag or state["holds"] != state["cosigned"]:
+        said = f"{name} has cosigned {state['cosigned']} records of {state['signed']}"
+        said = f"{said}, and holds {state['holds']}"
+        help = "start the owner of the database; if it stays so, see `bailiwick ledger witness`"
+        yield Check(name="witness", level="warn", said=said, help=help)
+    else:
+        yield Check(name="witness", level="ok", said=f"{name} has cosigned all {state['signed']}")
 
 
 async def _vault(world: World) -> AsyncIterator[Check]:

@@ -14,7 +14,7 @@ from bailiwick.nouns import Cap, Person, names_tool
 from bailiwick.operations.approvals import settle_open
 from bailiwick.operations.changes import Consent, Parameters, control, second_person
 from bailiwick.operations.channel import text_of, texts_of
-from bailiwick.operations.releases import book_of
+from bailiwick.operations.comparing import book_of
 from bailiwick.ports import Bundle, World
 from bailiwick.transactions import PutMandate
 from bailiwick.values import JSON, shown

@@ -14,7 +14,7 @@ from bailiwick.nouns import STEPS, Action, Approval, Person, Record, State
 from bailiwick.operations.approvals import counted
 from bailiwick.operations.changes import Parameters
 from bailiwick.operations.channel import text_of, texts_of
-from bailiwick.operations.releases import book_of
+from bailiwick.operations.comparing import book_of
 from bailiwick.ports import World
 from bailiwick.values import JSON, shown
 

@@ -16,6 +16,7 @@ from bailiwick.store.database import (
 )
 from bailiwick.store.doors import (
     BELL_TRUST_S,
+    SqliteArchive,
     SqliteDue,
     SqliteKeeping,
     SqliteLedger,
@@ -33,6 +34,7 @@ __all__ = [
     "Contents",
     "Database",
     "Doors",
+    "SqliteArchive",
     "SqliteDue",
     "SqliteKeeping",
     "SqliteLedger",

@@ -50,7 +50,7 @@ async def refuse(world: World, case: Case, no: Refusal, entries: Entries) -> Act
         step=no.step,
         code=no.code,
         message=no.message,
-        decision=_kept(case.decision) or case.action.decision,
+        decision=_kept(case.decision) or _earlier(case.action),
         resource=case.situation.resource if case.situation else case.action.resource,
         release=case.control.release or "",
         park_until_us=None,
@@ -180,7 +180,10 @@ async def conclude(
             *_used(case),
             *ops,
         ]
-        action = replace(action, resource=None, ahead=_names(case))
+        decision, release = _kept(case.decision), case.control.release or ""
+        action = replace(
+            action, resource=None, ahead=_names(case), decision=decision, release=release
+        )
         if case.stored:
             waited = AddParked(run=action.run, since_us=action.created_at_us)
             consumed = CloseApproval(action=action.id, expect=("open", "granted"), state="consumed")
@@ -199,6 +202,12 @@ def _kept(decision: Decision | None) -> Decision | None:
         return None
     rules = tuple(MatchedRule(id=rule.id, effect=rule.effect) for rule in decision.rules)
     return replace(decision, rules=rules)
+
+
+def _earlier(action: Action) -> Decision | None:
+    """The decision of an action that is refused without another one, with the release it was of."""
+    decision = action.decision
+    return replace(decision, release=decision.release or action.release) if decision else None
 
 
 def _reading_us(case: Case) -> int:

@@ -273,6 +273,30 @@ class SqliteMandates:
         return [action for (action,) in self._database.every("mandate_uses", values)]
 
 
+class SqliteArchive:
+    """What was decided, and by which release."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def proposals(
+        self, tenant: str, limit: int, *, before: str, since: str = "", agent: str | None = None
+    ) -> Sequence[ports.Proposed]:
+        values = {
+            "tenant": tenant,
+            "before": before,
+            "since": since,
+            "agent": agent,
+            "limit": limit,
+        }
+        rows = self._database.every("proposals", values)
+        return [ports.Proposed(decode_action(body), sealed) for (body, sealed) in rows]
+
+    async def activations(self, tenant: str) -> Sequence[Record]:
+        rows = self._database.every("activations", {"tenant": tenant})
+        return [Record(seq=seq, body=body) for (seq, body) in rows]
+
+
 class SqliteOutbox:
     """Notices to people, written in the commit of what they tell of."""
 

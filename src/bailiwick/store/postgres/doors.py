@@ -211,6 +211,31 @@ class PostgresMandates:
         return [action for (action,) in found]
 
 
+class PostgresArchive:
+    """What was decided, and by which release."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+        self._every = database.lists.every
+
+    async def proposals(
+        self, tenant: str, limit: int, *, before: str, since: str = "", agent: str | None = None
+    ) -> Sequence[ports.Proposed]:
+        values = {
+            "tenant": tenant,
+            "before": before,
+            "since": since,
+            "agent": agent,
+            "limit": limit,
+        }
+        found = await self._every("proposals", values)
+        return [ports.Proposed(rows.decode_action(body), sealed) for (body, sealed) in found]
+
+    async def activations(self, tenant: str) -> Sequence[Record]:
+        found = await self._every("activations", {"tenant": tenant})
+        return [Record(seq=seq, body=body) for (seq, body) in found]
+
+
 class PostgresOutbox:
     """Notices to people, written in the commit of what they tell of."""
 

@@ -64,6 +64,15 @@ on conflict do nothing;
 -- The actions that drew on a mandate.
 select action from mandate_uses where tenant = :tenant and mandate = :mandate order by action;
 
+-- name: legal_holds
+-- The legal holds, lifted ones too.
+select body from legal_holds where tenant = :tenant order by kind, target;
+
+-- name: put_legal_hold!
+-- A hold, new or lifted, stands instead of the old one.
+insert into legal_holds (tenant, kind, target, body) values (:tenant, :kind, :target, :body)
+on conflict (tenant, kind, target) do update set body = excluded.body;
+
 -- name: put_notice!
 -- Something to tell people, once.
 insert into notices (tenant, id, state, due_at_us, attempts, body)
@@ -97,15 +106,6 @@ order by due_at_us desc limit 100;
 -- name: escalate!
 -- An open request as it stands after another queue may vote on it.
 update approvals set body = :body where tenant = :tenant and action = :action and state = 'open';
-
--- name: legal_holds
--- The legal holds, lifted ones too.
-select body from legal_holds where tenant = :tenant order by kind, target;
-
--- name: put_legal_hold!
--- A hold, new or lifted, stands instead of the old one.
-insert into legal_holds (tenant, kind, target, body) values (:tenant, :kind, :target, :body)
-on conflict (tenant, kind, target) do update set body = excluded.body;
 
 -- name: standings
 -- The agents' accounts.
@@ -157,6 +157,10 @@ values (:tenant, :id, :kind, :body, :proposed_by, :expires_at_us, 'waiting');
 update changes set state = :state, decided_by = :decided_by
 where tenant = :tenant and id = :id and state = 'waiting' and expires_at_us > :now_us
   and (:state <> 'made' or proposed_by <> :decided_by);
+
+-- name: activations
+-- The records of which release decided from when on, in their order.
+select seq, body from records where tenant = :tenant and kind = 'release' order by seq;
 
 -- name: changes
 -- The changes that wait.
@@ -304,6 +308,15 @@ select
   (select count(*) from actions where tenant = :tenant and state = 'unknown'
     and state in ('parked', 'intended', 'unknown'))
   + (select count(*) from actions where tenant = :tenant and contradicted = 1);
+
+-- name: proposals
+-- The newest actions with their sealed proposals, which lie in the rows unless they are long.
+select a.body, coalesce(nullif(a.proposal, x''), (select p.sealed from payloads p
+    where p.tenant = a.tenant and p.action = a.id and p.kind = 'proposal'))
+from actions a
+where a.tenant = :tenant and a.id < :before and a.id >= :since
+  and (:agent is null or a.agent = :agent)
+order by a.id desc limit :limit;
 
 -- name: stale_intents
 -- Actions in flight whose owner is gone or whose lease has run out.

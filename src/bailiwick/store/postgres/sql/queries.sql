@@ -216,14 +216,6 @@ insert into mandate_uses (tenant, mandate, action)
 select * from unnest(cast(:tenant as text[]), cast(:mandate as text[]), cast(:action as text[]))
 on conflict do nothing;
 
--- name: put_notices
--- Notices, new or after an attempt, which gives their lease back.
-insert into notices (tenant, id, state, due_at_us, attempts, body)
-select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[]),
-    cast(:due_at_us as bigint[]), cast(:attempts as integer[]), cast(:body as bytea[]))
-on conflict (tenant, id) do update set state = excluded.state, due_at_us = excluded.due_at_us,
-    attempts = excluded.attempts, body = excluded.body, lease_until_us = null;
-
 -- name: put_legal_holds
 -- Legal holds, new or lifted.
 insert into legal_holds (tenant, kind, target, body)
@@ -238,6 +230,14 @@ select * from unnest(cast(:tenant as text[]), cast(:name as text[]), cast(:reach
     cast(:due_at_us as bigint[]))
 on conflict (tenant, name) do update set reached = excluded.reached,
     due_at_us = excluded.due_at_us;
+
+-- name: put_notices
+-- Notices, new or after an attempt, which gives their lease back.
+insert into notices (tenant, id, state, due_at_us, attempts, body)
+select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[]),
+    cast(:due_at_us as bigint[]), cast(:attempts as integer[]), cast(:body as bytea[]))
+on conflict (tenant, id) do update set state = excluded.state, due_at_us = excluded.due_at_us,
+    attempts = excluded.attempts, body = excluded.body, lease_until_us = null;
 
 -- name: put_revocations
 -- Revocation is for good; the first reason stands.
@@ -536,6 +536,16 @@ select body from actions
 where tenant = :tenant and contradicted and (cast(:before as text) is null or id < :before)
 order by id desc limit :limit;
 
+-- name: proposals
+-- The newest actions with their sealed proposals.
+select a.body, p.sealed from (
+    select tenant, id, body from actions
+    where tenant = :tenant and id < :before and id >= :since
+      and (cast(:agent as text) is null or agent = :agent)
+    order by id desc limit :limit) a
+left join payloads p on p.tenant = a.tenant and p.action = a.id and p.kind = 'proposal'
+order by a.id desc;
+
 -- name: approvals
 -- Approval requests in some states, oldest first, each with its votes.
 select p.state, p.body, array(
@@ -555,6 +565,10 @@ select secret from people where tenant = :tenant and name = :name;
 -- name: releases
 -- All releases, newest first.
 select body from releases where tenant = :tenant order by created_at_us desc, digest;
+
+-- name: activations
+-- The records of which release decided from when on, in their order.
+select seq, body from records where tenant = :tenant and kind = 'release' order by seq;
 
 -- name: changes
 -- The changes that wait.

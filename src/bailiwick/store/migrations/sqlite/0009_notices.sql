@@ -15,4 +15,4 @@ create index notices_waiting on notices (tenant, due_at_us) where state = 'waiti
 create index notices_undelivered on notices (tenant, due_at_us)
     where state = 'failed' or (state = 'waiting' and attempts > 0);
 
-pragma user_version = 8;
+pragma user_version = 9;
