@@ -14,7 +14,7 @@ from psycopg import errors
 
 from bailiwick import transactions
 from bailiwick.errors import StoreError, StoreUnavailable
-from bailiwick.store.postgres.batch import READS, LookAgain, PostgresBatch, Wanted
+from bailiwick.store.postgres.batch import PostgresBatch
 from bailiwick.store.postgres.clock import ServerClock
 from bailiwick.store.postgres.connections import (
     Address,
@@ -25,6 +25,7 @@ from bailiwick.store.postgres.connections import (
     unknown_fate,
 )
 from bailiwick.store.postgres.statements import SQL
+from bailiwick.store.postgres.tables import READS, LookAgain, Wanted
 
 # How often a batch is begun anew because something moved between its reading and its writing.
 _TRIES = 8
