@@ -13,7 +13,7 @@ import msgspec
 
 from bailiwick.config import Settings
 from bailiwick.ports import Told
-from bailiwick.telemetry.outbox import Outbox
+from bailiwick.telemetry.outbox import BatchQueue
 from bailiwick.telemetry.watch import error_of
 from bailiwick.values import JSON
 
@@ -49,7 +49,9 @@ class EventLog:
         events = settings.telemetry.events
         assert events is not None
         self._file = None if events == STDERR else settings.path(events)
-        self._outbox: Outbox[tuple[int, Told | bytes]] = Outbox("bailiwick-events", self._deliver)
+        self._outbox: BatchQueue[tuple[int, Told | bytes]] = BatchQueue(
+            "bailiwick-events", self._deliver
+        )
         self._said = 0
         self._torn = False
 
