@@ -459,7 +459,7 @@ class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `name` is the key under which the owner finds it again (a caller's key or a derived one),
     `attempt` its number under that name, `version` the compare-and-swap counter. `timings_us` are
     the steps' times in the attempt that wrote the row last, 0 for what it did not measure: a row
-    cannot tell how long its own commit takes.
+    cannot tell how long its own commit takes. `ahead` are the standing approvals it drew on.
     """
 
     id: str
@@ -493,6 +493,7 @@ class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     step: int = 0
     cost_micro_usd: int = 0
     timings_us: tuple[int, ...] = ()
+    ahead: tuple[str, ...] = ()
 
 
 class EffectReport(Struct, frozen=True, kw_only=True):

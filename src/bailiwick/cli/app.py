@@ -6,8 +6,23 @@ from collections.abc import Sequence
 
 import click
 
-from bailiwick.cli import actions, control, keys, people, proofs, rules, starting, upstreams
-from bailiwick.cli.frame import INTERNAL, OK, Frame, Group
+from bailiwick.cli import (
+    actions,
+    control,
+    keys,
+    mandates,
+    people,
+    proofs,
+    rules,
+    starting,
+    upstreams,
+)
+from bailiwick.cli.frame import (
+    INTERNAL,
+    OK,
+    Frame,
+    Group,
+)
 from bailiwick.errors import BadInput, BailiwickError
 
 _INTERRUPTED, _CUT_OFF = 130, 141
@@ -20,7 +35,7 @@ def app() -> None:
 
     \b
     Begin:    init, check, run, login, doctor, migrate
-    Decide:   approvals, in-doubt
+    Decide:   approvals, standing, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke
     Change:   release, tools, agents, people, changes
@@ -32,7 +47,7 @@ def app() -> None:
     """
 
 
-for _module in (starting, people, actions, control, rules, upstreams, proofs, keys):
+for _module in (starting, people, actions, mandates, control, rules, upstreams, proofs, keys):
     for _command in _module.COMMANDS:
         app.add_command(_command)
 

@@ -48,6 +48,7 @@ _BY_CODE: Mapping[str, int] = {
     "agent_key_unreadable": UNAVAILABLE,
     "agent_unknown": USAGE,
     "contended": UNAVAILABLE,
+    "key_in_use": REFUSED,
     "last_admin": REFUSED,
     "name_invalid": USAGE,
     "not_sequenced": UNAVAILABLE,

@@ -52,6 +52,19 @@ def verify(frame: Frame) -> int:
     return FOUND if found else OK
 
 
+@ledger.command("keys")
+@pass_frame
+def keys(frame: Frame) -> int:
+    """List the log's keys, each with the sizes of the tree from and to which its signature counts.
+
+    The lines are what `bailiwick_verify.py` reads with `--keys FILE`. Needs no log-in.
+    """
+    found = asyncio.run(_keys(frame.enter()))
+    rows = [f"{each.vkey} {each.first} {'-' if each.last is None else each.last}" for each in found]
+    frame.tell([each._asdict() for each in found], rows)
+    return OK
+
+
 @ledger.command("prove")
 @click.argument("of")
 @click.option("--to", "folder", type=_FOLDER, help="Where to write; by default, here.")
@@ -97,6 +110,11 @@ def _many(number: JSON, noun: str) -> str:
 
 def _records(number: JSON) -> str:
     return _many(number, "record")
+
+
+async def _keys(settings: Settings) -> list[log.Tenure]:
+    async with beside(settings) as world:
+        return await log.tenures(world)
 
 
 async def _verified(settings: Settings) -> dict[str, JSON]:

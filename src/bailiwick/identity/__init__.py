@@ -6,10 +6,28 @@ them, the keyring, the agents' and the people's accounts, sessions, roles, signa
 """
 
 from bailiwick.identity.agents import create_agent_key, read_agent_key, register_agent
-from bailiwick.identity.assertions import SeenAssertions, exchange, make_assertion
-from bailiwick.identity.authentication import VerifiedTokens, authenticate, not_granted, standing
+from bailiwick.identity.assertions import (
+    SeenAssertions,
+    exchange,
+    make_assertion,
+    prover,
+)
+from bailiwick.identity.authentication import (
+    VerifiedTokens,
+    authenticate,
+    check_credential,
+    not_granted,
+    standing,
+)
 from bailiwick.identity.grants import covers, tool_granted
-from bailiwick.identity.keyring import Keyring, create_keyring, list_keys, load_keyring, rotate_key
+from bailiwick.identity.keyring import (
+    Keyring,
+    create_keyring,
+    list_keys,
+    load_keyring,
+    retire_key,
+    rotate_key,
+)
 from bailiwick.identity.narrowing import narrow
 from bailiwick.identity.people import (
     change_password,
@@ -40,6 +58,7 @@ __all__ = [
     "allowed",
     "authenticate",
     "change_password",
+    "check_credential",
     "check_session",
     "clear_tries",
     "count_try",
@@ -57,9 +76,11 @@ __all__ = [
     "narrow",
     "not_granted",
     "open_session",
+    "prover",
     "read_agent_key",
     "read_session",
     "register_agent",
+    "retire_key",
     "rotate_key",
     "sign",
     "standing",

@@ -15,6 +15,7 @@ from bailiwick.operations.commands import COMMANDS, READS, perform
 from bailiwick.operations.examining import examine
 from bailiwick.operations.founding import Founded, Newcomer, found
 from bailiwick.operations.proofs import export
+from bailiwick.operations.rotation import retire_key
 
 __all__ = [
     "COMMANDS",
@@ -28,6 +29,7 @@ __all__ = [
     "export",
     "found",
     "perform",
+    "retire_key",
     "serve",
     "silent",
 ]

@@ -19,6 +19,7 @@ from bailiwick.ledger import note, records, tree
 from bailiwick.nouns import Action, Record, Vote
 from bailiwick.operations.approvals import STATES, signature_hash
 from bailiwick.operations.changes import named
+from bailiwick.operations.mandates import BEGINNING, ENDING, recorded_as
 from bailiwick.ports import ControlState, World
 from bailiwick.values import JSON, counted, shown
 
@@ -111,6 +112,7 @@ async def _audited(world: World, controls: Mapping[str, ControlState]) -> Audit:
         _control(found, state)
         _switches(world, found, state)
         _modes(found, state)
+        await _mandates(world, found, tenant)
         await _people(world, found, tenant)
     return found
 
@@ -155,10 +157,8 @@ async def _head(world: World, found: Audit) -> note.Checkpoint | None:
         if found.size:
             found.find("checkpoint", f"there is none for a tree of {counted(found.size, 'record')}")
         return None
-    origin, public = world.keys.log_key()
-    key = note.NoteKey(origin, note.ED25519, public)
     try:
-        head = note.verify_checkpoint(kept[1].encode(), [key])
+        head = note.verify_checkpoint(kept[1].encode(), await ledger.keys_at(world, kept[0]))
     except LedgerError as fault:
         found.find(f"checkpoint {kept[0]}", fault.message)
         return None
@@ -398,6 +398,21 @@ def _modes(found: Audit, state: ControlState) -> None:
     for target in sorted(recorded.keys() | now.keys()):
         if recorded.get(target) != now.get(target):
             found.find(f"mode of {shown(target)}", "it is not what is on record")
+
+
+async def _mandates(world: World, found: Audit, tenant: str) -> None:
+    """What people signed ahead is in force as it was recorded, and ended if that was."""
+    mine = [said.fields for said in found.said if said.fields["tenant"] == tenant]
+    control = [fields for fields in mine if fields["kind"] == "control"]
+    begun = {fields["target"] for fields in control if fields["change"] in BEGINNING}
+    ended = {fields["target"] for fields in control if fields["change"] in ENDING}
+    for mandate in await world.mandates.signed(tenant):
+        target = recorded_as(mandate)
+        what = f"mandate {shown(mandate.statement.id)}"
+        if target not in begun:
+            found.find(what, "it is on no record, or is not the one that was signed")
+        elif (mandate.ended_at_us is not None) != (target in ended):
+            found.find(what, "that it runs, or was ended, is not what is on record")
 
 
 async def _people(world: World, found: Audit, tenant: str) -> None:

@@ -11,13 +11,14 @@ from typing import Literal, cast
 
 from msgspec import Struct
 
-from bailiwick import identity, store
+from bailiwick import identity, ledger, store
 from bailiwick.config import CredentialSource, Settings
 from bailiwick.errors import BailiwickError
 from bailiwick.execution import CredentialBroker
 from bailiwick.ledger import note, records
 from bailiwick.operations.channel import answers, silent
 from bailiwick.operations.doubts import doubt_of, doubtful
+from bailiwick.operations.rotation import runs_by_key
 from bailiwick.ports import World
 from bailiwick.values import counted
 from bailiwick.wiring import keys_folder, open_world
@@ -58,7 +59,7 @@ async def examine(settings: Settings) -> list[Check]:
         known = any(f"[{fault.code}]" in check.said for check in checks)
         return checks if known else [*checks, _failed("store", fault)]
     try:
-        for part in (_clock, _release, _log, _doubts, _people):
+        for part in (_clock, _release, _log, _vault, _doubts, _people):
             try:
                 checks += [check async for check in part(world)]
             except BailiwickError as fault:
@@ -259,8 +260,7 @@ async def _log(world: World) -> AsyncIterator[Check]:
     size, kept = await world.ledger.tree_size(), await world.ledger.checkpoint()
     signed = kept[0] if kept else 0
     if kept is not None:
-        origin, public = world.keys.log_key()
-        note.verify_checkpoint(kept[1].encode(), [note.NoteKey(origin, note.ED25519, public)])
+        note.verify_checkpoint(kept[1].encode(), ledger.log_keys(world.keys))
     if signed > size:
         yield Check(
             name="log",
@@ -272,10 +272,7 @@ async def _log(world: World) -> AsyncIterator[Check]:
         yield Check(
             name="log", level="ok", said=f"{counted(size, 'record')}, signed up to {signed}"
         )
-    waiting = await world.ledger.unsequenced(1)
-    late_us = 0
-    if waiting:
-        late_us = world.now_us() - cast("int", records.decode(waiting[0].body)["at_us"])
+    late_us = await ledger.waiting_us(world.ledger, world.now_us())
     if late_us > _LATE_US:
         yield Check(
             name="sequencer",
@@ -283,6 +280,22 @@ async def _log(world: World) -> AsyncIterator[Check]:
             said=f"a record has waited {late_us // 1_000_000} s for its place in the log",
             help="start the owner of the database, or run any command that changes something",
         )
+
+
+async def _vault(world: World) -> AsyncIterator[Check]:
+    runs = await runs_by_key(world)
+    newest = world.keys.vault_keys()[0][0]
+    older = sum(number for kid, number in runs.items() if kid not in (newest, None))
+    if runs[None]:
+        said = f"{runs[None]} runs are under a vault key that is not here"
+        help = "restore that key's file: nothing else opens the payloads of these runs"
+        yield Check(name="vault", level="fail", said=said, help=help)
+    if older:
+        said = f"{older} runs are still under an older vault key"
+        help = "run `bailiwick keys rewrap`, then `bailiwick keys retire vault`"
+        yield Check(name="vault", level="warn", said=said, help=help)
+    else:
+        yield Check(name="vault", level="ok", said=f"{runs[newest]} runs are under {newest}")
 
 
 async def _doubts(world: World) -> AsyncIterator[Check]:
