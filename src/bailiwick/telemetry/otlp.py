@@ -17,7 +17,7 @@ from bailiwick.config import Settings
 from bailiwick.ports import Told
 from bailiwick.telemetry.collector import Collector
 from bailiwick.telemetry.metrics import Metrics
-from bailiwick.telemetry.outbox import Outbox
+from bailiwick.telemetry.outbox import CAPACITY, Outbox
 from bailiwick.telemetry.spans import Ended, Parent, SpanWriter
 
 
@@ -47,7 +47,12 @@ class OtlpTelemetry:
         self._interval_s = options.interval_seconds
         self._export_at_s = time.monotonic() + self._interval_s
         self._measure_at_s = 0.0
-        self._outbox: Outbox[Ended] = Outbox("bailiwick-otlp", self._deliver, self._export)
+        self._outbox: Outbox[Ended] = Outbox(
+            "bailiwick-otlp",
+            self._deliver,
+            self._export,
+            CAPACITY // 8 if options.content else CAPACITY,
+        )
 
     @property
     def dropped(self) -> int:
