@@ -13,14 +13,13 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from bailiwick import approval, execution, identity, ledger, limits, verification
+from bailiwick import approval, execution, identity, ledger, limits, refusals, verification
 from bailiwick.errors import BadInput, LedgerError, StoreError
 from bailiwick.nouns import (
     Action,
     Caller,
     Cap,
     Credential,
-    Decision,
     EffectReport,
     Hold,
     Manifest,
@@ -60,13 +59,15 @@ def propose(
     reason: str = "",
     sources: tuple[str, ...] = (),
     uncertainty: str = "",
+    undoes: str | None = None,
     max_bytes: int = 256 * 1024,
 ) -> Proposal:
     """Step 1: parse, bound and name a request. Raises `BadInput`; touches no store.
 
     `key` is the caller's own idempotency key; `run` the run it belongs to, by default the token's.
+    `undoes` is the action that it takes back.
     """
-    for what, name in (("tool", tool), ("run", run), ("key", key)):
+    for what, name in (("tool", tool), ("run", run), ("key", key), ("action", undoes)):
         if name is not None and not _NAME(name):
             raise BadInput(
                 f"the {what} `{shown(name)}` is not a name",
@@ -92,6 +93,7 @@ def propose(
         reason=reason,
         sources=tuple(sources),
         uncertainty=uncertainty,
+        undoes=undoes,
     )
 
 
@@ -108,7 +110,7 @@ async def open_case(
     tool = bundle.catalogue.tools.get(asked.tool)
     manifest = bundle.manifests.get(caller.agent)
     if tool is None or manifest is None:
-        return refused(_unclassified(asked, caller, tool))
+        return refused(refusals.unclassified(asked, caller, tool))
     id = f"act_{now_us:014x}{world.random(8).hex()}"
     run = caller.capability.run
     # A caller's own key is the same call in whichever run it comes again.
@@ -119,9 +121,11 @@ async def open_case(
         earlier = await world.store.find(caller.tenant, caller.agent, caller.subject, name)
     if earlier is not None and _attaches(world, manifest, asked, earlier, now_us):
         if earlier.arguments_mac != mac:
-            return refused(_conflict(earlier))
+            return refused(refusals.conflict(earlier))
         no = _uncovered(bundle, tool, asked, caller, earlier)
         return refused(no) if no else await _attached(world, earlier)
+    if asked.undoes and not await _takes_back(world, asked, tool):
+        return refused(refusals.no_way_back(asked))
     action = Action(
         id=id,
         tenant=caller.tenant,
@@ -138,6 +142,7 @@ async def open_case(
         caller=caller,
         created_at_us=now_us,
         updated_at_us=now_us,
+        undoes=asked.undoes,
     )
     return Case(
         control=control,
@@ -155,7 +160,7 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
     """Open the case of a stored action again: parked, by today's release; in flight, by its own."""
     action = await world.store.action(asked.tenant, asked.action)
     if action is None:
-        return refused(_no_action(asked.action))
+        return refused(refusals.no_action(asked.action))
     if action.state not in ("parked", "intended"):
         return await _told(world, action)
     kept = await world.vault.open(action.tenant, action.id, "proposal")
@@ -189,9 +194,9 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
         # People's no first: it stays under the action's name, which the others free.
         case.no = await approval.closed(world, action, now_us)
         if case.no is None and gone:
-            case.no = _gone(action)
+            case.no = refusals.gone(action)
         elif case.no is None and kept is None:
-            case.no = _lost(action)
+            case.no = refusals.lost(action)
         elif case.no is None:
             case.no = identity.standing(control, bundle.manifests, action.caller, action.tool)
     return case
@@ -375,15 +380,22 @@ def blocked(by: Action | Blocked) -> Refusal | None:
 async def look(world: World, tenant: str, id: str) -> Outcome:
     """A stored action as an answer, for whoever asks later; wakes nothing."""
     action = await world.store.action(tenant, id)
-    return refused(_no_action(id)) if action is None else await _told(world, action)
+    return refused(refusals.no_action(id)) if action is None else await _told(world, action)
 
 
 async def started(world: World, case: Case) -> tuple[int, int] | None:
     """When the run began and how long it was parked, until now too, if it has only so long."""
     if case.manifest.max_runtime_seconds is None:
         return None
-    since_us = case.action.created_at_us if case.action.state == "parked" else None
-    return await world.shelf.run_started_us(case.caller.tenant, case.action.run, since_us)
+    run = await world.shelf.run(case.caller.tenant, case.action.run)
+    if run is None:
+        return None
+    parked_us = run.parked_us
+    if case.action.state == "parked":
+        # As `AddParked` will count it: waits that overlap count once.
+        begun_us = max(case.action.created_at_us, run.parked_until_us)
+        parked_us += max(0, await world.store.now_us() - begun_us)
+    return run.started_at_us, parked_us
 
 
 async def concluded(
@@ -445,20 +457,36 @@ def contended() -> Outcome:
     )
 
 
-def denied(decision: Decision) -> Refusal | None:
-    """The no of the rules, with those that said it; None unless they did."""
-    if decision.effect != "deny":
+def denied(case: Case) -> Refusal | None:
+    """The no of the rules, with those that said it; None unless they did.
+
+    If nothing stands against it but caps that begin anew, it says when that is.
+    """
+    decision = case.decision
+    if decision is None or decision.effect != "deny":
         return None
     forbids = [rule.id for rule in decision.rules if rule.effect == "forbid"]
     why = f"forbidden by {', '.join(forbids)}" if forbids else "no rule permits it"
     if decision.errors:
         why = f"the rules could not be evaluated ({len(decision.errors)} errors), which denies"
+    details: dict[str, JSON] = {"rules": forbids, "errors": list(decision.errors)}
+    help, retry_after_s = "ask the owner of the rules, or propose something that they permit", None
+    over = case.price.over
+    if over:
+        details["over"] = [[cap.node, cap.unit, cap.period, cap.limit] for cap in over]
+        why = f"{why}: over {', '.join(map(_told_cap, over))}"
+        within = msgspec.structs.replace(question(case), over=())
+        if case.bundle.policies.decide(within).effect != "deny":
+            retry_after_s = limits.reopens_after_s(case.price, case.now_us)
+    if retry_after_s is not None:
+        help = f"try again in {retry_after_s:.0f} s, when the period is over"
     return Refusal(
         step=6,
         code="denied",
         message=why,
-        help="ask the owner of the rules, or propose something that they permit",
-        details={"rules": forbids, "errors": list(decision.errors)},
+        help=help,
+        retry_after_s=retry_after_s,
+        details=details,
     )
 
 
@@ -471,6 +499,11 @@ def running(action: Action) -> Outcome:
         message="it is not known yet what became of the effect; it is being looked up",
         help="ask again with the same key",
     )
+
+
+def _told_cap(cap: Cap) -> str:
+    node = "customer" if cap.node.startswith("customer:") else cap.node
+    return f"{node} ({cap.unit}, {cap.period})"
 
 
 async def _told(world: World, action: Action, *, earlier: bool = False) -> Outcome:
@@ -511,6 +544,16 @@ def _attaches(
         return earlier.state != "refused"
     young = now_us - earlier.created_at_us < world.settings.dedupe_window_seconds * 1_000_000
     return earlier.state in _ATTACHING and (young or earlier.state in ("parked", "intended"))
+
+
+async def _takes_back(world: World, asked: Proposal, tool: Tool) -> bool:
+    """Whether the tool is the reverser of an action that was done, as it was declared then."""
+    undone = await world.store.action(asked.tenant, asked.undoes or "")
+    if undone is None or undone.state != "done":
+        return False
+    bundle = await world.bundle(undone.tenant, undone.release)
+    declared = bundle.catalogue.tools.get(undone.tool)
+    return declared is not None and declared.reverser == tool.name
 
 
 def _uncovered(
@@ -589,56 +632,3 @@ def _object(value: JSON) -> Mapping[str, JSON]:
 
 def _listed(value: JSON) -> Sequence[JSON]:
     return value if isinstance(value, (list, tuple)) else ()
-
-
-def _unclassified(asked: Proposal, caller: Caller, tool: Tool | None) -> Refusal:
-    if tool is None:
-        return Refusal(
-            step=4,
-            code="tool_unknown",
-            message=f"there is no tool `{shown(asked.tool)}` in the active release",
-            help="list the tools with `bailiwick policy show`",
-        )
-    return Refusal(
-        step=2,
-        code="agent_unknown",
-        message=f"the active release has no manifest of agent `{shown(caller.agent)}`",
-        help="add agents/*.yaml and activate a release",
-    )
-
-
-def _no_action(id: str) -> Refusal:
-    return Refusal(
-        step=2,
-        code="action_unknown",
-        message=f"there is no action `{shown(id)}`",
-        help="list them with `bailiwick actions list`",
-    )
-
-
-def _conflict(earlier: Action) -> Refusal:
-    return Refusal(
-        step=2,
-        code="key_conflict",
-        message="the key was used before with another tool or other arguments",
-        help="send the same arguments, or another key",
-        details={"action": earlier.id},
-    )
-
-
-def _lost(action: Action) -> Refusal:
-    return Refusal(
-        step=4,
-        code="payload_missing",
-        message=f"the arguments of action `{action.id}` are gone from the vault",
-        help="propose the action again",
-    )
-
-
-def _gone(action: Action) -> Refusal:
-    return Refusal(
-        step=4,
-        code="tool_unknown",
-        message=f"tool `{action.tool}` or agent `{action.agent}` left the active release",
-        help="propose the action again under the new release",
-    )

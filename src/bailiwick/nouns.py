@@ -29,6 +29,12 @@ STEPS = (
 Effect = Literal["read", "write"]
 Trait = Literal["money", "destructive", "outbound", "permission", "code"]
 Period = Literal["all", "day", "hour", "minute"]
+# How long a period is, in microseconds. It begins at a full minute, hour or day, UTC.
+PERIOD_US: Mapping[Period, int] = {
+    "minute": 60_000_000,
+    "hour": 3_600_000_000,
+    "day": 86_400_000_000,
+}
 State = Literal["parked", "intended", "done", "failed", "unknown", "refused", "denied"]
 Listed = State | Literal["contradicted"]
 Status = Literal["done", "failed", "unknown", "refused", "denied", "parked", "running"]
@@ -325,7 +331,8 @@ class Credential(Struct, frozen=True, kw_only=True):
 class Proposal(Struct, frozen=True, kw_only=True):
     """A request to act, parsed, bounded and named (step 1); nothing about it is trusted yet.
 
-    `tenant` is the one at whose door it was made; the credential must be that tenant's.
+    `tenant` is the one at whose door it was made; the credential must be that tenant's. `undoes` is
+    the action that this one is to take back, through its tool's reverser.
     """
 
     tenant: str
@@ -338,6 +345,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
     reason: str = ""
     sources: tuple[str, ...] = ()
     uncertainty: str = ""
+    undoes: str | None = None
 
 
 class Wake(Struct, frozen=True, kw_only=True):
@@ -459,7 +467,7 @@ class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `name` is the key under which the owner finds it again (a caller's key or a derived one),
     `attempt` its number under that name, `version` the compare-and-swap counter. `timings_us` are
     the steps' times in the attempt that wrote the row last, 0 for what it did not measure: a row
-    cannot tell how long its own commit takes.
+    cannot tell how long its own commit takes. `undoes` is the action that this one takes back.
     """
 
     id: str
@@ -493,6 +501,7 @@ class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     step: int = 0
     cost_micro_usd: int = 0
     timings_us: tuple[int, ...] = ()
+    undoes: str | None = None
 
 
 class EffectReport(Struct, frozen=True, kw_only=True):
@@ -533,6 +542,26 @@ class Outcome(Struct, frozen=True, kw_only=True):
     retry_after_s: float | None = None
     cost_micro_usd: int = 0
     details: Mapping[str, JSON] = {}
+
+
+class Reversal(Struct, frozen=True, kw_only=True):
+    """How an action would be taken back: by which tool, with which arguments; or why it cannot be.
+
+    `code` is empty if it can be undone, else it says stably why not and `message` in words; `by`
+    are the actions that stand in the way, the one that undid it among them. `agent` would do it.
+    """
+
+    action: str
+    tool: str
+    resource: Resource | None
+    agent: str
+    reverser: str = ""
+    arguments: Mapping[str, JSON] = {}
+    reverses: Resource | None = None
+    code: str = ""
+    message: str = ""
+    help: str = ""
+    by: tuple[str, ...] = ()
 
 
 # --- control and evidence ------------------------------------------------------------------------

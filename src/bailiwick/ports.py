@@ -54,6 +54,18 @@ class ControlState(Struct, frozen=True, kw_only=True):
     modes: tuple[ModeSetting, ...] = ()
 
 
+class RunRow(Struct, frozen=True, kw_only=True):
+    """What the store keeps of a run: its wrapped vault key, when it began, how long it was parked.
+
+    `parked_until_us` is the end of the waits that `parked_us` has counted so far.
+    """
+
+    wrapped_key: bytes
+    started_at_us: int
+    parked_us: int
+    parked_until_us: int
+
+
 class Ledger(Protocol):
     """The stored side of the transparency log; all of it can be rebuilt from the records."""
 
@@ -120,16 +132,8 @@ class Shelf(Protocol):
     async def payload(self, tenant: str, action: str, kind: str) -> tuple[str, bytes] | None:
         """The run and the sealed bytes; None once erased."""
 
-    async def run_key(self, tenant: str, run: str) -> bytes | None:
-        """The run's wrapped vault key."""
-
-    async def run_started_us(
-        self, tenant: str, run: str, waits_since_us: int | None = None
-    ) -> tuple[int, int] | None:
-        """When the run's first action was committed, and how long it has been parked since.
-
-        A wait that began at `waits_since_us` and ends now counts as well.
-        """
+    async def run(self, tenant: str, run: str) -> RunRow | None:
+        """The run as it stands; None before its first action was committed."""
 
     async def balances(self, tenant: str, caps: Sequence[Cap]) -> Sequence[Balance]:
         """What the caps' nodes have spent and hold in their current bucket, in the same order."""
@@ -139,6 +143,9 @@ class Shelf(Protocol):
 
     async def touched_since(self, tenant: str, resource: Resource, since_us: int) -> Sequence[str]:
         """Writes on the resource that were in flight or concluded after the time: action ids."""
+
+    async def holder(self, tenant: str, key: str) -> str | None:
+        """The action that holds an effect key."""
 
 
 class Register(Protocol):

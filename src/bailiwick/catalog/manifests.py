@@ -1,8 +1,9 @@
 """Manifests: `agents/*.yaml`, one agent each, with its tools and its bounds.
 
 Bounds become caps at budget nodes: `run`, where the limits organ fills in which, and
-`agent:<name>`; rates stand at `rate:tool:<tool>` and `rate:agent:<agent>`. What the policy
-compiler reads (tiers, destinations and the like) is kept as written in `Manifest.source`.
+`agent:<name>`; rates stand at `rate:tool:<tool>`, `rate:upstream:<upstream>` and
+`rate:agent:<agent>`. What the policy compiler reads (tiers, destinations and the like) is kept as
+written in `Manifest.source`.
 """
 
 import re
@@ -11,7 +12,15 @@ from pathlib import PurePosixPath
 
 from msgspec import Struct, structs
 
-from bailiwick.catalog.ceilings import BudgetForm, RateForm, ceilings, dollars, limit_problems
+from bailiwick.catalog.ceilings import (
+    BudgetForm,
+    RateForm,
+    ceilings,
+    dollars,
+    limit_problems,
+    unknown_name,
+    upstreams_of,
+)
 from bailiwick.catalog.fallbacks import (
     BudgetBlockForm,
     FallbacksForm,
@@ -117,12 +126,16 @@ def _form_problems(form: ManifestForm, catalogue: Catalogue, path: str) -> Itera
         yield from limit_problems(rate.limit, f"{path}, rates[{index}]")
         if rate.tool is not None:
             yield from _entry_problems(rate.tool, catalogue, f"{path}, rates", exact=True)
-        if rate.agent not in (None, form.name) or (rate.agent and rate.tool):
+        if rate.upstream is not None:
+            known = upstreams_of(catalogue)
+            yield from unknown_name("upstream", rate.upstream, known, f"{path}, rates")
+        named = [name for name in (rate.agent, rate.tool, rate.upstream) if name]
+        if rate.agent not in (None, form.name) or len(named) > 1:
             yield problem(
                 "member_invalid",
                 f"{path}, rates",
-                "a rate here is for one tool, or for this agent",
-                "name a `tool`, or nothing",
+                "a rate here is for one tool, one upstream, or for this agent",
+                "name a `tool`, an `upstream`, or nothing",
             )
     for entry in form.modes:
         if entry != "*":
@@ -179,7 +192,7 @@ def _manifest(
             caps.append(Cap(node="run", unit="micro_usd", limit=limit))
     rates = [
         Cap(
-            node=f"rate:tool:{rate.tool}" if rate.tool else f"rate:agent:{form.name}",
+            node=_rate_node(rate, form.name),
             unit="calls",
             limit=rate.limit,
             period=rate.per,
@@ -204,6 +217,12 @@ def _manifest(
         source=content,
     )
     return manifest, problems
+
+
+def _rate_node(rate: RateForm, agent: str) -> str:
+    if rate.upstream:
+        return f"rate:upstream:{rate.upstream}"
+    return f"rate:tool:{rate.tool}" if rate.tool else f"rate:agent:{agent}"
 
 
 def _models(form: ManifestForm) -> dict[str, str]:

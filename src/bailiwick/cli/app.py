@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 import click
 
-from bailiwick.cli import actions, control, keys, people, proofs, rules, starting, upstreams
+from bailiwick.cli import (
+    actions,
+    control,
+    keys,
+    people,
+    proofs,
+    rules,
+    starting,
+    undoing,
+    upstreams,
+)
 from bailiwick.cli.frame import INTERNAL, Frame, Group
 from bailiwick.errors import BadInput, BailiwickError
 
@@ -23,6 +33,7 @@ def app() -> None:
     Decide:   approvals, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke
+    Undo:     undo
     Change:   release, tools, agents, people, changes
     Prove:    ledger
     Keep:     keys
@@ -32,7 +43,17 @@ def app() -> None:
     """
 
 
-for _module in (starting, people, actions, control, rules, upstreams, proofs, keys):
+for _module in (
+    starting,
+    people,
+    actions,
+    control,
+    undoing,
+    rules,
+    upstreams,
+    proofs,
+    keys,
+):
     for _command in _module.COMMANDS:
         app.add_command(_command)
 

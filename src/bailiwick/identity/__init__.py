@@ -6,7 +6,12 @@ them, the keyring, the agents' and the people's accounts, sessions, roles, signa
 """
 
 from bailiwick.identity.agents import create_agent_key, read_agent_key, register_agent
-from bailiwick.identity.assertions import SeenAssertions, exchange, make_assertion
+from bailiwick.identity.assertions import (
+    SeenAssertions,
+    exchange,
+    make_assertion,
+    own_credential,
+)
 from bailiwick.identity.authentication import VerifiedTokens, authenticate, not_granted, standing
 from bailiwick.identity.grants import covers
 from bailiwick.identity.keyring import Keyring, create_keyring, list_keys, load_keyring, rotate_key
@@ -57,6 +62,7 @@ __all__ = [
     "narrow",
     "not_granted",
     "open_session",
+    "own_credential",
     "read_agent_key",
     "read_session",
     "register_agent",

@@ -51,6 +51,8 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "resume": _OPERATORS,
     "revoke": _STOPPERS,
     "stops list": _ANYONE,
+    "undo": _OPERATORS,
+    "undo plan": _ANYONE,
     "who-can": _ANYONE,
     "whoami": _ANYONE,
 }

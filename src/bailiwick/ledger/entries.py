@@ -20,6 +20,7 @@ async def refused(world: World, case: Case, no: Refusal) -> Entries:
     decision = case.decision
     fields = records.refused(
         **_asked(world, case, commitment),
+        **_undoing(case.action),
         decision=decision.effect if decision else None,
         rules=_rules(case),
         release=case.control.release,
@@ -40,6 +41,7 @@ async def parked(world: World, case: Case) -> Entries:
     proposal, commitment = await world.vault.seal(case.action, "proposal", _proposal(case))
     fields = records.parked(
         **_judged(world, case, commitment),
+        **_undoing(case.action),
         request=pseudonym(world, case.action.tenant, "request", approval.request_digest),
         park_until_us=approval.expires_at_us,
     )
@@ -56,6 +58,7 @@ async def intended(world: World, case: Case) -> Entries:
     request = case.approval.request_digest if case.approval else ""
     fields = records.intended(
         **_judged(world, case, commitment),
+        **_undoing(action),
         attempt=action.attempt,
         approvals=[
             {
@@ -211,6 +214,10 @@ def _judged(world: World, case: Case, commitment: str) -> records.Judged:
         "epoch": case.control.epoch,
         "credential": tool.credential if tool.effect == "write" else tool.read_credential,
     }
+
+
+def _undoing(action: Action) -> records.Undoing:
+    return {"undoes": action.undoes} if action.undoes else {}
 
 
 def _rules(case: Case) -> list[str]:

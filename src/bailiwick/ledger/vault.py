@@ -84,7 +84,8 @@ class RunVault:
         ready = self._ready.get((tenant, run))
         if ready is not None and ready.stored:
             return ready
-        wrapped = await self._shelf.run_key(tenant, run)
+        row = await self._shelf.run(tenant, run)
+        wrapped = row.wrapped_key if row else None
         keks = [kek for _, kek in self._keys.vault_keys()]
         if wrapped is not None:
             key = RunKey.unwrap(keks, wrapped, tenant=tenant, run=run)

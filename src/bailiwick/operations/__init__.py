@@ -4,6 +4,7 @@
     serve, call     the local socket between the commands and the process that owns the database
     audit, export   verify the ledger and write it out; they need nobody's leave
     examine         what a look at the installation shows
+    planned, undone    how a run or an action would be undone, and undoing one in a `new_run`
     found           a new project: keys, database, agents, people, first release
 
 Tightening takes effect at once; loosening waits for a second person as soon as there are two.
@@ -15,6 +16,7 @@ from bailiwick.operations.commands import COMMANDS, READS, perform
 from bailiwick.operations.examining import examine
 from bailiwick.operations.founding import Founded, Newcomer, found
 from bailiwick.operations.proofs import export
+from bailiwick.operations.undoing import new_run, planned, undone
 
 __all__ = [
     "COMMANDS",
@@ -27,7 +29,10 @@ __all__ = [
     "examine",
     "export",
     "found",
+    "new_run",
     "perform",
+    "planned",
     "serve",
     "silent",
+    "undone",
 ]

@@ -17,6 +17,7 @@ from bailiwick.operations import (
     releases,
     stops,
     stories,
+    undoing,
 )
 from bailiwick.operations.channel import text_of
 from bailiwick.ports import World
@@ -58,6 +59,8 @@ COMMANDS: Mapping[str, Command] = {
     "resume": stops.resume,
     "revoke": stops.revoke,
     "stops list": stops.stops_list,
+    "undo": undoing.undo,
+    "undo plan": undoing.undo_plan,
     "who-can": releases.who_can,
     "whoami": accounts.whoami,
 }
@@ -81,6 +84,7 @@ READS = frozenset(
         "release diff",
         "release list",
         "stops list",
+        "undo plan",
         "who-can",
         "whoami",
     }

@@ -16,6 +16,7 @@ from bailiwick.nouns import (
     Stop,
     Vote,
 )
+from bailiwick.ports import RunRow
 from bailiwick.store.balances import bucket
 
 encode = msgspec.json.Encoder().encode
@@ -46,6 +47,16 @@ def change_of(
         body=decode_json(body),
         proposed_by=proposed_by,
         expires_at_us=expires_at_us,
+    )
+
+
+def run_of(wrapped_key: bytes, started_at_us: int, parked_us: int, parked_until_us: int) -> RunRow:
+    """A run as it stands."""
+    return RunRow(
+        wrapped_key=wrapped_key,
+        started_at_us=started_at_us,
+        parked_us=parked_us,
+        parked_until_us=parked_until_us,
     )
 
 

@@ -402,6 +402,10 @@ select id from actions
 where tenant = :tenant and resource = :resource and updated_at_us >= :since_us
   and state in ('intended', 'done', 'unknown') order by id;
 
+-- name: effect_holder
+-- Who holds an effect key.
+select action from effect_keys where tenant = :tenant and key = :key;
+
 -- name: actions
 -- The newest actions, for people.
 select body from actions
