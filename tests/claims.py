@@ -185,6 +185,11 @@ CLAIMS: dict[str, str] = {
     "catalog.changed-definition-is-another-version": "Any change to a tool changes its digest.",
     "catalog.unknown-member-refused": "A bound that is misspelt or not kept yet does not load.",
     "catalog.pasted-bounds-hold": "Each bound of a pasted manifest or budget block holds.",
+    # egress
+    "egress.run-carries-what-it-read": "What a run was shown bounds where it may send after that.",
+    "egress.destination-tricks": "What can be read in two ways is a destination of no kind.",
+    "egress.only-to-these": "An allow-list names destinations by kind, and all others are denied.",
+    "egress.marked-arguments": "An argument is of its schema's class, whatever the run was shown.",
     # undo
     "undo.plan-first": "A plan says of each write what would undo it or why not, and does nothing.",
     "undo.newest-first": "A run is undone the newest first, by what was so before.",

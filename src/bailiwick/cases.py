@@ -123,7 +123,9 @@ async def open_case(
         if earlier.arguments_mac != mac:
             return refused(refusals.conflict(earlier))
         no = _uncovered(bundle, tool, asked, caller, earlier)
-        return refused(no) if no else await _attached(world, earlier)
+        if no:
+            return refused(no)
+        return _kept_apart(tool, caller, earlier, await _attached(world, earlier))
     if asked.undoes and not await _takes_back(world, asked, tool):
         return refused(refusals.no_way_back(asked))
     action = Action(
@@ -229,6 +231,7 @@ def question(case: Case) -> Question:
         now_us=case.now_us,
         sources=case.proposal.sources,
         mode=mode(case),
+        data_classes=tuple(sorted(case.carried.union(case.situation.data_classes))),
     )
 
 
@@ -236,6 +239,7 @@ async def read_before(
     world: World, case: Case, arguments: Mapping[str, JSON]
 ) -> Mapping[str, JSON] | Refusal:
     """Step 4's reads: what the tool wants to know of the world before it is decided."""
+    case.carried = await _carried(world, case)
     before: dict[str, JSON] = {}
     for name, reader in case.tool.before.items():
         names = {"args": arguments, "before": before, "action": execution.action_names(case.action)}
@@ -244,6 +248,21 @@ async def read_before(
             return seen
         before[name] = seen
     return before
+
+
+async def _carried(world: World, case: Case) -> frozenset[str]:
+    """The classes of the data that the run was shown, or the run of what is undone by it.
+
+    They are read only where a rule looks at them; what is shown is written down in any case.
+    """
+    if not case.bundle.policies.reads_data_classes:
+        return frozenset()
+    tenant, runs = case.caller.tenant, {case.action.run}
+    if case.action.undoes:
+        undone = await world.store.action(tenant, case.action.undoes)
+        runs.update({undone.run} if undone else ())
+    rows = [await world.shelf.run(tenant, run) for run in sorted(runs)]
+    return frozenset().union(*(row.classes for row in rows if row is not None))
 
 
 async def execute(world: World, case: Case) -> EffectReport:
@@ -583,6 +602,14 @@ async def _attached(world: World, earlier: Action) -> Outcome:
         await world.store.changed(action.id, min(left_us / 1_000_000, 0.1))
         action = await world.store.action(action.tenant, action.id)
     return await _told(world, action or earlier, earlier=True)
+
+
+def _kept_apart(tool: Tool, caller: Caller, earlier: Action, told: Outcome) -> Outcome:
+    """Without what another run was shown, if that is classified: this run does not carry it."""
+    if not tool.data_classes or earlier.run == caller.capability.run or told.result is None:
+        return told
+    message = f"{told.message} (another run was shown it; to see it, read it under another key)"
+    return replace(told, result=None, message=message)
 
 
 def _mac(world: World, run: str, asked: Proposal) -> str:

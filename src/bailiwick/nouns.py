@@ -233,6 +233,9 @@ class Tool(Struct, frozen=True, kw_only=True):
     after a crash and `found` the expression that recognises our action id on it. `key_retention_s`
     is None when the provider does not honour an idempotency key. `fact_types` (`Long`, `String`,
     `Bool`, `Set<String>`) and `input_type` (Cedar JSON schema attributes) are computed at load.
+    `destination_kind` is what its `destinations` are (None: domains, of which no more is said).
+    `data_classes` are those of what it shows; `argument_classes` those of its arguments by name,
+    and under the empty name of all of them, drawn from the schema's `x-data-class`.
     """
 
     name: str
@@ -266,6 +269,9 @@ class Tool(Struct, frozen=True, kw_only=True):
     credential: str | None = None
     read_credential: str | None = None
     upstream: str | None = None
+    destination_kind: str | None = None
+    data_classes: tuple[str, ...] = ()
+    argument_classes: Mapping[str, tuple[str, ...]] = {}
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -369,7 +375,8 @@ class Refusal(Struct, frozen=True, kw_only=True):
 class Situation(Struct, frozen=True, kw_only=True):
     """Step 4: the one value, what it touches, and the typed facts a rule may read.
 
-    `input` holds the arguments that have a Cedar type; `before` what the reads showed.
+    `input` holds the arguments that have a Cedar type; `before` what the reads showed;
+    `data_classes` are those of the arguments given and, for a read, of what it shows.
     """
 
     arguments: Mapping[str, JSON]
@@ -380,6 +387,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     before: Mapping[str, JSON]
     effect_key: str | None = None
     destination: str | None = None
+    data_classes: tuple[str, ...] = ()
 
 
 class Hold(Struct, frozen=True, kw_only=True):

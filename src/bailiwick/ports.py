@@ -57,13 +57,15 @@ class ControlState(Struct, frozen=True, kw_only=True):
 class RunRow(Struct, frozen=True, kw_only=True):
     """What the store keeps of a run: its wrapped vault key, when it began, how long it was parked.
 
-    `parked_until_us` is the end of the waits that `parked_us` has counted so far.
+    `parked_until_us` is the end of the waits that `parked_us` has counted so far; `classes` are
+    those of the data that it has been shown.
     """
 
     wrapped_key: bytes
     started_at_us: int
     parked_us: int
     parked_until_us: int
+    classes: frozenset[str] = frozenset()
 
 
 class Ledger(Protocol):
@@ -240,7 +242,10 @@ class Catalogue(Protocol):
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """What the policy is asked. `evidence` names the rules that people have satisfied."""
+    """What the policy is asked. `evidence` names the rules that people have satisfied.
+
+    `data_classes` are those of the arguments, of what a read shows, and of what its run was shown.
+    """
 
     caller: Caller
     tool: str
@@ -250,6 +255,7 @@ class Question(Struct, frozen=True, kw_only=True):
     now_us: int = 0
     sources: tuple[str, ...] = ()
     mode: Mode = "live"
+    data_classes: tuple[str, ...] = ()
 
 
 class Policies(Protocol):
@@ -257,6 +263,10 @@ class Policies(Protocol):
 
     def decide(self, question: Question) -> Decision:
         """Allow, deny or ask. Any error, or no permit, denies."""
+
+    @property
+    def reads_data_classes(self) -> bool:
+        """Whether any rule looks at the classes of data."""
 
     def rule_text(self, rule: str) -> str:
         """The text of a rule, for people."""
@@ -278,7 +288,7 @@ class Case(Struct, kw_only=True):
 
     `stored` says that the store holds the action already. `approval` is the request to people, and
     `evidence` the rules that they have satisfied, each with who did. `steps_us` are the times of
-    the steps so far.
+    the steps so far. `carried` are the classes of the data that its run has been shown.
     """
 
     control: ControlState
@@ -297,6 +307,7 @@ class Case(Struct, kw_only=True):
     approval: Approval | None = None
     evidence: Mapping[str, tuple[str, ...]] = {}
     steps_us: Sequence[int] = ()
+    carried: frozenset[str] = frozenset()
 
 
 # --- the world outside ---------------------------------------------------------------------------

@@ -126,6 +126,13 @@ class AddParked(Struct, frozen=True, kw_only=True):
     since_us: int
 
 
+class Carry(Struct, frozen=True, kw_only=True):
+    """Write: the run has been shown data of these classes; it stays so."""
+
+    run: str
+    classes: tuple[str, ...]
+
+
 class Append(Struct, frozen=True, kw_only=True):
     """Write: a ledger record, unsequenced. `hash` is its RFC 6962 leaf hash, hex."""
 
@@ -223,7 +230,7 @@ class CloseChange(Struct, frozen=True, kw_only=True):
 
 
 _Acting = EpochIs | InsertAction | MoveAction | Take | Settle | Claim | Free | PutRun | AddParked
-_Keeping = OpenApproval | CloseApproval | CastVote | PutPayload | Append | MarkBreaker
+_Keeping = Carry | OpenApproval | CloseApproval | CastVote | PutPayload | Append | MarkBreaker
 _Standing = RaiseEpoch | PutStop | LiftStop | PutMode | PutStanding | Revoke | PutPerson
 _Releasing = PutRelease | Activate | PutChange | CloseChange
 Op = _Acting | _Keeping | _Standing | _Releasing

@@ -21,6 +21,7 @@ from bailiwick.catalog.ceilings import (
     unknown_name,
     upstreams_of,
 )
+from bailiwick.catalog.domains import allowed
 from bailiwick.catalog.fallbacks import (
     BudgetBlockForm,
     FallbacksForm,
@@ -33,7 +34,7 @@ from bailiwick.catalog.fallbacks import (
 )
 from bailiwick.catalog.problems import did_you_mean, problem, read_as, refuse, unknown_members
 from bailiwick.catalog.yaml_text import load_yaml
-from bailiwick.errors import CatalogError
+from bailiwick.errors import BadInput, CatalogError
 from bailiwick.nouns import Cap, Manifest, Mode
 from bailiwick.ports import Catalogue
 from bailiwick.values import JSON, MAX_INTEGER, shown
@@ -89,6 +90,7 @@ def load_manifests(files: Mapping[str, str], catalogue: Catalogue) -> Mapping[st
             problems += unknown_members(content, ManifestForm, path)
             form = read_as(content, ManifestForm, path)
             form = structs.replace(form, name=form.name or PurePosixPath(path).stem)
+            content = _with_destinations(content, path)
             problems += _form_problems(form, catalogue, path)
             if form.name in manifests:
                 problems.append(
@@ -100,6 +102,18 @@ def load_manifests(files: Mapping[str, str], catalogue: Catalogue) -> Mapping[st
             problems.append(error)
     refuse(problems)
     return manifests
+
+
+def _with_destinations(content: Mapping[str, JSON], path: str) -> Mapping[str, JSON]:
+    """The manifest with its allow-list in the form that facts have. Raises `CatalogError`."""
+    entries = content.get("destinations")
+    if not isinstance(entries, (list, tuple)) or not all(isinstance(each, str) for each in entries):
+        return content  # said by the policy compiler
+    try:
+        return {**content, "destinations": [allowed(str(each)) for each in entries]}
+    except BadInput as error:
+        where = f"{path}, destinations"
+        raise problem(error.code, where, error.message, error.help) from None
 
 
 def _form_problems(form: ManifestForm, catalogue: Catalogue, path: str) -> Iterator[CatalogError]:

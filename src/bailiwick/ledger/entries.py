@@ -164,11 +164,13 @@ def _proposal(case: Case) -> dict[str, JSON | Canonical]:
         "uncertainty": asked.uncertainty,
     }
     if situation is not None:
+        classes: JSON = tuple(sorted(case.carried.union(situation.data_classes)))
         kept |= {
             "arguments": Canonical(situation.canonical),
             "facts": situation.facts,
             "before": situation.before,
             "destination": situation.destination,
+            "data_classes": classes,
             "over": [[cap.node, cap.unit, cap.period, cap.limit] for cap in case.price.over],
             "holds": [
                 [hold.cap.node, hold.cap.unit, hold.cap.period, hold.amount]

@@ -8,7 +8,7 @@ import msgspec
 from bailiwick import catalog, ledger, limits, policy
 from bailiwick.errors import BadInput, ControlError
 from bailiwick.ledger import records
-from bailiwick.nouns import Cap, Person, Release, Resource, mode_of
+from bailiwick.nouns import Cap, Person, Release, Resource, Tool, mode_of
 from bailiwick.operations.changes import Parameters, change, pseudonyms, second_person
 from bailiwick.operations.channel import text_of
 from bailiwick.ports import Bundle, World
@@ -110,7 +110,7 @@ async def release_diff(world: World, person: Person, given: Parameters) -> JSON:
         *policy.diff_rules(book_of(old), book_of(new)),
         *_tool_changes(old, new),
     ]
-    risen = [*_risen(old, new), *_freed(old, new)]
+    risen = [*_risen(old, new), *_freed(old, new), *_declassified(old, new)]
     loosens = policy.is_loosening(book_of(old), book_of(new)) or bool(risen)
     return {
         "digest": release.digest,
@@ -318,6 +318,18 @@ def _risen(old: Bundle, new: Bundle) -> Iterator[str]:
                     yield f"removes the {bound} of {most} of agent `{agent}`"
                 elif now_most > most:
                     yield f"raises the {bound} of {most} of agent `{agent}` to {now_most}"
+
+
+def _declassified(old: Bundle, new: Bundle) -> Iterator[str]:
+    """The classes of data that tools no longer say they show, or their schemas mark."""
+    for name, tool in sorted(new.catalogue.tools.items()):
+        known = old.catalogue.tools.get(name)
+        for each in sorted(_classes(known) - _classes(tool)) if known else ():
+            yield f"no longer classifies what `{name}` handles as {each}"
+
+
+def _classes(tool: Tool) -> set[str]:
+    return {*tool.data_classes, *(each for some in tool.argument_classes.values() for each in some)}
 
 
 def _freed(old: Bundle, new: Bundle) -> Iterator[str]:

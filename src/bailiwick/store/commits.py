@@ -17,6 +17,7 @@ from bailiwick.ports import Case, World
 from bailiwick.transactions import (
     AddParked,
     Blocked,
+    Carry,
     Claim,
     CloseApproval,
     Commit,
@@ -176,6 +177,9 @@ async def conclude(
         ops += (Settle(action=action.id, spent=spent), *_freed(action))
     elif report.status == "done" and verdict != "contradicted":
         ops.append(Settle(action=action.id))
+    if case.tool.data_classes:
+        # Before anybody is told: whatever the run proposes after that is judged by it.
+        ops.append(Carry(run=action.run, classes=case.tool.data_classes))
     return await _commit(world, case, action, tuple(ops))
 
 

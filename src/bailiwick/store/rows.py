@@ -50,13 +50,20 @@ def change_of(
     )
 
 
-def run_of(wrapped_key: bytes, started_at_us: int, parked_us: int, parked_until_us: int) -> RunRow:
-    """A run as it stands."""
+def run_of(
+    wrapped_key: bytes,
+    started_at_us: int,
+    parked_us: int,
+    parked_until_us: int,
+    classes: str | None,
+) -> RunRow:
+    """A run as it stands; `classes` with commas between them."""
     return RunRow(
         wrapped_key=wrapped_key,
         started_at_us=started_at_us,
         parked_us=parked_us,
         parked_until_us=parked_until_us,
+        classes=frozenset(classes.split(",")) if classes else frozenset(),
     )
 
 

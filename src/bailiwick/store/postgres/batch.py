@@ -35,6 +35,7 @@ _COLUMNS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "modes": (3, ("tenant", "agent", "tool", "body")),
     "revocations": (2, ("tenant", "id", "by_person", "reason", "at_us")),
     "people": (2, ("tenant", "name", "body", "secret")),
+    "carried": (3, ("tenant", "run", "data_class")),
     "releases": (2, ("tenant", "digest", "body", "created_at_us")),
     "runs": (
         2,
@@ -66,7 +67,7 @@ READS: Mapping[str, str] = {
 
 _KEPT = (
     *("agents", "modes", "revocations", "people", "releases", "approvals", "payloads"),
-    "breakers",
+    *("breakers", "carried"),
 )
 _ADDED = ("runs", "effect_keys", "votes", "stops", "changes")
 _ACTION = (
@@ -544,6 +545,12 @@ def _put_standing(batch: PostgresBatch, tenant: str, op: transactions.PutStandin
     batch.put("agents", (tenant, name), row)
 
 
+def _carry(batch: PostgresBatch, tenant: str, op: transactions.Carry) -> None:
+    for each in op.classes:
+        key = (tenant, op.run, each)
+        batch.put("carried", key, {"tenant": tenant, "run": op.run, "data_class": each})
+
+
 def _revoke(batch: PostgresBatch, tenant: str, op: transactions.Revoke) -> None:
     if batch.row("revocations", (tenant, op.id)) is None:
         row = {"tenant": tenant, "id": op.id, "by_person": op.by, "reason": op.reason}
@@ -609,6 +616,7 @@ HANDLERS: dict[type, Callable[[PostgresBatch, str, Any], transactions.Blocked | 
     transactions.LiftStop: _lift_stop,
     transactions.PutMode: _put_mode,
     transactions.PutStanding: _put_standing,
+    transactions.Carry: _carry,
     transactions.Revoke: _revoke,
     transactions.PutPerson: _put_person,
     transactions.PutRelease: _put_release,

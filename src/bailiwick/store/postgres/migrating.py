@@ -9,14 +9,14 @@ from bailiwick.errors import StoreFenced
 from bailiwick.store.postgres.connections import Address, fault_of
 from bailiwick.store.postgres.statements import SQL
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _OLDEST = 150_000
 
 _FOLDER = Path(__file__).parent.parent / "migrations" / "postgres"
 
 
 def prepare(address: Address, *, empty_too: bool) -> None:
-    """See that the database has this program's schema; an empty one is given it, if asked.
+    """See that the database has this program's schema; an older or empty one is given it, if asked.
 
     Raises `StoreFenced` (`schema_version`, `server_version`), `StoreUnavailable` when the
     server cannot be reached.
@@ -30,7 +30,7 @@ def prepare(address: Address, *, empty_too: bool) -> None:
                     help="use a newer server",
                 )
             version = _version(connection)
-            if version == 0 and empty_too:
+            if version < SCHEMA_VERSION and empty_too:
                 version = _make(connection)
     except psycopg.Error as error:
         raise fault_of(error, address) from error
