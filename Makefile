@@ -1,12 +1,14 @@
 # Needs make and Python 3.11, 3.12 or 3.13 with venv; nothing else. Each target makes the environment
 # it needs from a hashed lock in requirements/, and remakes it when that lock or pyproject.toml
 # changes. Progress goes to standard error: what a program prints is all there is on standard output.
-# `make test ARGS="-k kill"` hands ARGS on; `make test PYTHON=python3.13` picks the interpreter
-# (after `make clean`, if another one made the environment).
+# `make test ARGS="-k kill"` hands ARGS on (`-n 0` for one process); `make test PYTHON=python3.13`
+# picks the interpreter (after `make clean`, if another one made the environment).
 
 PYTHON ?= $(or $(shell for p in python3.11 python3 python3.12 python3.13; do \
   $$p -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
   2>/dev/null && echo $$p && break; done),$(error no Python 3.11 to 3.13 with venv: set PYTHON=))
+# Where `make demo` and `make crash` keep their state: sqlite, or postgres.
+STORE ?= sqlite
 SOURCES = $(wildcard src tests examples campaigns bench)
 UV := .venv-uv/bin/uv
 # Trust the certificates the machine trusts, as pip does.
@@ -17,11 +19,14 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: demo test lint bench crash interop lock clean
 .DELETE_ON_ERROR:
 
-demo: .venv-run/ready
-	@.venv-run/bin/python examples/refund_desk/demo.py $(ARGS)
+# The refund desk on a PostgreSQL server of its own needs more packages than the plain one.
+RUN = .venv-run$(if $(filter postgres,$(STORE)),-postgres)
+demo: $(RUN)/ready
+	@$(RUN)/bin/python examples/refund_desk/demo.py --store $(STORE) $(ARGS)
 
+# Two processes; a file stays in one of them, so that what it shares is made once.
 test: .venv/ready
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/ready
 	@.venv/bin/ruff check $(SOURCES)
@@ -33,7 +38,7 @@ bench: .venv/ready .venv-bench-ctrlrun/ready .venv-bench-agt/ready
 	@.venv/bin/python -m bench $(ARGS)
 
 crash: .venv/ready
-	@.venv/bin/python -m campaigns.crash $(ARGS)
+	@.venv/bin/python -m campaigns.crash --store $(STORE) $(ARGS)
 
 # MCP servers that nobody here wrote, by Node from its wheel and a lock of their own.
 interop: .venv/ready tests/interop/node_modules/ready
@@ -47,12 +52,14 @@ lock: $(UV)
 	@$(COMPILE) pyproject.toml requirements/run.in -o requirements/run.txt
 	@$(COMPILE) pyproject.toml requirements/test.in --extra mcp --extra otlp --extra postgres \
 	  --constraint requirements/run.txt -o requirements/test.txt
+	@$(COMPILE) pyproject.toml requirements/run-postgres.in --extra mcp --extra postgres \
+	  --constraint requirements/test.txt -o requirements/run-postgres.txt
 	@$(COMPILE) requirements/node.in -o requirements/node.txt
 	@$(COMPILE) requirements/bench-ctrlrun.in -o requirements/bench-ctrlrun.txt
 	@$(COMPILE) requirements/bench-agt.in -o requirements/bench-agt.txt
 
 clean:
-	@rm -rf .venv .venv-* .*_cache .hypothesis examples/*/state bench/out campaigns/out \
+	@rm -rf .venv .venv-* .*_cache .hypothesis examples/*/state* bench/out campaigns/out \
 	  tests/interop/node_modules
 
 # $(call sync,lock): the environment of the target holds exactly what the lock names.
@@ -71,7 +78,11 @@ endef
 	$(call sync,run)
 	$(install_project)
 
-.venv/ready: requirements/test.txt pyproject.toml $(UV)
+.venv-run-postgres/ready: requirements/run-postgres.txt pyproject.toml $(UV)
+	$(call sync,run-postgres)
+	$(install_project)
+
+.venv/ready: requirements/test.txt pyproject.toml src/bailiwick_verify.py $(UV)
 	$(call sync,test)
 	$(install_project)
 

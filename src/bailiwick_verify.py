@@ -5,18 +5,18 @@
 
 It shares no code with the program whose ledger it verifies, only public formats: RFC 9162 (the
 tree), RFC 8785 (records), C2SP signed-note, tlog-checkpoint, -cosignature, -tiles and -proof. VKEY
-must reach you by another way than the export. Give `--key` again for a log whose key was rolled,
-and `--witness VKEY` for each witness that must have cosigned.
+must reach you by another way than the export. For a log whose key was rotated give `--keys FILE`
+with lines `VKEY FROM TO`: the sizes at which each key may sign (TO is `-` for no end). Give
+`--witness VKEY` for each witness that must have cosigned.
 
 An export is a folder in the layout of tlog-tiles: `checkpoint`; `tile/entries/<N>`, 256 records
 each with a 16-bit big-endian length before it; `tile/0/<N>`, their leaf hashes; `tile/<L>/<N>`,
 the levels above. `<N>` is `000`, `001` … `x001/x234/067`, and ends in `.p/<width>` if not full.
-The hash tiles prove nothing; they are what lets a changed record be named.
 
-`verify` checks the signatures, the root over all records, and what the records say together: each
-is canonical and of a known schema; an outcome follows its intent, once; nothing is intended twice
-unless the first attempt failed; a person's word follows only an outcome in doubt; approvals rest
-on votes; control epochs never fall. Intents without an outcome are listed, they are no fault.
+`verify` checks signatures, the root over all records, and what these say together: an outcome
+follows its intent, once; nothing is intended twice unless the first attempt failed; a person's word
+follows only an outcome in doubt; approvals rest on votes; control epochs never fall; no retired key
+signs. Intents without an outcome are listed, they are no fault.
 
 Exit code: 0 verified, 1 not verified, 2 the command or a file it names cannot be used.
 """
@@ -34,7 +34,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -61,33 +61,42 @@ class NotVerified(Exception):
 
 
 class LogKey(NamedTuple):
-    """A public key as configured: name, four-byte id, algorithm (1 log, 4 witness), 32 bytes."""
+    """A public key: its text, name, four-byte id, algorithm (1 log, 4 witness) and 32 bytes.
 
+    Its signature counts under trees of `first` to `last` records.
+    """
+
+    text: str
     name: str
     id: bytes
     algorithm: int
     public: bytes
+    first: int
+    last: int
 
 
 class Head(NamedTuple):
-    """A verified tree head, and the time in seconds at which each witness cosigned it."""
+    """A verified tree head, when each witness cosigned it (in seconds), and who signed it."""
 
     origin: str
     size: int
     root: bytes
     witnessed_s: dict[str, int]
+    signers: tuple[LogKey, ...]
 
 
 def read_key(text: str) -> LogKey:
-    """Read a vkey, `name+id+base64(algorithm ‖ public key)`."""
-    name, _, rest = text.partition("+")
+    """Read `VKEY` or `VKEY FROM TO`; a vkey is `name+id+base64(algorithm ‖ public key)`."""
+    vkey, first, last = words if len(words := text.split()) == 3 else (text, "0", "-")
+    name, _, rest = vkey.partition("+")
     key_id, _, encoded = rest.partition("+")
     material = _base64(encoded, "key")
     if not _is_name(name) or len(material) != 33 or material[0] not in (1, 4):
         raise NotVerified("the key is not an Ed25519 vkey of a log or a witness")
     if sha256(name.encode() + b"\n" + material).digest()[:4].hex() != key_id:
         raise NotVerified("the key's id does not fit its bytes: it was changed or cut")
-    return LogKey(name, bytes.fromhex(key_id), material[0], material[1:])
+    sizes = (_decimal(first, "size"), 2**63 if last == "-" else _decimal(last, "size"))
+    return LogKey(vkey, name, bytes.fromhex(key_id), material[0], material[1:], *sizes)
 
 
 def open_checkpoint(data: bytes, keys: Sequence[LogKey], witnesses: Sequence[LogKey]) -> Head:
@@ -96,22 +105,24 @@ def open_checkpoint(data: bytes, keys: Sequence[LogKey], witnesses: Sequence[Log
     known = {(key.name, key.id): key for key in (*keys, *witnesses)}
     signed: dict[LogKey, int] = {}
     for name, key_id, signature in signatures:
-        key = known.get((name, key_id))
-        if key is not None:
+        if key := known.get((name, key_id)):
             signed[key] = _check_signature(key, text, signature)
     lines = text.split("\n")
-    if len(lines) != 4 or not lines[0]:
+    root = _base64(lines[2], "root") if len(lines) == 4 else b""
+    if len(root) != 32 or not lines[0]:
         raise NotVerified("the checkpoint has not exactly the lines origin, size and root")
-    root = _base64(lines[2], "root")
-    if len(root) != 32:
-        raise NotVerified("the checkpoint's root is not 32 bytes")
-    if not any(key in signed and key.name == lines[0] and key.algorithm == 1 for key in keys):
+    size = _decimal(lines[1], "tree size")
+    own = [key for key in keys if key in signed and key.name == lines[0] and key.algorithm == 1]
+    if not own:
         raise NotVerified(f"the checkpoint of {_shown(lines[0])} is not signed by the key given")
+    signers = tuple(key for key in own if key.first <= size <= key.last)
+    if not signers:
+        raise NotVerified(f"no key that signed the checkpoint may sign a tree of {size} records")
     for witness in witnesses:
         if witness not in signed or witness.algorithm != 4:
             raise NotVerified(f"the witness {_shown(witness.name)} did not cosign the checkpoint")
     times = {witness.name: signed[witness] for witness in witnesses}
-    return Head(lines[0], _decimal(lines[1], "tree size"), root, times)
+    return Head(lines[0], size, root, times, signers)
 
 
 def _split_note(data: bytes) -> tuple[str, list[tuple[str, bytes, bytes]]]:
@@ -180,8 +191,6 @@ def leaf_hash(record: bytes) -> bytes:
 
 def tree_of(leaves: Sequence[bytes]) -> tuple[bytes, dict[int, list[bytes]]]:
     """Give the root over leaf hashes, and the rows of perfect nodes at levels 8, 16 …"""
-    if not leaves:
-        return sha256(b"").digest(), {}
     rows: dict[int, list[bytes]] = {}
     row, level, root = list(leaves), 0, b""
     while row:
@@ -192,25 +201,18 @@ def tree_of(leaves: Sequence[bytes]) -> tuple[bytes, dict[int, list[bytes]]]:
         pairs = zip(row[: len(row) & ~1 : 2], row[1::2], strict=True)
         row = [sha256(b"\x01" + left + right).digest() for left, right in pairs]
         level += 1
-    return root, rows
+    return root or sha256(b"").digest(), rows
 
 
 def check_inclusion(index: int, head: Head, leaf: bytes, proof: Sequence[bytes]) -> None:
     """Return if the proof leads from the leaf at `index` to the head's root (RFC 9162, 2.1.3.2)."""
     if index >= head.size:
         raise NotVerified(f"index {index} is not in a tree of {head.size}")
-    position, last, found = index, head.size - 1, leaf
-    for sibling in proof:
-        if last == 0:
-            raise NotVerified("the inclusion proof is too long")
-        if position & 1 or position == last:
-            found = _node(sibling, found)
-            while not position & 1 and position:
-                position, last = position >> 1, last >> 1
-        else:
-            found = _node(found, sibling)
-        position, last = position >> 1, last >> 1
-    if last != 0 or found != head.root:
+    inner, found = (index ^ (head.size - 1)).bit_length(), leaf
+    for level, sibling in enumerate(proof):
+        left = level >= inner or index >> level & 1
+        found = _node(sibling, found) if left else _node(found, sibling)
+    if len(proof) != inner + (index >> inner).bit_count() or found != head.root:
         raise NotVerified("the record is not in the tree: its proof does not lead to the root")
 
 
@@ -251,7 +253,7 @@ _Schema = dict[str, tuple[type, ...]]
 
 def _schema(texts: str, numbers: str = "", lists: str = "", nullable: str = "") -> _Schema:
     """Build a schema from names; a nullable name that ends in `#` is a number, else a text."""
-    schema: _Schema = {}
+    schema: _Schema = {"tenant": (str,), "at_us": (int,)}
     for names, kind in ((texts, str), (numbers, int), (lists, list)):
         schema.update(dict.fromkeys(names.split(), (kind,)))
     for name in nullable.split():
@@ -281,24 +283,16 @@ _SCHEMAS: dict[str, _Schema] = {
     "run": _schema("run change", "", "by", "agent"),
     "checkpoint_key": _schema("vkey change", "", "by"),
 }
-for _each in _SCHEMAS.values():
-    _each.update(_schema("tenant", "at_us"))
 _READ = _JUDGED | _SCHEMAS["concluded"] | _schema("", "", "", "intent_hash")
 
 
 def _integer(text: str) -> int:
     if len(text) > 17 or abs(int(text)) >= 2**53:
-        raise ValueError("an integer beyond 2^53 - 1")
+        raise ValueError("no integer, or one beyond 2^53 - 1")
     return int(text)
 
 
-def _no_number(text: str) -> NoReturn:
-    raise ValueError("a number that is not an integer")
-
-
-_decode = json.JSONDecoder(
-    parse_int=_integer, parse_float=_no_number, parse_constant=_no_number
-).decode
+_decode = json.JSONDecoder(parse_int=_integer, parse_float=_integer, parse_constant=_integer).decode
 # Equal to RFC 8785 for values without floats whose keys are ASCII, which is checked beside it.
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, check_circular=False
@@ -372,6 +366,7 @@ class History:
 
     def __init__(self) -> None:
         self.kinds: Counter[str] = Counter()
+        self.retired: set[str] = set()  # keys of the log
         self.intentions: dict[str, Intention] = {}
         self._actions: dict[tuple[str, str], Intention] = {}
         self._effects: dict[tuple[str, str], Intention] = {}
@@ -393,6 +388,9 @@ class History:
             return list(self._concluded(fields))
         if kind == "resolved":
             return list(self._resolved(fields))
+        if kind == "checkpoint_key":
+            change = self.retired.add if fields["change"] == "retired" else self.retired.discard
+            change(fields["vkey"])
         if kind in ("control", "release"):
             return list(self._epoch(index, fields))
         if kind == "vote" and fields["choice"] == "approve":
@@ -499,7 +497,8 @@ def verify_export(
 ) -> Report:
     """Verify an export folder. Raises `NotVerified` if not even its checkpoint holds."""
     head = open_checkpoint((folder / "checkpoint").read_bytes(), keys, witnesses)
-    report, history = Report(head), History()
+    history = History()
+    report = Report(head, kinds=history.kinds)
     leaves: list[bytes] = []
     contradictions: list[str] = []
     broken = ""
@@ -519,9 +518,11 @@ def verify_export(
         _check_upper_tiles(folder, report, rows)
         if since is not None:
             _check_since(report, leaves, open_checkpoint(since, keys, ()))
-    report.kinds = history.kinds
-    report.open = [each for each in history.intentions.values() if not each.status]
-    report.in_doubt = [each for each in history.intentions.values() if each.in_doubt]
+    if not report.faults and all(key.text in history.retired for key in head.signers):
+        report.faults.append("checkpoint: all keys that signed it are retired by its own records")
+    intentions = history.intentions.values()
+    report.open = [each for each in intentions if not each.status]
+    report.in_doubt = [each for each in intentions if each.in_doubt]
     return report
 
 
@@ -613,7 +614,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = _parser().parse_args(arguments)
     try:
-        keys = [read_key(text) for text in options.key]
+        listed = "\n".join(path.read_text("utf-8", "replace") for path in options.keys)
+        keys = [read_key(text) for text in (*options.key, *listed.splitlines()) if text.strip()]
         witnesses = [read_key(text) for text in options.witness]
         lines, verified = options.command(options, keys, witnesses)
     except NotVerified as error:
@@ -631,16 +633,15 @@ def _run_verify(options: argparse.Namespace, keys: list[LogKey], by: list[LogKey
     since = options.since.read_bytes() if options.since else None
     report = verify_export(options.export, keys, by, since)
     head = report.head
+    what = f"{head.size} records of {_shown(head.origin)}"
     if report.faults:
-        lines = [f"NOT VERIFIED: {head.size} records of {_shown(head.origin)}"]
-        return lines + _listed(report.faults), False
-    lines = [f"verified: {head.size} records of {_shown(head.origin)}, root {head.root.hex()}"]
+        return [f"NOT VERIFIED: {what}", *_listed(report.faults)], False
+    lines = [f"verified: {what}, root {head.root.hex()}"]
     lines += [f"  {count} {kind}" for kind, count in sorted(report.kinds.items())]
     lines += ["it extends the older checkpoint"] if options.since else []
-    lines.append(f"intents without an outcome: {len(report.open)}")
-    lines += _listed(map(_intent_line, report.open))
-    lines += [f"outcomes in doubt: {len(report.in_doubt)}"]
-    lines += _listed(map(_intent_line, report.in_doubt))
+    counted = (("intents without an outcome", report.open), ("outcomes in doubt", report.in_doubt))
+    for words, found in counted:
+        lines += [f"{words}: {len(found)}", *_listed(map(_intent_line, found))]
     return lines + _trust(head, bool(options.since)), True
 
 
@@ -679,7 +680,8 @@ def _shown(value: object) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--key", action="append", required=True, help="the log's vkey")
+    shared.add_argument("--key", action="append", default=[], help="the log's vkey")
+    shared.add_argument("--keys", action="append", default=[], type=Path, help="a file of them")
     shared.add_argument("--witness", action="append", default=[], help="a witness's vkey")
     parser = argparse.ArgumentParser(prog="bailiwick_verify", epilog=NO_WITNESS)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

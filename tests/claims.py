@@ -29,6 +29,8 @@ CLAIMS: dict[str, str] = {
     "spine.blocking-face": "Plain scripts act without async, from any thread, and end cleanly.",
     "spine.full-disk-nothing-half-done": "A full disk neither begins, loses nor doubles an effect.",
     "spine.attempts-bounded": "A step is tried as often as its manifest allows, and then refused.",
+    "spine.cancel-frees": "A cancelled action frees its name and effect, and takes no more votes.",
+    "spine.cancel-owner-only": "Only its own agent and subject cancel an action; a no stays.",
     # store
     "store.epoch-guard": "What was judged under another control epoch does not commit.",
     "store.member-all-or-nothing": "A blocked member of a batch leaves no hold or record.",
@@ -46,6 +48,7 @@ CLAIMS: dict[str, str] = {
     "store.full-disk-nothing-half-done": "A full disk fails whole commits; room makes it serve.",
     "store.outcomes-still-fit": "Below the watermark no intent begins, and outcomes still fit.",
     "store.control-change-heard": "A control change is heard though its caller was cancelled.",
+    "store.clock-bounded": "A late answer of the server's clock does not set the store's clock.",
     "store.many-processes": "Processes that share a database overspend and repeat nothing.",
     "store.dead-process-taken-over": "What a killed process had under way another finds out.",
     "store.server-restart": "A server that dies and comes back loses nothing that was answered.",
@@ -124,6 +127,10 @@ CLAIMS: dict[str, str] = {
     "approval.escapes-shown": "The words of others come last, labelled, with escapes visible.",
     "approval.denial-stands": "A person's no stands whatever the rules and the world say since.",
     "approval.lifted-caps-shown": "A yes lifts the caps that people were shown, and no other.",
+    "approval.standing-counted": "Callers at once use a standing approval up, and not one more.",
+    "approval.standing-bounded": "A yes ahead ends by count, sum, time, a new text or one person.",
+    "approval.standing-is-one-vote": "A yes ahead is its signer's one vote, and none of who asks.",
+    "approval.standing-needs-two": "A yes ahead is signed by one person and confirmed by another.",
     # execution
     "execution.never-resend-without-key": "Only a kept key lets a send in doubt be repeated.",
     "execution.unknown-is-not-failed": "Failed is only what certainly did nothing; else unknown.",
@@ -162,6 +169,10 @@ CLAIMS: dict[str, str] = {
     "ledger.nothing-left-unsequenced": "Each committed record gets its leaf, in commit order.",
     "ledger.unsigned-head-is-signed": "A crash between extending and signing is made good.",
     "ledger.late-record-alarms": "A record that waits more than 2 s for its leaf is told of.",
+    "ledger.log-key-rotates": "A head in an overlap verifies by the old key and by the new.",
+    "ledger.retired-key-refused": "What a retired key of the log signs after its end is refused.",
+    "ledger.key-changes-recorded": "Every key that is added or retired leaves a record.",
+    "ledger.runs-rewrapped": "Runs come under a new vault key; then the old can be removed.",
     "ledger.late-commit-sequenced": "A late commit gets its leaf; one of two sequencers extends.",
     # propose
     "propose.strict-json": "JSON that can be read in two ways is refused, each with its code.",
@@ -214,6 +225,7 @@ CLAIMS: dict[str, str] = {
     "cli.vote-on-what-was-seen": "A vote names the digest that its person saw, or is not cast.",
     "cli.changes-are-not-lost": "Changes of one account at one moment all stand.",
     "cli.exit-codes": "Each kind of no has a stable code and the exit code that is documented.",
+    "cli.read-only-is-read": "What can only be read is looked at; what would write says so.",
     "cli.doctor-finds": "`doctor` says what is not in order and what to do about it.",
     "cli.kill-says-what-it-does-not-know": "A stop of a name that nobody has is never a success.",
     "cli.kill-not-set-is-said": "A kill that could not be written says that the stop is not set.",
@@ -235,6 +247,10 @@ CLAIMS: dict[str, str] = {
     "mcp.bounded": "What an MCP server answers is bounded while it is read.",
     # telemetry
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
+    "telemetry.metrics": "What became of actions, their times and doubts add up in the metrics.",
+    "telemetry.bounded": "A backend that hangs fills no memory, and closing waits two seconds.",
+    "telemetry.traces-go-on": "A span continues its caller's trace, or stands in that of its run.",
+    "telemetry.environment": "OpenTelemetry's variables fill in what the file leaves out.",
     "telemetry.no-content": "A span has the twelve timings and no argument, subject or key.",
     "telemetry.steps-of-what-failed": "What failed has a child span for each step that it took.",
     # crash
@@ -247,6 +263,7 @@ CLAIMS: dict[str, str] = {
     # demo
     "demo.one-refund-after-sigkill": "Killed after a refund, the refund desk comes back to one.",
     "demo.books-agree": "The provider's refunds are the actions on record as done, one each.",
+    "demo.same-on-postgres": "On PostgreSQL, shared by two processes, the same becomes of all.",
     "demo.outside-text-escaped": "No text of a ticket reaches the terminal unescaped.",
     # repo
     "repo.claims-both-ways": "Each claim has a test and each test's claim is listed.",

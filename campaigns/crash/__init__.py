@@ -1,6 +1,7 @@
 """The crash campaign: processes that refund are killed, again and again, and the books compared.
 
     python -m campaigns.crash --kills 2000 --seed 1
+    python -m campaigns.crash --kills 1000 --seed 1 --store postgres
 
 Several *lanes*, each a project with a database and a client of its own, share the payments
 providers, one for each kind of fault (`kinds.py`). A *life* is one process: it opens its lane's
@@ -9,6 +10,10 @@ its client's own keys. SIGKILL ends it before or after a chosen call of a door (
 `egress.send`, `ledger.extend` and all others of `ports.World`), or at a moment of the campaign's
 choice. The next life on the same database recovers, and its client sends again, under the same key,
 what was never answered. In the end a life that nobody kills settles what is left.
+
+On PostgreSQL each lane has two processes on one database, so that one begins, recovers and keeps
+house while the other has calls in flight; and every so often the server's postmaster is killed and
+started again. What the server cannot answer meanwhile is asked again, under the same key.
 
 Who says what happened is never the program under test: acknowledgements are those of the client's
 own log, which it syncs to disk before each call and after each answer; effects are the rows of the

@@ -18,6 +18,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None, help="for the same choices again")
     parser.add_argument("--seconds", type=float, default=780.0, help="kill for no longer than this")
     parser.add_argument("--lanes", type=int, default=8, help="how many projects at a time")
+    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--folder", type=Path, default=OUT / "crash", help="is emptied first")
     given = parser.parse_args()
     seed = given.seed if given.seed is not None else time.time_ns() % 2**32
@@ -28,6 +29,7 @@ def main() -> int:
         seed=seed,
         seconds=given.seconds,
         lanes=given.lanes,
+        shared=given.store == "postgres",
     )
     for finding in result.findings[:20]:
         print(f"{finding.number or 'fault'}: {finding.text}", file=sys.stderr)

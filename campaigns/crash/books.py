@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg
+
 from bailiwick import ledger
-from bailiwick.config import load_settings
+from bailiwick.config import Settings, load_settings
 from bailiwick.nouns import Action
 from bailiwick.operations import audit, export
 from bailiwick.operations.doubts import in_doubt_list
@@ -73,21 +75,29 @@ class Books:
 
 def read_books(lane: Lane, kinds: Mapping[str, Kind]) -> Books:
     """Read a lane's database, past the program that wrote it."""
-    file = load_settings(lane.folder / "project").path("state/bailiwick.sqlite")
-    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as database:
-        actions = [decode_action(body) for (body,) in database.execute("select body from actions")]
+    settings = load_settings(lane.folder / "project")
+    with closing(_opened(settings)) as database:
+        bodies = database.execute("select body from actions").fetchall()
         budgets = database.execute(
             "select node, unit, sum(spent), sum(held) from budgets group by node, unit"
         ).fetchall()
         intents = database.execute("select action from records where kind = 'intended'").fetchall()
+    actions = [decode_action(body) for (body,) in bodies]
     return Books(
         calls=lane.calls,
         answers=lane.answers,
         kinds=kinds,
         actions={action.id: action for action in actions},
         intents=Counter(action for (action,) in intents),
-        budgets={(node, unit): (spent, held) for node, unit, spent, held in budgets},
+        budgets={(node, unit): (int(spent), int(held)) for node, unit, spent, held in budgets},
     )
+
+
+def _opened(settings: Settings) -> Any:
+    if settings.is_shared:
+        return psycopg.connect(settings.store)
+    file = settings.path(settings.store)
+    return sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)
 
 
 def compare(books: Books, effects: Mapping[str, Sequence[Effect]]) -> Count:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from contextlib import ExitStack
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,9 @@ from typing import NamedTuple
 from bailiwick.execution.egress import EgressDoor
 from bailiwick.nouns import Release
 from bailiwick.ports import Bundle, Request
+from bailiwick.testing.postgres import PostgresServer, serving
 from bailiwick.values import digest
-from bailiwick.wiring import RELEASED, compile_bundle
+from bailiwick.wiring import RELEASED, compile_bundle, on_demand
 from campaigns.crash.books import Count, Finding, check_budgets, compare, look_inside, read_books
 from campaigns.crash.client import found_lane
 from campaigns.crash.kinds import ASKED, KINDS, Kind
@@ -33,6 +35,11 @@ _TELL_S = 5.0
 _LONGEST_LIFE_S = 60.0
 _SETTLING_S = 90.0
 _MAX_SHARE = 0.05
+# On PostgreSQL: how many processes a database has, how often a campaign kills the server, and for
+# how long it stays away on purpose.
+_TOGETHER = 2
+_SERVER_KILLS = 20
+_LONGEST_GONE_S = 1.0
 
 
 class Result(NamedTuple):
@@ -58,20 +65,35 @@ class Result(NamedTuple):
         return self.kills.total() >= kills and self.share <= _MAX_SHARE and not self.findings
 
 
-def run(folder: Path, *, kills: int, seed: int, seconds: float, lanes: int) -> Result:
+def run(
+    folder: Path, *, kills: int, seed: int, seconds: float, lanes: int, shared: bool = False
+) -> Result:
     """Run a campaign in a folder that is emptied first. Progress goes to standard error.
 
     Ends after `kills` kills or `seconds` seconds, plus the time that what is left needs to settle.
+    `shared` has it run on a PostgreSQL server of its own, with two processes on each database.
     """
     empty(folder)
-    with running(ALL_KINDS, folder / "providers") as providers:
-        return _Campaign(folder, providers, seed, lanes).carry_out(kills, seconds)
+    with ExitStack() as stack:
+        server = stack.enter_context(serving()) if shared else None
+        providers = stack.enter_context(running(ALL_KINDS, folder / "providers"))
+        return _Campaign(folder, providers, seed, lanes, server).carry_out(kills, seconds)
 
 
 class _Campaign:
     def __init__(
-        self, folder: Path, providers: Mapping[str, Provider], seed: int, lanes: int
+        self,
+        folder: Path,
+        providers: Mapping[str, Provider],
+        seed: int,
+        lanes: int,
+        server: PostgresServer | None,
     ) -> None:
+        self._server = server
+        self._server_kills = 0
+        self._began_beside = 0
+        if server is not None:
+            on_demand("postgres")  # what a life needs is loaded before the fork
         self._providers = providers
         ports = [(each.kind, each.port) for each in providers.values()]
         self._files = dict(project_files(ports))
@@ -94,12 +116,20 @@ class _Campaign:
         while self._lives or self._goes_on(kills, began_s + seconds):
             if self._goes_on(kills, began_s + seconds):
                 self._begin_lives(kinds)
+                self._kill_server(kills)
             self._look()
             self._tell(began_s)
             time.sleep(_LOOK_S)
         _say(f"{self._kills.total()} kills; letting what is left settle")
         self._settle()
         counts = self._compare()
+        if self._server is not None:
+            _say(
+                f"the server was killed {self._server_kills} times; {self._began_beside} processes"
+                " began while another of their database had calls in flight"
+            )
+            if not (self._server_kills and self._began_beside):
+                self._findings.append(Finding("", "no server was killed, or nobody began beside"))
         if kills >= len(ALL_KINDS) * 100:
             missed = self._plan.missed()
             self._findings += [Finding("", f"nobody was killed {each}") for each in missed]
@@ -119,17 +149,21 @@ class _Campaign:
         pids = []
         for lane in self._lanes:
             lane.folder.mkdir()
-            work = partial(found_lane, lane.folder, self._files)
+            files = dict(self._files)
+            if self._server is not None:
+                files["bailiwick.yaml"] += f"store: {self._server.url(self._server.create())}\n"
+            work = partial(found_lane, lane.folder, files)
             pids.append((forked(work, lane.folder / "errors.txt"), lane))
         for pid, lane in pids:
             if os.waitpid(pid, 0)[1] != 0:
                 self._fault(lane)
 
     def _begin_lives(self, kinds: list[Kind]) -> None:
-        busy = {lane.number for lane, _ in self._lives.values()}
         for lane in self._lanes:
-            if lane.number in busy:
+            others = [life for of, life in self._lives.values() if of is lane]
+            if len(others) >= (1 if self._server is None else _TOGETHER):
                 continue
+            self._began_beside += any(map(lane.has_calls_of, others))
             kinds.append(kinds.pop(0))
             kind = kinds[-1]
             moment, kill_after_s = self._plan.next(kind)
@@ -151,6 +185,16 @@ class _Campaign:
                 del self._lives[pid]
                 self._take_in(lane, life, status)
 
+    def _kill_server(self, kills: int) -> None:
+        """Kill the postmaster, now and then, and start it again after a moment."""
+        due = self._kills.total() * _SERVER_KILLS // kills
+        if self._server is None or due <= self._server_kills:
+            return
+        self._server_kills += 1
+        self._server.kill()
+        time.sleep(self._chance.uniform(0.0, _LONGEST_GONE_S))
+        self._server.start_again()
+
     def _take_in(self, lane: Lane, life: Life, status: int) -> None:
         lane.read_log()
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
@@ -159,7 +203,7 @@ class _Campaign:
                 self._plan.done[life.moment] += 1
         elif os.WIFEXITED(status) and os.WEXITSTATUS(status) == 0:
             self._survived += 1
-            self._plan.survived(life, counted(lane))
+            self._plan.survived(life, counted(lane, life))
         else:
             self._fault(lane)
 

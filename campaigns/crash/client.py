@@ -7,17 +7,18 @@ import asyncio
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from bailiwick.approval import sign_vote
-from bailiwick.config import load_settings
-from bailiwick.errors import ApprovalError, ControlError
+from bailiwick.config import Settings, load_settings
+from bailiwick.errors import ApprovalError, ControlError, StoreError, StoreUnavailable
 from bailiwick.housekeeping import tick
 from bailiwick.identity.jose import decode
 from bailiwick.nouns import Outcome, Vote
@@ -28,6 +29,8 @@ from bailiwick.testing import write_project
 from bailiwick.testing.crashing import Calls, Moment, crashing, deadly
 from bailiwick.wiring import open_world
 from campaigns.crash.project import AGENT, PASSWORD, PEOPLE, READ_SECRET, WRITE_SECRET
+
+T = TypeVar("T")
 
 _ASK_AGAIN_S = 0.1
 
@@ -93,7 +96,7 @@ async def live(
         assert digest == bundle.release.digest
         return bundle
 
-    opened = open_world(load_settings(lane / "project"))
+    opened = await _opened(load_settings(lane / "project"))
     world = crashing(replace(opened, bundle=compiled), counted, moment)
     log = Log(lane / "client.log", counted, moment)
     bailiwick = Bailiwick(world)
@@ -103,8 +106,8 @@ async def live(
         sessions: dict[str, Session] = {}
         for call in calls:
             if call.run not in sessions:
-                session = await bailiwick.session(AGENT, subject="campaign", run=call.run)
-                sessions[call.run] = session
+                begin = partial(bailiwick.session, AGENT, subject="campaign", run=call.run)
+                sessions[call.run] = await _answered(world, begin)
         wanted = [_carry(world, lane, log, sessions[call.run], call) for call in calls]
         await asyncio.gather(*wanted)
         if settle:
@@ -113,11 +116,40 @@ async def live(
     await world.close()
 
 
+async def _opened(settings: Settings) -> World:
+    """The world, as soon as its server is there."""
+    while True:
+        try:
+            return open_world(settings)
+        except StoreUnavailable:
+            if not settings.is_shared:
+                raise
+        await asyncio.sleep(_ASK_AGAIN_S)
+
+
+async def _answered(world: World, ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until the store answers; a file's always does."""
+    while True:
+        try:
+            return await ask()
+        except StoreError as fault:
+            if not _is_passing(world, fault):
+                raise
+        await asyncio.sleep(_ASK_AGAIN_S)
+
+
+def _is_passing(world: World, fault: BaseException) -> bool:
+    """Whether a fault is that of a server which was killed, and comes back."""
+    codes = ("store_unreachable", "commit_unknown", "store_busy")
+    return world.settings.is_shared and isinstance(fault, StoreError) and fault.code in codes
+
+
 async def _carry(world: World, lane: Path, log: Log, session: Session, call: Call) -> None:
     arguments = {"charge": call.charge, "amount_minor": call.amount_minor, "currency": "USD"}
     while True:
         log.send(call.key, at=time.time())
-        outcome = await session.act(f"{call.kind}.refund", arguments, key=call.key)
+        act = partial(session.act, f"{call.kind}.refund", arguments, key=call.key)
+        outcome = await _answered(world, act)
         if outcome.status == "parked":
             await _vote(world, lane, outcome.action)
         elif outcome.status != "running" and outcome.code != "contended":
@@ -129,7 +161,8 @@ async def _carry(world: World, lane: Path, log: Log, session: Session, call: Cal
 async def _settled(world: World) -> None:
     """Nothing is in flight or waits for people any more."""
     while True:
-        if not await world.register.actions("default", ("intended", "parked"), 1):
+        listing = partial(world.register.actions, "default", ("intended", "parked"), 1)
+        if not await _answered(world, listing):
             return
         await asyncio.sleep(_ASK_AGAIN_S)
 
@@ -162,16 +195,20 @@ async def _vote(world: World, lane: Path, action: str) -> None:
         signed = sign_vote(vote, Ed25519PrivateKey.from_private_bytes(decode(session["key"])))
         await command("approvals approve", vote=msgspec.structs.asdict(signed))
     except (ApprovalError, ControlError):
-        pass  # an earlier life voted already
+        pass  # another life voted already
+    except StoreError:
+        if not world.settings.is_shared:
+            raise
 
 
 async def _keep_house(world: World, over: asyncio.Event) -> None:
     """Tick as an owner does, and a last time in the end. A fault ends the life."""
     while True:
         last = over.is_set()
-        done = await tick(world)
-        if done.faults:
-            raise done.faults[0]
+        done = await _answered(world, partial(tick, world))
+        faults = [fault for fault in done.faults if not _is_passing(world, fault)]
+        if faults:
+            raise faults[0]
         if last:
             return
         try:

@@ -67,6 +67,12 @@ class Lane:
         """The calls that the client has no answer to."""
         return [call for call in self.calls.values() if call.key not in self.answers]
 
+    def has_calls_of(self, life: Life) -> bool:
+        """Whether a life that goes on has sent a call that is not answered yet."""
+        began_s = time.time() - (time.monotonic() - life.began_s)
+        self.read_log()
+        return any(self._sent_s.get(call.key, 0.0) >= began_s for call in self.open_calls)
+
     def choose(self, provider: Provider, chance: random.Random) -> list[Call]:
         """The calls of a life: those that wait for an answer first, the rest new."""
         kind, now_s = provider.kind, time.time()
@@ -175,15 +181,19 @@ def begin(
     async def work() -> None:
         counted = Calls()
         await live(lane.folder, bundle, calls, counted, moment, settle=settle)
-        (lane.folder / "counted.json").write_text(json.dumps(counted))
+        _counts(lane, os.getpid()).write_text(json.dumps(counted))
 
     return Life(forked(work, lane.folder / "errors.txt"), kind, moment, began_s, kill_after_s)
 
 
-def counted(lane: Lane) -> Mapping[str, int]:
-    """How often the last life that was let live called each door."""
-    calls: dict[str, int] = json.loads((lane.folder / "counted.json").read_text())
+def counted(lane: Lane, life: Life) -> Mapping[str, int]:
+    """How often a life that was let live called each door."""
+    calls: dict[str, int] = json.loads(_counts(lane, life.pid).read_text())
     return calls
+
+
+def _counts(lane: Lane, pid: int) -> Path:
+    return lane.folder / f"counted-{pid}.json"
 
 
 def forked(work: Callable[[], Coroutine[Any, Any, None]], errors: Path) -> int:

@@ -165,11 +165,10 @@ def change_a_byte(export: Path, action: str) -> int:
 
 def verdict(demo: Demo) -> bool:
     """Say what to try next, and whether everything was as expected."""
-    demo.heading("Five things to try next, in the project that was just used")
-    for line in entrance(demo):
-        print(f"  {line}")
-    for number, (words, what) in enumerate(suggestions(demo), start=1):
-        print(f"  {number}  # {what}\n     bailiwick {shlex.join(words)}")
+    if demo.shared:
+        print("\nThe PostgreSQL server was this demo's own; `make demo` leaves a project to try.")
+    else:
+        suggest(demo)
     print()
     if demo.surprises:
         demo.say(f"NOT AS EXPECTED, {len(demo.surprises)} times:")
@@ -177,6 +176,15 @@ def verdict(demo: Demo) -> bool:
         return False
     demo.say("as expected: forty of forty tickets, the crash, the kill, the changed byte")
     return True
+
+
+def suggest(demo: Demo) -> None:
+    """Say what to do with the project that the demo leaves."""
+    demo.heading("Five things to try next, in the project that was just used")
+    for line in entrance(demo):
+        print(f"  {line}")
+    for number, (words, what) in enumerate(suggestions(demo), start=1):
+        print(f"  {number}  # {what}\n     bailiwick {shlex.join(words)}")
 
 
 def suggestions(demo: Demo) -> list[tuple[list[str], str]]:

@@ -4,14 +4,17 @@ It exits with 0 only if every ticket came to what seed.py says it must come to, 
 agree with the ledger refund by refund, and each thing that was broken was noticed.
 """
 
+import argparse
 import asyncio
+import importlib
 import json
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ DENIALS = {
 }
 PEOPLE_OF = {"finance": ("fay", "fred", "finn"), "accounts": ("ann",)}
 MIDNIGHT_S = 90
+DEATH_S = 10.0  # within which a killed process is gone; if another one died, this one is not
 
 
 class Worker:
@@ -98,9 +102,17 @@ def _errors() -> Path:
 # --- the tickets ---------------------------------------------------------------------------------
 
 
-async def work(demo: Demo, worker: Worker, first: str) -> bool:
-    """Have the worker take the tickets from one on, and play the people; False if it dies."""
-    worker.order(do="tickets", **{"from": first})
+async def work(demo: Demo, workers: Sequence[Worker], tickets: Sequence[SeedTicket]) -> bool:
+    """Have the workers take tickets in turn, one after the other; False if one dies of it."""
+    for number, ticket in enumerate(tickets):
+        if not await work_on(demo, workers[number % len(workers)], ticket):
+            return False
+    return True
+
+
+async def work_on(demo: Demo, worker: Worker, ticket: SeedTicket) -> bool:
+    """Have the worker take a ticket, and play the people; False if it dies."""
+    worker.order(do="ticket", ticket=ticket.id)
     async for event in worker.events():
         if event["event"] == "through":
             return True
@@ -185,38 +197,50 @@ async def _typed(prompt: str) -> str:
     return sys.stdin.readline().strip()
 
 
-async def morning(demo: Demo) -> None:
-    """The first tickets; then the worker dies right after an effect."""
-    async with working(demo.project, "--die-after", DIES_AFTER) as worker:
-        demo.say(
-            f"bailiwick runs as process {worker.process.pid}, with triage, refund-desk, account"
-        )
-        demo.heading("The tickets, one after the other")
-        if await work(demo, worker, TICKETS[0].id):
-            raise RuntimeError(f"the worker outlived the refund of {DIES_AFTER}")
-        code = await worker.process.wait()
-    demo.expect(code == -signal.SIGKILL, f"the worker ended with {code}, not by SIGKILL")
-    demo.say(f"{DIES_AT}: process {worker.process.pid} SIGKILLed itself after the refund was made")
-    made = refunds_of(demo, DIES_AFTER)
-    demo.say(
-        f"the provider has {len(made)} refund of {DIES_AFTER}; the ledger an intent, no outcome"
-    )
+async def day(demo: Demo) -> None:
+    """The tickets. A worker dies right after an effect; what it had done is found, and all goes on.
 
-
-async def afternoon(demo: Demo) -> None:
-    """The worker comes back and finds what it had done; the other tickets, and the drill."""
-    async with working(demo.project) as worker:
-        demo.say(f"bailiwick is back as process {worker.process.pid}, and takes {DIES_AT} again")
-        if not await work(demo, worker, DIES_AT):
-            raise RuntimeError(f"the worker ended before its time: see {_errors()}")
+    Where the database is shared, a second worker takes turns with the first, and takes over.
+    """
+    at = next(i for i, ticket in enumerate(TICKETS) if ticket.id == DIES_AT)
+    async with AsyncExitStack() as whole_day:
+        others: list[Worker] = []
+        if demo.shared:
+            others.append(await whole_day.enter_async_context(working(demo.project)))
+            demo.say(f"bailiwick runs as process {others[0].process.pid}, and a second time beside")
+        await morning(demo, others, TICKETS[: at + 1])
+        again = await whole_day.enter_async_context(working(demo.project))
+        workers = [*others, again]
+        back = "takes" if workers[0] is again else f"process {workers[0].process.pid} takes"
+        demo.say(f"bailiwick is back as process {again.process.pid}, and {back} {DIES_AT} again")
+        if not await work(demo, workers, TICKETS[at:]):
+            raise RuntimeError(f"a worker ended before its time: see {_errors()}")
         made = refunds_of(demo, DIES_AFTER)
         found = len(made) == 1 and made[0]["action_id"] == demo.stories[DIES_AT].action
         demo.expect(found, f"{DIES_AFTER} was refunded {len(made)} times")
         demo.say(
             f"{DIES_AFTER}: the provider still has {len(made)} refund, and its id is {DIES_AT}'s"
         )
-        await drill(demo, worker)
+        await drill(demo, workers)
         await closing.account(demo)
+
+
+async def morning(demo: Demo, others: list[Worker], tickets: Sequence[SeedTicket]) -> None:
+    """The first tickets, in turn with others if there are any; then the worker dies."""
+    async with working(demo.project, "--die-after", DIES_AFTER) as worker:
+        demo.say(
+            f"bailiwick runs as process {worker.process.pid}, with triage, refund-desk, account"
+        )
+        demo.heading("The tickets, one after the other")
+        if await work(demo, [*others, worker], tickets):
+            raise RuntimeError(f"the worker outlived the refund of {DIES_AFTER}")
+        code = await asyncio.wait_for(worker.process.wait(), DEATH_S)
+    demo.expect(code == -signal.SIGKILL, f"the worker ended with {code}, not by SIGKILL")
+    demo.say(f"{DIES_AT}: process {worker.process.pid} SIGKILLed itself after the refund was made")
+    made = refunds_of(demo, DIES_AFTER)
+    demo.say(
+        f"the provider has {len(made)} refund of {DIES_AFTER}; the ledger an intent, no outcome"
+    )
 
 
 def refunds_of(demo: Demo, charge: str) -> list[dict[str, Any]]:
@@ -227,7 +251,7 @@ def refunds_of(demo: Demo, charge: str) -> list[dict[str, Any]]:
 # --- the kill drill ------------------------------------------------------------------------------
 
 
-async def drill(demo: Demo, worker: Worker) -> None:
+async def drill(demo: Demo, workers: Sequence[Worker]) -> None:
     """Pull the kill switch while writers are under way, and look what arrived after it."""
     demo.heading("A kill drill")
     ticket = TICKETS[13]
@@ -235,14 +259,19 @@ async def drill(demo: Demo, worker: Worker) -> None:
     demo.payments.ask("POST", "/admin/faults", {"name": "slow", "delay_s": DRILL_SLOW_S})
     demo.say(f"{DRILL_WRITERS} writers refund one cent after the other; the provider is slow today")
     order = {"do": "drill", "customer": ticket.customer, "ticket": ticket.id}
-    worker.order(**order, run="drill", charges=charges[1:], writers=DRILL_WRITERS)
-    for _ in range(DRILL_KILL_AFTER):
-        note_drilled(demo, await worker.until("drilled"))
+    for number, worker in enumerate(workers):
+        share = charges[1 + number :: len(workers)]
+        writers = DRILL_WRITERS // len(workers)
+        worker.order(**order, run=f"drill{number}", charges=share, writers=writers)
+    for number in range(DRILL_KILL_AFTER):
+        note_drilled(demo, await workers[number % len(workers)].until("drilled"))
     began = time.perf_counter()
     pulled = await demo.voters.command("olga", "kill", scope="everything", reason="a drill")
     took_ms = (time.perf_counter() - began) * 1000
     returned_us = time.time_ns() // 1000
-    counts = await drilled(demo, worker)
+    counts = Counter[str]()
+    for worker in workers:
+        counts.update(await drilled(demo, worker))
     await asyncio.sleep(0.5)
     flying = {each["action"] for each in pulled["in_flight"]}
     arrived = demo.payments.ask("GET", "/admin/arrivals")["data"]
@@ -260,9 +289,9 @@ async def drill(demo: Demo, worker: Worker) -> None:
     demo.expect("waiting" in asked, "one person alone could resume")
     demo.say("olga asks to resume: that loosens, so it waits for a second person")
     await demo.voters.command("fay", "resume", scope="everything")
-    worker.order(**order, run="resumed", charges=charges[:1], writers=1)
-    counts = await drilled(demo, worker)
-    demo.expect(counts == {"done": 1}, f"nothing went through after the resume: {counts}")
+    workers[0].order(**order, run="resumed", charges=charges[:1], writers=1)
+    after = await drilled(demo, workers[0])
+    demo.expect(after == {"done": 1}, f"nothing went through after the resume: {after}")
     demo.say("fay asks for the same: it is resumed, and the next refund goes through")
 
 
@@ -301,30 +330,39 @@ def note_drilled(demo: Demo, event: dict[str, Any]) -> None:
 # --- the whole -----------------------------------------------------------------------------------
 
 
-async def play(began: float) -> bool:
+async def play(began: float, *, shared: bool) -> bool:
     """Play the whole demo; says whether everything was as expected."""
-    premises.empty()
+    premises.empty("state-postgres" if shared else "state")
+    print("Starting the payments provider and the ticket desk.", flush=True)
     with ExitStack() as stack:
         payments = stack.enter_context(premises.running("payments.py", "--admin"))
-        desk = stack.enter_context(premises.running("ticket_desk.py"))
         demo = Demo(
             began=began,
             payments=payments,
-            desk=desk,
             project=premises.PROJECT,
             voters=Voters(premises.PROJECT / "state" / "bailiwick.sock"),
             stories={ticket.id: Story(ticket) for ticket in TICKETS},
+            shared=shared,
         )
         demo.say(f"payments runs as process {payments.process.pid} at {payments.host}")
-        demo.say(f"the ticket desk runs as process {desk.process.pid} at {desk.host}")
-        founded = await premises.found_project(payments, desk)
+        told = "founding the project: keys, a database, people with passwords, rules with tests"
+        if shared:
+            sharing = importlib.import_module("sharing")
+            server = stack.enter_context(sharing.postgres.serving(durable=True))
+            demo.say(f"PostgreSQL runs at port {server.port}; the ticket desk is an MCP server")
+            demo.say(told)
+            founded = await sharing.found_project(payments, server)
+        else:
+            desk = stack.enter_context(premises.running("ticket_desk.py"))
+            demo.say(f"the ticket desk runs as process {desk.process.pid} at {desk.host}")
+            demo.say(told)
+            founded = await premises.found_project(payments, desk)
         names = ", ".join(person.name for person in premises.PEOPLE)
         demo.say(f"the project is founded: release {founded.release[:12]}; people are {names}")
         await not_at_midnight(demo)
-        await morning(demo)
-        await afternoon(demo)
+        await day(demo)
         closing.check(demo)
-    closing.prove(demo)
+        closing.prove(demo)
     return closing.verdict(demo)
 
 
@@ -338,11 +376,14 @@ async def not_at_midnight(demo: Demo) -> None:
 
 def main() -> int:
     """Play the demo and give its exit code: 0 as expected, 1 otherwise, 2 if it cannot go on."""
+    parser = argparse.ArgumentParser(description="The refund desk.")
+    parser.add_argument("--store", choices=("sqlite", "postgres"), default="sqlite")
+    shared = parser.parse_args().store == "postgres"
     print("The agents' planner is a plain program (planner.py): no model, no API key.", flush=True)
     # Whoever ends this process ends the others with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return 0 if asyncio.run(play(time.monotonic())) else 1
+        return 0 if asyncio.run(play(time.monotonic(), shared=shared)) else 1
     except KeyboardInterrupt:
         print("\ninterrupted; the next run begins anew")
         return 130

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,26 +100,42 @@ def running(program: str, *options: str) -> Iterator[Outside]:
             process.wait()
 
 
-def empty() -> None:
-    """Take away what an earlier run left, and make the folder."""
+def empty(folder: str) -> None:
+    """Choose the folder, take away what an earlier run left in it, and make it."""
+    global STATE, PROJECT
+    STATE = HERE / folder
+    PROJECT = STATE / "project"
     shutil.rmtree(STATE, ignore_errors=True)
     STATE.mkdir(mode=0o700)
 
 
 async def found_project(payments: Outside, desk: Outside) -> Founded:
     """Copy the project with the services' addresses and secrets, and found it."""
-    shutil.copytree(HERE / "project", PROJECT)
-    for path in PROJECT.rglob("*.yaml"):
-        text = path.read_text(encoding="utf-8")
-        addressed = text.replace(PAYMENTS, payments.host).replace(DESK, desk.host)
-        path.write_text(addressed, encoding="utf-8")
-    for name, outside in (("payments", payments), ("desk", desk)):
-        for use in ("read", "write"):
-            _write_secret(PROJECT / "secrets" / f"{name}-{use}", getattr(outside, use))
+    copy_project({PAYMENTS: payments.host, DESK: desk.host})
+    write_secrets("payments", payments.read, payments.write)
+    write_secrets("desk", desk.read, desk.write)
     return await found(PROJECT, PEOPLE)
 
 
-def _write_secret(path: Path, secret: str) -> None:
+def copy_project(addresses: Mapping[str, str], *, changes: str = "") -> None:
+    """Copy the project, and over it a folder of changes, with real addresses in their places."""
+    for folder in filter(None, ("project", changes)):
+        shutil.copytree(HERE / folder, PROJECT, dirs_exist_ok=True)
+    for path in PROJECT.rglob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        for placeholder, address in addresses.items():
+            text = text.replace(placeholder, address)
+        path.write_text(text, encoding="utf-8")
+
+
+def write_secrets(name: str, read: str, write: str) -> None:
+    """Put an outside system's secrets where the project's settings look for them."""
+    for use, secret in (("read", read), ("write", write)):
+        write_secret(PROJECT / "secrets" / f"{name}-{use}", secret)
+
+
+def write_secret(path: Path, secret: str) -> None:
+    """Write a file that nobody else can read."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:

@@ -13,14 +13,17 @@ from voters import Voters
 
 @dataclass(slots=True)
 class Demo:
-    """The three processes, the people, the forty stories, and what was not as expected."""
+    """The provider, the people, the forty stories, and what was not as expected.
+
+    `shared` says that two processes of Bailiwick share one PostgreSQL database.
+    """
 
     began: float
     payments: premises.Outside
-    desk: premises.Outside
     project: Path
     voters: Voters
     stories: dict[str, Story]
+    shared: bool = False
     votes: dict[str, str] = field(default_factory=dict)
     drilled: list[str] = field(default_factory=list)
     spent_micro_usd: dict[str, int] = field(default_factory=dict)

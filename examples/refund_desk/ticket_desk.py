@@ -19,6 +19,7 @@ of a note or a reply makes one more.
 
 import asyncio
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -124,12 +125,12 @@ def find_ticket(desk: Desk, ticket: str) -> Json:
     return ticket_view(desk, found[0])
 
 
-def list_tickets(desk: Desk, request: Request) -> Answer:
+def list_tickets(desk: Desk, query: Mapping[str, Any]) -> Answer:
     """Lists tickets in their order, all of them or those of one status."""
-    if not request.query.keys() <= {"status"}:
+    if not query.keys() <= {"status"}:
         raise Refused(400, "bad_filter", "filter by status and nothing else")
     found = rows(desk, "SELECT * FROM tickets ORDER BY created_at_us, id")
-    status = request.query.get("status")
+    status = query.get("status")
     data = [ticket_view(desk, row) for row in found if status in (None, row["status"])]
     return Answer(200, {"data": data})
 
@@ -138,7 +139,7 @@ def read(desk: Desk, request: Request) -> Answer:
     """Answers a GET."""
     match request.segments:
         case ["tickets"]:
-            return list_tickets(desk, request)
+            return list_tickets(desk, request.query)
         case ["tickets", ticket]:
             return Answer(200, find_ticket(desk, ticket))
         case ["tickets", ticket, "notes"]:

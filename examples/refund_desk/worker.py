@@ -2,10 +2,11 @@
 
     python worker.py PROJECT [--die-after CHARGE]
 
-It owns the project's database while it runs. What it is to do comes as JSON lines on standard
-input, and it tells each thing that it has done as a JSON line on standard output:
+It owns the project's database while it runs, unless that is a server's, which several may share.
+What it is to do comes as JSON lines on standard input, and it tells each thing that it has done as
+a JSON line on standard output:
 
-    {"do": "tickets", "from": "tk_14"}      the open tickets in their order, from this one on
+    {"do": "ticket", "ticket": "tk_14"}     one of the open tickets
     {"do": "drill", "charges": [...], "writers": 4, "customer": …, "ticket": …}
                                             one cent back on each charge, several at a time
 
@@ -21,6 +22,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import planner
@@ -30,6 +32,7 @@ from bailiwick.execution.egress import EgressDoor
 from bailiwick.nouns import Action, Target, ToolAnswer, ToolCall
 from bailiwick.ports import Egress, Request, Response
 from bailiwick.values import JSON
+from bailiwick.wiring import on_demand
 
 WAITS = ("parked", "running")
 LOOK_AGAIN_S = 0.03
@@ -223,7 +226,13 @@ class Desk:
 
 async def work(project: str, die_after: str | None) -> None:
     """Open the project and do what is asked until the input ends."""
-    doors = {"egress": FatalDoor(EgressDoor(), die_after)} if die_after else {}
+
+    def upstreams() -> Any:
+        return on_demand("mcp").Upstreams(Path(project))
+
+    doors = {}
+    if die_after:
+        doors["egress"] = FatalDoor(EgressDoor(upstreams=upstreams), die_after)
     async with Bailiwick.open(project, **doors) as bailiwick:
         desk = Desk(bailiwick)
         tell("ready", pid=os.getpid())
@@ -232,7 +241,7 @@ async def work(project: str, die_after: str | None) -> None:
                 await desk.drill(order)
                 continue
             for ticket in await desk.tickets():
-                if ticket["id"] >= order["from"]:
+                if ticket["id"] == order["ticket"]:
                     await desk.work(ticket)
             tell("through")
 

@@ -89,9 +89,7 @@ async def _carry(world: World, asked: Proposal | Wake, watch: Watch) -> Outcome 
 async def _judge(world: World, case: Case, watch: Watch) -> Refusal | None:
     """Judge by today's rules, steps 3 to 7, and set in the case what they settle."""
     caller, tool, catalogue = case.caller, case.tool, case.bundle.catalogue
-    no = case.no or await limits.admit(  # 3 admit
-        world, case, mode=cases.mode(case), started=await cases.started(world, case)
-    )
+    no = case.no or await limits.admit(world, case, await cases.started(world, case))  # 3 admit
     watch.mark(3)
     if no is not None:
         return no
@@ -121,7 +119,7 @@ async def _judge(world: World, case: Case, watch: Watch) -> Refusal | None:
     watch.mark(5)
     case.decision = case.bundle.policies.decide(cases.question(case))  # 6 decide
     watch.mark(6)
-    if (no := cases.shadowed(case)) is None and case.decision.effect == "ask":
+    if (no := limits.shadowed(case)) is None and case.decision.effect == "ask":
         # 7 approve: the votes on exactly this request are evidence; then the policy decides again.
         no = await approval.weigh(world, case)
         if case.evidence:

@@ -29,6 +29,10 @@ class BlockingSession:
         """Propose an action and give its outcome; see `Session.act` for what may be told."""
         return _run(self._session.act(tool, arguments, **told), self._loop)
 
+    def cancel(self, action: str) -> Outcome:
+        """Take back a parked action; see `Session.cancel`."""
+        return _run(self._session.cancel(action), self._loop)
+
 
 class BlockingBailiwick:
     """An open project whose calls block."""

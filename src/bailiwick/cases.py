@@ -110,7 +110,7 @@ async def open_case(
     tool = bundle.catalogue.tools.get(asked.tool)
     manifest = bundle.manifests.get(caller.agent)
     if tool is None or manifest is None:
-        return refused(refusals.unclassified(asked, caller, tool))
+        return refused(refusals.unclassified(bundle, asked, caller))
     id = f"act_{now_us:014x}{world.random(8).hex()}"
     run = caller.capability.run
     # A caller's own key is the same call in whichever run it comes again.
@@ -155,6 +155,7 @@ async def open_case(
         manifest=manifest,
         tool=tool,
         action=action,
+        mode=_mode(bundle, control, caller, tool),
     )
 
 
@@ -177,6 +178,7 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
             code="payload_missing",
             help="resolve the action by hand with `bailiwick in-doubt resolve`",
         )
+    tool = bundle.catalogue.tools[action.tool]
     case = Case(
         control=control,
         bundle=bundle,
@@ -184,8 +186,9 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
         proposal=_proposal(action, kept or {}),
         caller=action.caller,
         manifest=bundle.manifests[action.agent],
-        tool=bundle.catalogue.tools[action.tool],
+        tool=tool,
         action=action,
+        mode=_mode(bundle, control, action.caller, tool),
         stored=True,
     )
     if action.state == "intended":
@@ -204,19 +207,14 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
     return case
 
 
-def mode(case: Case) -> Mode:
-    """How far the agents of this call may go with the tool, by today's manifests and settings."""
+def _mode(bundle: Bundle, control: ControlState, caller: Caller, tool: Tool) -> Mode:
+    """How far the agents of a call may go with the tool, by today's manifests and settings."""
     return mode_of(
-        case.tool.name,
-        (case.caller.agent, *case.caller.actors),
-        manifests=case.bundle.manifests,
-        settings=case.control.modes,
+        tool.name,
+        (caller.agent, *caller.actors),
+        manifests=bundle.manifests,
+        settings=control.modes,
     )
-
-
-def shadowed(case: Case) -> Refusal | None:
-    """In mode shadow, what the rules would have said of an action that is not executed."""
-    return limits.shadowed(case, mode(case))
 
 
 def question(case: Case) -> Question:
@@ -230,7 +228,7 @@ def question(case: Case) -> Question:
         evidence=tuple(case.evidence),
         now_us=case.now_us,
         sources=case.proposal.sources,
-        mode=mode(case),
+        mode=case.mode,
         data_classes=tuple(sorted(case.carried.union(case.situation.data_classes))),
     )
 

@@ -2,14 +2,23 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 
 from bailiwick.errors import ConfigError
+from bailiwick.values import JSON
 from bailiwick.yaml_text import read_yaml
+
+Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+
+# Source: RFC 9110, 5.1 and 5.5.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+_FIELD_VALUE = re.compile(r"[\x20-\x7e]*").fullmatch
 
 
 class CredentialSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,6 +33,30 @@ class CredentialSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     tools: tuple[str, ...]
     access: Literal["read", "write"]
     scheme: str = "Bearer"
+
+
+class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How telemetry is sent, and how much is told. `headers` may hold the collector's secret.
+
+    `child_spans` is the share of ordinary actions that get a span a step; those that failed, or
+    took `slow_seconds`, always do. Metrics are exported every `interval_seconds`.
+    """
+
+    headers: Mapping[str, str] = {}
+    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 2.0
+    certificate: str | None = None
+    resource: Mapping[str, str] = {}
+    child_spans: Share = 0.01
+    slow_seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 1.0
+    interval_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 60.0
+
+    def __post_init__(self) -> None:
+        for name, value in self.headers.items():
+            if not _TOKEN(name) or not _FIELD_VALUE(value):
+                raise ValueError("a header's name or value cannot stand in an HTTP request")
+
+    def __repr__(self) -> str:
+        return "TelemetrySettings(…)"  # no header
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +85,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tick_seconds: float = 1.0
     free_space_watermark_mb: int = 64
     telemetry_endpoint: str | None = None
+    telemetry: TelemetrySettings = TelemetrySettings()
+
+    def __post_init__(self) -> None:
+        if self.telemetry_endpoint is not None and not _is_collector(self.telemetry_endpoint):
+            raise ValueError("`telemetry_endpoint` is not an http or https address without a user")
 
     def __repr__(self) -> str:
         return f"Settings(project={self.project!r}, tenant={self.tenant!r}, …)"  # no password
@@ -93,13 +131,74 @@ def load_settings(project: Path) -> Settings:
     if not isinstance(content, dict):
         raise ConfigError(f"`{file}` is not a mapping of settings", code="settings_invalid")
     try:
-        return msgspec.convert({"project": str(project), **content}, Settings)
+        given = _filled_in(content, os.environ)
+        return msgspec.convert({"project": str(project), **given}, Settings)
     except msgspec.ValidationError as error:
         raise ConfigError(
             f"`{file}` cannot be read: {error}",
             code="settings_invalid",
             help="compare it with the settings table in the README",
         ) from error
+
+
+def _filled_in(content: Mapping[str, JSON], variables: Mapping[str, str]) -> dict[str, JSON]:
+    """The file's settings, and from OpenTelemetry's own variables what it leaves out.
+
+    Source: OpenTelemetry specification, "OTLP exporter" and "SDK environment variables"; times
+    there are milliseconds. Raises `ConfigError` for a variable that cannot be read.
+    """
+
+    def pairs(name: str) -> dict[str, JSON]:
+        parts = [part.partition("=") for part in variables.get(name, "").split(",") if part.strip()]
+        if not all(key.strip() and sign for key, sign, _ in parts):
+            raise _variable(name, "`key=value,key=value`")
+        return {unquote(key.strip()): unquote(value.strip()) for key, _, value in parts}
+
+    def seconds(name: str) -> float:
+        if not variables[name].strip().isdecimal():
+            raise _variable(name, "a number of milliseconds")
+        return int(variables[name]) / 1000
+
+    told: dict[str, JSON] = {}
+    if headers := pairs("OTEL_EXPORTER_OTLP_HEADERS"):
+        told["headers"] = headers
+    resource = pairs("OTEL_RESOURCE_ATTRIBUTES")
+    if service := variables.get("OTEL_SERVICE_NAME"):
+        resource["service.name"] = service
+    if resource:
+        told["resource"] = resource
+    if variables.get("OTEL_EXPORTER_OTLP_TIMEOUT"):
+        told["timeout_seconds"] = seconds("OTEL_EXPORTER_OTLP_TIMEOUT")
+    if variables.get("OTEL_METRIC_EXPORT_INTERVAL"):
+        told["interval_seconds"] = seconds("OTEL_METRIC_EXPORT_INTERVAL")
+    if variables.get("OTEL_EXPORTER_OTLP_CERTIFICATE"):
+        told["certificate"] = variables["OTEL_EXPORTER_OTLP_CERTIFICATE"]
+    filled = dict(content)
+    own = content.get("telemetry", {})
+    if isinstance(own, Mapping):
+        filled["telemetry"] = {**told, **own}
+    if endpoint := variables.get("OTEL_EXPORTER_OTLP_ENDPOINT"):
+        filled.setdefault("telemetry_endpoint", endpoint)
+    if variables.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        filled["telemetry_endpoint"] = None
+    return filled
+
+
+def _is_collector(endpoint: str) -> bool:
+    try:
+        url = urlsplit(endpoint)
+        plain = url.username is None and url.port != 0 and not (url.query or url.fragment)
+    except ValueError:
+        return False
+    return url.scheme in ("http", "https") and bool(url.hostname) and plain
+
+
+def _variable(name: str, wanted: str) -> ConfigError:
+    return ConfigError(
+        f"the environment's `{name}` is not {wanted}",
+        code="environment_invalid",
+        help="correct it, or unset it and write `telemetry` in bailiwick.yaml",
+    )
 
 
 def session_file(project: Path) -> Path:

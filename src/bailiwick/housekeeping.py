@@ -6,10 +6,12 @@ lease, so any number of processes may tick. It is not a scheduler: nothing is pl
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from bailiwick import ledger
 from bailiwick.act import act
+from bailiwick.errors import BailiwickError
 from bailiwick.nouns import Wake
 from bailiwick.ports import World
 
@@ -22,6 +24,14 @@ class Tick(NamedTuple):
     woken: int
     sequenced: int
     faults: tuple[BaseException, ...]
+
+
+async def begin(world: World) -> None:
+    """What comes before the first action of a process: the ledger says which keys are new or gone.
+
+    Raises what the store and the log raise.
+    """
+    await ledger.note_keys(world)
 
 
 async def tick(world: World, busy: set[str] | None = None) -> Tick:
@@ -41,7 +51,10 @@ async def tick(world: World, busy: set[str] | None = None) -> Tick:
             busy.discard(asked.action)
 
     due: list[Wake] = []
-    for tenant in await world.due.tenants():
+    tenants = await world.due.tenants()
+    if world.telemetry.wants_standing():
+        await _measure(world, tenants)
+    for tenant in tenants:
         for claim in (world.due.stale_intents, world.due.decided_parks, world.due.expired_parks):
             claimed = await claim(tenant, world.owner, busy)
             due += (Wake(tenant=tenant, action=id) for id in claimed)
@@ -51,3 +64,14 @@ async def tick(world: World, busy: set[str] | None = None) -> Tick:
     sequenced = await ledger.sequence(world.ledger, world.keys)
     faults = tuple(result for result in results if result is not None)
     return Tick(len(due), sequenced, faults)
+
+
+async def _measure(world: World, tenants: Sequence[str]) -> None:
+    """Tell telemetry how the tenants stand; the log is theirs together."""
+    try:
+        waited_us = await ledger.waiting_us(world.ledger, world.now_us())
+        for tenant in tenants:
+            in_doubt = await world.due.in_doubt(tenant)
+            world.telemetry.stands(tenant, in_doubt=in_doubt, unsequenced_us=waited_us)
+    except BailiwickError:
+        return  # what is due is carried on whether or not it can be told how things stand

@@ -475,7 +475,8 @@ class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `name` is the key under which the owner finds it again (a caller's key or a derived one),
     `attempt` its number under that name, `version` the compare-and-swap counter. `timings_us` are
     the steps' times in the attempt that wrote the row last, 0 for what it did not measure: a row
-    cannot tell how long its own commit takes. `undoes` is the action that this one takes back.
+    cannot tell how long its own commit takes. `ahead` are the standing approvals it drew on,
+    `undoes` the action that it takes back.
     """
 
     id: str
@@ -509,6 +510,7 @@ class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     step: int = 0
     cost_micro_usd: int = 0
     timings_us: tuple[int, ...] = ()
+    ahead: tuple[str, ...] = ()
     undoes: str | None = None
 
 

@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from bailiwick.config import Settings
+from bailiwick.mandates import Mandate, StandingApproval
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -30,11 +31,13 @@ from bailiwick.nouns import (
     Resource,
     Situation,
     Standing,
+    Status,
     Stop,
     Target,
     Tool,
     ToolAnswer,
     ToolCall,
+    Verdict,
 )
 from bailiwick.transactions import Blocked, Commit, Committed, Op, PutChange
 from bailiwick.values import JSON, Canonical
@@ -52,6 +55,7 @@ class ControlState(Struct, frozen=True, kw_only=True):
     standings: Mapping[str, Standing]
     revoked: frozenset[str]
     modes: tuple[ModeSetting, ...] = ()
+    mandates: tuple[Mandate, ...] = ()
 
 
 class RunRow(Struct, frozen=True, kw_only=True):
@@ -82,11 +86,17 @@ class Ledger(Protocol):
         False, and nothing written, when the tree's size is no longer `old_size`.
         """
 
-    async def keep_checkpoint(self, size: int, note: str) -> None:
-        """The signed checkpoint for a size is durable. Signing comes only after `extend`."""
+    async def keep_checkpoint(self, size: int, note: str, cosignature: str | None = None) -> None:
+        """The signed checkpoint for a size is durable. Signing comes only after `extend`.
 
-    async def checkpoint(self) -> tuple[int, str] | None:
-        """The newest signed checkpoint: its size and its note."""
+        With `cosignature` the witness's line for it is, too; the note that was kept first stands.
+        """
+
+    async def checkpoint(self, *, cosigned: bool = False) -> tuple[int, str] | None:
+        """The newest signed checkpoint, or the newest one that the witness cosigned.
+
+        Its size, and its note with the cosignature.
+        """
 
     async def tree_size(self) -> int:
         """How many records have a leaf index."""
@@ -95,9 +105,12 @@ class Ledger(Protocol):
         """The hashes of complete subtrees, by (level, index)."""
 
     async def records(
-        self, first: int, limit: int, of: tuple[str, str] | None = None
+        self, first: int, limit: int, of: tuple[str, str] | Literal["control"] | None = None
     ) -> Sequence[Record]:
-        """Records in leaf order from leaf `first`; or all of one (tenant, action)."""
+        """Records in leaf order from leaf `first`; or all of one (tenant, action).
+
+        `control`: all of control changes and of the log's keys, of every tenant, by number.
+        """
 
 
 class Store(Protocol):
@@ -181,8 +194,18 @@ class Register(Protocol):
         """Every budget node's balance in its current bucket."""
 
 
+class Mandates(Protocol):
+    """What people signed ahead of an action."""
+
+    async def signed(self, tenant: str) -> Sequence[Mandate]:
+        """All of it, newest first, whether it still runs or not; at most 1000."""
+
+    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
+        """The actions that drew on a mandate, in order."""
+
+
 class Due(Protocol):
-    """What the housekeeper's tick claims, with a lease. Two ticks never get one row.
+    """What the house is kept by. A tick claims with a lease, and two never get one row.
 
     Nobody gets what is `busy`: this process is carrying it on.
     """
@@ -204,6 +227,15 @@ class Due(Protocol):
         self, tenant: str, owner: str, busy: Collection[str] = ()
     ) -> Sequence[str]:
         """Parked actions past their time."""
+
+    async def in_doubt(self, tenant: str) -> int:
+        """How many outcomes wait for a person: nobody knows them, or the world contradicts them."""
+
+    async def run_keys(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        """The runs that come after an id, in order, with their wrapped vault keys."""
+
+    async def rewrap(self, tenant: str, keys: Sequence[tuple[str, bytes, bytes]]) -> int:
+        """Each run whose wrapped key is still the second member has the third; how many have."""
 
 
 # --- what shapes decisions -----------------------------------------------------------------------
@@ -287,8 +319,9 @@ class Case(Struct, kw_only=True):
     """What the spine knows of one action while it carries it; only the spine fills it in.
 
     `stored` says that the store holds the action already. `approval` is the request to people, and
-    `evidence` the rules that they have satisfied, each with who did. `steps_us` are the times of
-    the steps so far. `carried` are the classes of the data that its run has been shown.
+    `evidence` the rules that they have satisfied, each with who did; `ahead` are the standing
+    approvals that it rests on. `steps_us` are the times of the steps so far. `carried` are the
+    classes of the data that its run has been shown.
     """
 
     control: ControlState
@@ -299,6 +332,7 @@ class Case(Struct, kw_only=True):
     manifest: Manifest
     tool: Tool
     action: Action
+    mode: Mode
     stored: bool = False
     no: Refusal | None = None
     situation: Situation | None = None
@@ -306,6 +340,7 @@ class Case(Struct, kw_only=True):
     decision: Decision | None = None
     approval: Approval | None = None
     evidence: Mapping[str, tuple[str, ...]] = {}
+    ahead: tuple[StandingApproval, ...] = ()
     steps_us: Sequence[int] = ()
     carried: frozenset[str] = frozenset()
 
@@ -390,11 +425,14 @@ class Keys(Protocol):
     def sign_token(self) -> tuple[str, object]:
         """The current token signing key: its id and its private key."""
 
-    def sign_checkpoint(self, body: bytes) -> bytes:
-        """The log key's Ed25519 signature over a checkpoint body."""
+    def sign_checkpoint(self, body: bytes) -> Sequence[bytes]:
+        """The Ed25519 signatures of all of the log's keys over a checkpoint body, newest first."""
 
-    def log_key(self) -> tuple[str, bytes]:
-        """The log's name (origin) and Ed25519 public key, 32 bytes."""
+    def log_keys(self) -> tuple[str, Sequence[bytes]]:
+        """The log's name (origin) and its Ed25519 public keys, 32 bytes each, newest first."""
+
+    def ids(self) -> Mapping[str, Sequence[str]]:
+        """The key ids of those that can be rotated, by use (token, log, vault), newest first."""
 
     def vault_keys(self) -> Sequence[tuple[str, bytes]]:
         """The vault's key encryption keys, newest first: ids and 32 bytes. The first one wraps."""
@@ -432,11 +470,43 @@ class TokenCache(Protocol):
         """This process's challenge, which a proof must hold."""
 
 
+class Told(Struct, frozen=True, kw_only=True, gc=False):
+    """What telemetry is told of one action: names, codes, times and amounts.
+
+    `binding` is `python`, `http` or `mcp`. `woken`: nobody's call, the housekeeper's. `steps_us`
+    are the times of the twelve steps. What is not known at the step that refused is empty.
+    `waited_us` is how long people took, told once, when they have answered or their time is over.
+    """
+
+    tenant: str
+    agent: str
+    tool: str
+    binding: str
+    effect: str
+    run: str
+    release: str
+    action: str
+    status: Status
+    code: str
+    verdict: Verdict | None
+    earlier: bool
+    woken: bool
+    cost_micro_usd: int
+    steps_us: tuple[int, ...]
+    waited_us: int | None = None
+
+
 class Telemetry(Protocol):
     """Spans, metrics and events. Nothing it does or fails to do can change an answer."""
 
-    def report(self, action: Mapping[str, JSON], timings_us: Sequence[int]) -> None:
-        """Tell of one action: its attributes and how long each of the twelve steps took."""
+    def report(self, told: Told) -> None:
+        """Tell of one action. Returns at once: what cannot be kept is dropped and counted."""
+
+    def wants_standing(self) -> bool:
+        """Whether it is time to measure how the tenants stand."""
+
+    def stands(self, tenant: str, *, in_doubt: int, unsequenced_us: int) -> None:
+        """Tell how many actions are in doubt, and how long the oldest record waits for its leaf."""
 
     def close(self) -> None:
         """What was told is flushed, or given up after a bounded time."""
@@ -449,6 +519,7 @@ class World(Struct, frozen=True, kw_only=True):
     store: Store
     shelf: Shelf
     register: Register
+    mandates: Mandates
     ledger: Ledger
     due: Due
     keys: Keys

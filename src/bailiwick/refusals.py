@@ -1,17 +1,27 @@
 """The noes of the spine that no organ owns: a name that leads nowhere, a key that was used."""
 
-from bailiwick.nouns import Action, Caller, Proposal, Refusal, Tool
+from bailiwick import catalog, identity
+from bailiwick.nouns import Action, Caller, Proposal, Refusal
+from bailiwick.ports import Bundle
 from bailiwick.values import shown
 
+_MAX_NAMED = 20
 
-def unclassified(asked: Proposal, caller: Caller, tool: Tool | None) -> Refusal:
+
+def unclassified(bundle: Bundle, asked: Proposal, caller: Caller) -> Refusal:
     """The tool, or the agent, is not in the active release."""
-    if tool is None:
+    manifest = bundle.manifests.get(caller.agent)
+    if manifest is not None:
+        # Of other agents' tools it is told nothing.
+        own = [
+            name for name in bundle.catalogue.tools if identity.tool_granted(manifest.tools, name)
+        ]
+        said = f"its tools are {', '.join(sorted(own)[:_MAX_NAMED])}" if own else ""
         return Refusal(
             step=4,
             code="tool_unknown",
             message=f"there is no tool `{shown(asked.tool)}` in the active release",
-            help="list the tools with `bailiwick policy show`",
+            help=catalog.did_you_mean(asked.tool, own, said or "it has no tool in this release"),
         )
     return Refusal(
         step=2,

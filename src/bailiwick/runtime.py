@@ -9,18 +9,20 @@ what it can reach. SECURITY.md says where the boundary is.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bailiwick import cases, identity, ledger
+from bailiwick import cases, catalog, identity, ledger
 from bailiwick.act import act
+from bailiwick.cancelling import cancel
 from bailiwick.config import load_settings
 from bailiwick.errors import BailiwickError, IdentityError
-from bailiwick.housekeeping import Tick, tick
+from bailiwick.housekeeping import Tick, begin, tick
 from bailiwick.nouns import Credential, Grant, Outcome, Reversal
 from bailiwick.ports import World
 from bailiwick.values import JSON, shown
@@ -28,6 +30,8 @@ from bailiwick.wiring import agent_key_file, on_demand, open_world
 
 # A token is exchanged for a fresh one when less than this is left of it.
 _RENEW_US = 60_000_000
+_MAX_NAMED = 20
+_OF_AGENTS = ("challenge", "actions cancel")
 
 
 class Session:
@@ -86,10 +90,25 @@ class Session:
         )
         return await act(self._world, proposal)
 
+    async def cancel(self, action: str) -> Outcome:
+        """Take back a parked action of this agent and subject, in whichever run it was proposed.
+
+        Its outcome is then `refused` with the code `cancelled`; its name and its effect key are
+        free. What is not parked, or is another's, is refused and stays as it is. Raises
+        `IdentityError` when the agent may not act any more, `StoreUnavailable`.
+        """
+        world, credential = self._world, await self.credential()
+        control = await world.store.control(world.settings.tenant)
+        caller = identity.check_credential(world, control, credential, world.now_us())
+        return await cancel(
+            world, action, agent=caller.agent, subject=caller.subject, within=caller
+        )
+
     async def credential(self) -> Credential:
         """The session's token and proof, renewed when they are about to expire."""
         world = self._world
-        now_us = world.now_us()
+        # The clock that it will be judged by.
+        now_us = await world.store.now_us()
         if self._credential is not None and now_us < self._expires_at_us - _RENEW_US:
             return self._credential
         tenant = world.settings.tenant
@@ -129,6 +148,10 @@ class Bailiwick:
         world = open_world(load_settings(Path(project)), **doors)
         bailiwick = cls(world)
         try:
+            try:
+                await begin(world)
+            except BailiwickError as fault:
+                _tell(fault)  # people can still look, and stop what is to be stopped
             server = await on_demand("operations").serve(world.settings.socket, bailiwick._perform)
             house = asyncio.create_task(bailiwick._keep_house())
             try:
@@ -156,17 +179,17 @@ class Bailiwick:
         Without `grants` the session has what the agent's manifest lists; without `run` it is a
         run of its own. Raises `IdentityError`.
         """
-        key = identity.read_agent_key(agent_key_file(self.world.settings, agent))
         tenant = self.world.settings.tenant
         control = await self.world.store.control(tenant)
         bundle = await self.world.bundle(tenant, control.release)
         manifest = bundle.manifests.get(agent)
         if manifest is None:
             raise IdentityError(
-                f"the active release has no manifest of agent `{shown(agent)}`",
+                f"the active release has no agent `{shown(agent)}`",
                 code="agent_unknown",
-                help="add agents/*.yaml and activate a release",
+                help=catalog.did_you_mean(agent, bundle.manifests, _known(bundle.manifests)),
             )
+        key = identity.read_agent_key(agent_key_file(self.world.settings, agent))
         return Session(
             self.world,
             agent,
@@ -235,9 +258,26 @@ class Bailiwick:
         await tick(self.world, self._busy)
 
     async def _perform(self, command: Mapping[str, JSON]) -> JSON:
+        if command.get("command") in _OF_AGENTS:
+            return await self._perform_for_agent(command)
         answer: JSON = await on_demand("operations").perform(self.world, command)
         self._nudge.set()
         return answer
+
+    async def _perform_for_agent(self, command: Mapping[str, JSON]) -> JSON:
+        """What an agent's own key may do by the socket: ask for the challenge, and cancel."""
+        world, given = self.world, command.get("parameters", {})
+        if not isinstance(given, Mapping) or command["command"] == "challenge":
+            return {"nonce": world.tokens.nonce}
+        control = await world.store.control(world.settings.tenant)
+        agent, _ = identity.prover(
+            world, control, str(given.get("assertion")), self._seen, now_us=world.now_us()
+        )
+        outcome = await cancel(
+            world, str(given.get("action")), agent=agent, subject=str(given.get("subject"))
+        )
+        told: JSON = msgspec.to_builtins(outcome)
+        return told
 
     async def _keep_house(self) -> None:
         """Tick for ever: at the next nudge, or when a second is over.
@@ -262,6 +302,12 @@ class Bailiwick:
             for each in ticks:
                 each.cancel()
             await asyncio.gather(*ticks, return_exceptions=True)
+
+
+def _known(agents: Collection[str]) -> str:
+    if not agents:
+        return "add agents/*.yaml and activate a release"
+    return f"known are {', '.join(sorted(agents)[:_MAX_NAMED])}"
 
 
 def _tell(fault: BaseException) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from bailiwick.mandates import Mandate
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -99,6 +100,21 @@ class CastVote(Struct, frozen=True, kw_only=True):
     """Guard and write: one vote a person and action, on an open approval of that digest."""
 
     vote: Vote
+
+
+class PutMandate(Struct, frozen=True, kw_only=True):
+    """Write: what a person signed ahead, as it stands now; it counts until a time, by the clock."""
+
+    mandate: Mandate
+    counts_until_us: int
+
+
+class UseMandate(Struct, frozen=True, kw_only=True):
+    """Guard and write: the mandate has not run out by the store's clock; the action drew on it."""
+
+    mandate: str
+    action: str
+    until_us: int
 
 
 class PutPayload(Struct, frozen=True, kw_only=True):
@@ -231,9 +247,10 @@ class CloseChange(Struct, frozen=True, kw_only=True):
 
 _Acting = EpochIs | InsertAction | MoveAction | Take | Settle | Claim | Free | PutRun | AddParked
 _Keeping = Carry | OpenApproval | CloseApproval | CastVote | PutPayload | Append | MarkBreaker
+_Ahead = PutMandate | UseMandate
 _Standing = RaiseEpoch | PutStop | LiftStop | PutMode | PutStanding | Revoke | PutPerson
 _Releasing = PutRelease | Activate | PutChange | CloseChange
-Op = _Acting | _Keeping | _Standing | _Releasing
+Op = _Acting | _Keeping | _Ahead | _Standing | _Releasing
 
 
 class Commit(Struct, frozen=True, kw_only=True):
@@ -260,7 +277,8 @@ class Blocked(Struct, frozen=True, kw_only=True):
     """A guard did not hold and nothing was written: which one, and who or what is in the way.
 
     `code` is one of epoch_moved, disk_low, duplicate_name, action_moved, over_budget,
-    run_key_moved, effect_key_held, approval_moved, already_voted, not_stopped, change_moved.
+    run_key_moved, effect_key_held, approval_moved, already_voted, not_stopped, change_moved,
+    mandate_over.
     """
 
     code: str

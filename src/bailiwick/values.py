@@ -107,7 +107,11 @@ def identifier(text: str, what: str) -> str:
     It must be NFC, not empty, at most 512 characters, without control, bidi or invisible ones.
     """
     if not text or len(text) > 512:
-        raise BadInput(f"{what} is empty or longer than 512 characters", code="identifier_length")
+        raise BadInput(
+            f"{what} is empty or longer than 512 characters",
+            code="identifier_length",
+            help="give 1 to 512 characters",
+        )
     if not text.isascii() and unicodedata.normalize("NFC", text) != text:
         raise BadInput(
             f"{what} `{shown(text)}` is not in normal form C",
@@ -149,6 +153,11 @@ def shown(text: str, limit: int = 200) -> str:
     return head if len(text) <= limit else f"{head}… ({len(text)} characters)"
 
 
+def counted(number: int, noun: str) -> str:
+    """Give a number with its noun, in the plural unless it is one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def skeleton(name: str) -> str:
     """Give what a name looks like: two names with one skeleton are easily taken for each other.
 
@@ -175,10 +184,16 @@ def _loads(raw: bytes | str, max_bytes: int) -> object:
     try:
         text = raw.decode("utf-8") if isinstance(raw, bytes) else raw
         if text.startswith("\ufeff"):
-            raise BadInput("the JSON begins with a byte order mark", code="json_bom")
+            raise BadInput(
+                "the JSON begins with a byte order mark",
+                code="json_bom",
+                help="send it without the first three bytes",
+            )
         return _decode(text)
     except UnicodeDecodeError as error:
-        raise BadInput("the JSON is not UTF-8", code="json_not_utf8") from error
+        raise BadInput(
+            "the JSON is not UTF-8", code="json_not_utf8", help="send it encoded as UTF-8"
+        ) from error
     except RecursionError:
         _too_deep("")
     except json.JSONDecodeError as error:
@@ -209,7 +224,9 @@ def _integer(text: str) -> int:
 
 
 def _constant(text: str) -> NoReturn:
-    raise BadInput(f"`{text}` is not a JSON number", code="json_not_finite")
+    raise BadInput(
+        f"`{text}` is not a JSON number", code="json_not_finite", help="send a finite number"
+    )
 
 
 # Made once: to hand the hooks to `json.loads` makes a decoder for every text.
@@ -249,7 +266,11 @@ def _checked_members(value: Mapping[object, object], where: str, depth: int) -> 
     result: dict[str, JSON] = {}
     for key, member in value.items():
         if not isinstance(key, str):
-            raise BadInput(f"a key at `{where or '/'}` is not text", code="json_key_not_text")
+            raise BadInput(
+                f"a key at `{where or '/'}` is not text",
+                code="json_key_not_text",
+                help="send names as text",
+            )
         name = _text(key, where)
         kind = type(member)
         if kind is str and member.isascii() and "\x00" not in member:  # type: ignore[attr-defined,operator]

@@ -94,8 +94,7 @@ def open_world(
     keys = identity.load_keyring(keys_folder(settings), settings.log_origin)
     doors = _doors(settings, now_us, alone=alone)
     if told is None:
-        endpoint = settings.telemetry_endpoint
-        told = on_demand("otlp")(endpoint) if endpoint else telemetry.Silent()
+        told = _telemetry(settings, alone=alone)
     folder = settings.path(".")
     door: Egress = egress or on_demand("egress")(
         upstreams=lambda: on_demand("mcp").Upstreams(folder)
@@ -111,6 +110,7 @@ def open_world(
         store=doors.store,
         shelf=doors.shelf,
         register=doors.register,
+        mandates=doors.mandates,
         ledger=doors.ledger,
         due=doors.due,
         keys=keys,
@@ -128,6 +128,14 @@ def open_world(
     )
 
 
+def _telemetry(settings: Settings, *, alone: bool) -> Telemetry:
+    """Who is told of actions. A command beside the owner carries out none."""
+    if settings.telemetry_endpoint is None or not alone:
+        return telemetry.Silent()
+    otlp: Telemetry = on_demand("otlp")(settings)
+    return otlp
+
+
 def _wall_us() -> int:
     return time.time_ns() // 1000
 
@@ -143,6 +151,7 @@ def _doors(settings: Settings, now_us: Callable[[], int] | None, *, alone: bool)
         store=store.SqliteStore(database),
         shelf=store.SqliteShelf(database),
         register=store.SqliteRegister(database),
+        mandates=store.SqliteMandates(database),
         ledger=store.SqliteLedger(database),
         due=store.SqliteDue(database, int(settings.lease_seconds * 1_000_000)),
         close=database.close,

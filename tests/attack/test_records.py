@@ -16,7 +16,7 @@ async def act(house: House, on: str) -> None:
 async def signed(house: House) -> note.Checkpoint:
     kept = await house.world.ledger.checkpoint()
     assert kept is not None
-    origin, public = house.world.keys.log_key()
+    origin, (public,) = house.world.keys.log_keys()
     return note.verify_checkpoint(kept[1].encode(), [note.NoteKey(origin, note.ED25519, public)])
 
 

@@ -17,8 +17,6 @@ NO_NOTE = json.dumps({"customer": "c_1"})
     ("person", "words", "code", "fault"),
     [
         ("ada", "no-such-command", 2, "usage"),
-        ("ada", "", 2, "usage"),
-        ("ada", "actions", 2, "usage"),
         ("ada", "actions list --limit 0", 2, "usage"),
         ("ada", "actions list --state nowhere", 2, "usage"),
         ("ada", "actions show act_none", 2, "action_unknown"),
@@ -58,7 +56,8 @@ NO_NOTE = json.dumps({"customer": "c_1"})
         ("ada", "who-can notes.add --on visible_to=3", 2, "value_mistyped"),
         ("ada", "ledger prove act_none", 2, "record_unknown"),
         ("ada", "ledger prove 99999", 2, "record_unknown"),
-        ("ada", "run nobody notes.read --subject s", 2, "agent_key_missing"),
+        ("ada", "run nobody notes.read --subject s", 2, "agent_unknown"),
+        ("ada", "run note-taker notes.read --subject ", 2, "name_invalid"),
         ("ada", "run note-taker --subject s", 2, "usage"),
         ("ada", "run note-taker notes.read", 2, "usage"),
         ("ada", "run note-taker notes.read --subject s --arguments {", 2, "json_malformed"),
@@ -80,6 +79,57 @@ def test_bad_input_has_a_code_and_an_exit_code(
     if fault:
         assert answer.out == ""
         assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize("group", ["", "actions", "approvals", "in-doubt", "stops", "ledger"])
+def test_a_group_by_itself_says_what_it_holds(desk: Desk, group: str) -> None:
+    answer = desk.here("nobody", *group.split())
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("Usage: bailiwick")
+    assert "Commands:" in answer.out
+
+
+SAYS = [
+    ("kill", "`bailiwick kill [OPTIONS] {everything|"),
+    ("run note-tacker notes.read --subject s", "did you mean `note-taker`"),
+    ("run nobody notes.read --subject s", "known are note-taker"),
+    ("run note-taker notes.reed --subject s", "did you mean `notes.read`"),
+    (
+        "run note-taker faults.qqqqqqqqqqqqqqqq --subject s",
+        "its tools are faults.dawdle, faults.lose,",
+    ),
+    ("run note-taker zebra --subject s", "it covers notes.*, faults.*"),
+    (
+        'run note-taker notes.read --subject s --arguments {"customr":"c"}',
+        "did you mean `customer`",
+    ),
+    (
+        'run note-taker notes.read --subject s --arguments {"customer":"c","zebra":1}',
+        "it takes customer",
+    ),
+    ('run note-taker notes.read --subject s --arguments {"customer":NaN}', "send a finite number"),
+    ("run note-taker notes.read --subject ", "give 1 to 512 characters"),
+]
+
+
+def test_what_cannot_be_used_says_what_can(desk: Desk) -> None:
+    for words, said in SAYS:
+        answer = desk.here("ada", *words.split(" "))
+        assert answer.code in (2, 3), words
+        assert said in answer.out + answer.err, words
+
+
+def test_what_waits_says_where_to_look(desk: Desk) -> None:
+    desk.log_in("ada")
+    asked = acting("notes.add", customer="c_1", text="hi", visible_to="customer")
+    waits = desk.here("ada", *asked)
+    id = desk.data("ada", "actions", "list")[0]["action"]
+    assert f"`bailiwick approvals show {id}`" in waits.out
+    doubt = desk.here("ada", *acting("faults.lose", customer="c_1"))
+    assert "`bailiwick in-doubt list`" in doubt.out
+    listed = desk.here("ada", "actions", "list").out.splitlines()
+    at = listed[0].index("  FOR  ")
+    assert listed[1][at:].split()[0] == "a-customer"
 
 
 @pytest.mark.parametrize("name", ["Ada", "ada lovelace", "", "../ada", "\x1b[31m"])

@@ -55,7 +55,7 @@ def credential(project: Path) -> None:
         (
             lambda p: database(p, "update tree set size = 1"),
             "fail",
-            "the tree has 1 records, but 5 were signed",
+            "the tree has 1 record, but 5 were signed",
         ),
         (
             lambda p: database(p, "update control set release = 'ffff'"),

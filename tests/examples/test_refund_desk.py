@@ -9,6 +9,7 @@ import shlex
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,21 +56,31 @@ class Played(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Played:
-    """The demo, run where an earlier run left something, with somebody logged in afterwards."""
-    STATE.mkdir(exist_ok=True)
-    (STATE / "left-behind").write_text("by an earlier run")
-    ran = subprocess.run(
-        [sys.executable, str(REFUND_DESK / "demo.py")],
+def on_postgres() -> Iterator[subprocess.Popen[str]]:
+    """The demo on PostgreSQL, running beside the other one."""
+    with played_on("postgres") as process:
+        yield process
+
+
+def played_on(store: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(REFUND_DESK / "demo.py"), "--store", store],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=180,
-        check=False,
     )
-    played = Played(ran.stdout, ran.returncode, tmp_path_factory.mktemp("sessions"))
-    if ran.returncode == 0:
+
+
+@pytest.fixture(scope="module")
+def demo(on_postgres: subprocess.Popen[str], tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """The demo, run where an earlier run left something, with somebody logged in afterwards."""
+    STATE.mkdir(exist_ok=True)
+    (STATE / "left-behind").write_text("by an earlier run")
+    with played_on("sqlite") as process:
+        text, _ = process.communicate(timeout=180)
+    played = Played(text, process.returncode, tmp_path_factory.mktemp("sessions"))
+    if process.returncode == 0:
         logged_in = played.command("login", "olga", given=f"{PASSWORD}\n")
         assert logged_in.returncode == 0, logged_in.stderr
     return played
@@ -90,6 +101,18 @@ def test_everything_in_it_is_as_expected(demo: Played) -> None:
     assert "NOT AS EXPECTED" not in demo.text
 
 
+@pytest.mark.claim("demo.same-on-postgres")
+def test_two_processes_on_postgres_and_an_mcp_desk_come_to_the_same_table(
+    demo: Played, on_postgres: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    text, _ = on_postgres.communicate(timeout=180)
+    shared = Played(text, on_postgres.returncode, tmp_path)
+    assert shared.code == 0, shared.text
+    assert "and a second time beside" in shared.text
+    assert "the ticket desk is an MCP server" in shared.text
+    assert shared.after(TABLE) == demo.after(TABLE)
+
+
 def test_it_begins_anew(demo: Played) -> None:
     assert not (STATE / "left-behind").exists()
 
@@ -102,6 +125,19 @@ def test_it_speaks_before_it_imports_anything_large(demo: Played) -> None:
     assert imported == {"importlib", "sys"}
     assert not any(isinstance(node, ast.ImportFrom) for node in tree.body)
     assert demo.text.startswith("Bailiwick: the refund desk.")
+
+
+def test_it_says_what_it_is_about_to_do(demo: Played) -> None:
+    """Nobody looks at a silent terminal while processes start and passwords are hashed."""
+    steps = (
+        "Starting the payments",
+        "payments runs",
+        "ticket desk runs",
+        "founding the",
+        "is founded",
+    )
+    said = [demo.text.index(each) for each in steps]
+    assert said == sorted(said)
 
 
 def test_the_table_tells_each_ticket_and_its_outcome(demo: Played) -> None:

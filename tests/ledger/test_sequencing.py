@@ -27,14 +27,14 @@ class LogKey:
         self.heads: list[Checkpoint] = []
         self.crashes = crashes
 
-    def log_key(self) -> tuple[str, bytes]:
-        return LOG.key.name, LOG.key.public
+    def log_keys(self) -> tuple[str, list[bytes]]:
+        return LOG.key.name, [LOG.key.public]
 
-    def sign_checkpoint(self, body: bytes) -> bytes:
+    def sign_checkpoint(self, body: bytes) -> list[bytes]:
         if self.crashes:
             raise StoreUnavailable("the process is gone", code="store_closed")
         self.heads.append(parse_checkpoint(body.decode()))
-        return LOG.private.sign(body)
+        return [LOG.private.sign(body)]
 
 
 class Stalled:

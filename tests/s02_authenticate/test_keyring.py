@@ -67,9 +67,10 @@ def test_each_use_has_a_file_that_only_its_owner_reads(folder: Path) -> None:
 def test_the_keyring_keeps_the_promises_of_the_door(folder: Path) -> None:
     keys: Keys = load_keyring(folder, ORIGIN)
     again: Keys = load_keyring(folder, ORIGIN)
-    origin, public = keys.log_key()
+    origin, (public,) = keys.log_keys()
     assert origin == ORIGIN
-    Ed25519PublicKey.from_public_bytes(public).verify(keys.sign_checkpoint(b"a tree"), b"a tree")
+    (signature,) = keys.sign_checkpoint(b"a tree")
+    Ed25519PublicKey.from_public_bytes(public).verify(signature, b"a tree")
     kid, _ = keys.sign_token()
     jwk = keys.verify_token(kid)
     assert jwk is not None
@@ -217,7 +218,6 @@ def test_a_key_file_that_is_not_right_is_refused(
         (lambda f: f.chmod(0o750), "key_exposed"),
         (lambda f: f.rename(f.parent / "moved"), "keys_missing"),
         (lambda f: (f / "vault-2-000000000000.key").write_text(""), "key_exposed"),
-        (lambda f: (f / "log-2-000000000000.json").write_text(""), "key_ambiguous"),
         (lambda f: (f / "token-newest.json").write_text("{}"), "key_malformed"),
     ],
 )

@@ -69,7 +69,8 @@ class Shop:
         """What admission reads of a case; no other part of it is there."""
         control = await self.store.control(TENANT)
         about = {"control": control, "manifest": manifest, "caller": caller, "tool": tool}
-        return cast(Case, SimpleNamespace(**about, action=stored("act"), now_us=self.clock.now_us))
+        rest = {"action": stored("act"), "now_us": self.clock.now_us, "mode": "live"}
+        return cast(Case, SimpleNamespace(**about, **rest))
 
     async def commit(self, *ops: Op) -> None:
         assert isinstance(await self.store.commit(Commit(tenant=TENANT, ops=ops)), Committed)

@@ -32,7 +32,7 @@ async def admitted(
     started: tuple[int, int] | None = None,
 ) -> Refusal | None:
     case = await shop.case(CALLER, tool, manifest)
-    return await limits.admit(shop.world, case, started=started)
+    return await limits.admit(shop.world, case, started)
 
 
 async def report(

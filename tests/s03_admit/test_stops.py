@@ -37,7 +37,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
 
 async def admitted(shop: Shop, agent: str = "refund-desk", actors: tuple[str, ...] = ()) -> object:
     case = await shop.case(replace(CALLER, agent=agent, actors=actors))
-    return await limits.admit(shop.world, case, started=None)
+    return await limits.admit(shop.world, case, None)
 
 
 @pytest.mark.claim("limits.stop-covers-every-scope")

@@ -1,13 +1,14 @@
 """The assignment of voters to rules, compared with every assignment there is."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from itertools import permutations, product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bailiwick.approval.quorum import MAX_SEARCHED, assign, satisfied
+from bailiwick.approval import quorum
+from bailiwick.approval.quorum import MAX_SEARCHED, satisfied
 from bailiwick.nouns import Ask
 
 QUEUES = ["finance", "legal", "security"]
@@ -22,6 +23,17 @@ electorates = st.lists(st.sets(st.sampled_from([*QUEUES, "hr"])), max_size=5).ma
 
 def ask(rule: str, queue: str, quorum: int) -> Ask:
     return Ask(rule=rule, queue=queue, quorum=quorum, text_hash="")
+
+
+def assign(
+    rules: Sequence[Ask], voters: Mapping[str, Collection[str]]
+) -> tuple[tuple[Ask, tuple[str, ...]], ...]:
+    """Assign voters who serve queues: each may count for the rules of these."""
+    serving = {
+        name: {rule.rule for rule in rules if rule.queue in queues}
+        for name, queues in voters.items()
+    }
+    return quorum.assign(rules, serving)
 
 
 def best(rules: list[Ask], voters: Mapping[str, tuple[str, ...]]) -> int:

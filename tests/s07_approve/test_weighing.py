@@ -36,6 +36,10 @@ from tests.s07_approve.samples import (
     vote,
 )
 
+CONTROL = ControlState(
+    tenant="acme", epoch=1, release=None, stops=(), standings={}, revoked=frozenset()
+)
+
 
 class Office:
     """A store with the people in it; the world holds only what weighing may open."""
@@ -64,7 +68,7 @@ class Office:
     ) -> tuple[Case, Refusal | None]:
         parked = replace(ACTION, park_until_us=NOW_US + HOUR_US if stored else None)
         case = Case(
-            control=cast(ControlState, None),
+            control=CONTROL,
             bundle=cast(Bundle, None),
             now_us=NOW_US + later_us,
             proposal=Proposal(
@@ -78,6 +82,7 @@ class Office:
             manifest=Manifest(name="refund-desk", owner="olga", tools=()),
             tool=TOOL,
             action=parked,
+            mode="live",
             stored=stored,
             situation=situation,
             decision=DECISION,

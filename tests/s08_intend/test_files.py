@@ -343,7 +343,7 @@ async def test_below_the_watermark_no_intent_begins_but_outcomes_are_written(
 @pytest.mark.claim("store.control-change-heard")
 async def test_a_control_change_is_heard_though_its_caller_has_left(tmp_path: Path) -> None:
     async with depot(within(tmp_path)) as store:
-        bell = Bell(store.where.file)  # as another process has it
+        bell = Bell(store.where.file, alone=False)  # as another process has it
         known = await store.store.epoch(TENANT)
         heard = bell.heard()
         killing = asyncio.create_task(store.commit(RaiseEpoch()))

@@ -96,6 +96,7 @@ async def test_each_list_has_its_own_and_the_newest_first(where: Where) -> None:
             return [each.id for each in found]
 
         assert await listed("unknown", "contradicted") == ["act-c", "act-b"]
+        assert (await at.due().in_doubt(TENANT), await at.due().in_doubt("other")) == (2, 0)
         assert await listed("contradicted") == ["act-b"]
         assert await listed("intended") == ["act-d", "act-a"]
         assert await listed("done", "unknown") == ["act-c", "act-b"]
@@ -104,3 +105,4 @@ async def test_each_list_has_its_own_and_the_newest_first(where: Where) -> None:
         resolved = replace(ended, version=3, verdict=None)
         assert isinstance(await at.commit(MoveAction(action=resolved)), Committed)
         assert await listed("unknown", "contradicted") == ["act-c"]
+        assert await at.due().in_doubt(TENANT) == 1

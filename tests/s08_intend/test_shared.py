@@ -10,11 +10,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from msgspec.structs import replace
+from psycopg import errors
 
 from bailiwick.config import Settings
 from bailiwick.errors import BailiwickError, StoreFenced, StoreUnavailable
 from bailiwick.store.postgres import open_doors
-from bailiwick.store.postgres.connections import Address, Line
+from bailiwick.store.postgres.connections import Address, Line, fault_of, is_gone
 from bailiwick.store.postgres.statements import SQL
 from bailiwick.transactions import (
     Append,
@@ -129,6 +130,22 @@ async def test_a_server_that_dies_is_a_coded_fault_and_serves_again_without_a_re
         assert isinstance(await at.commit(insert("c"), RECORD), Committed)
         assert at.rows("select id from actions order by id") == [("act-a",), ("act-c",)]
         assert await at.due().tenants() == [TENANT]
+
+
+@pytest.mark.claim("store.server-restart")
+@pytest.mark.parametrize(
+    ("state", "gone"),
+    [
+        *((each, True) for each in ("57P01", "57P02", "57P03", "57P05", "08006", "25P03")),
+        *((each, False) for each in ("57014", "53300", "40001", "23505")),
+    ],
+)
+def test_a_server_that_takes_its_leave_with_a_code_is_as_gone_as_one_without(
+    state: str, gone: bool
+) -> None:
+    error = errors.lookup(state)("on its way out")
+    code = fault_of(error, Address("postgresql://u@h/d")).code
+    assert (is_gone(error), code == "store_unreachable") == (gone, gone)
 
 
 @pytest.mark.claim("store.stopped-process")

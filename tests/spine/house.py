@@ -288,7 +288,7 @@ class House:
                 outcome = await self.bailiwick.outcome(outcome.action)
         return outcome
 
-    async def command(self, person: str, name: str, **parameters: Any) -> Any:
+    async def command(self, person: str, name: str, /, **parameters: Any) -> Any:
         """Give a command as a person does who is logged in."""
         if person not in self.sessions:
             given = {"name": person, "password": PASSWORD}

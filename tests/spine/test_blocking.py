@@ -59,7 +59,7 @@ def run(script: str, folder: Path) -> subprocess.CompletedProcess[str]:
         pytest.param(ONE, 0, "done verified True\n", "", id="one action"),
         pytest.param(THREADS, 0, "{'done'} 8\n", "", id="threads"),
         pytest.param(FAULT, 1, "", "the script's own fault\n", id="a fault in the block"),
-        pytest.param(REFUSED, 0, "agent_key_missing\n", "", id="a refusal is raised"),
+        pytest.param(REFUSED, 0, "agent_unknown\n", "", id="a refusal is raised"),
     ],
 )
 def test_a_plain_script_works_and_ends_without_a_word(

@@ -12,9 +12,13 @@ import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from bailiwick import Outcome
+from bailiwick.errors import StoreUnavailable
+from bailiwick.store import SqliteStore
 from bailiwick.testing import write_project
 from tests.spine.house import SETTINGS, effects, files, founded, opened, storing_in
 
@@ -102,3 +106,38 @@ async def test_a_disk_that_is_nearly_full_begins_nothing_and_says_why(folder: Pa
         assert "free some space" in no.help
         assert effects("t-1") == 0
         assert await house.world.register.actions("default", (), 10) == []
+
+
+@pytest.mark.claim("spine.full-disk-nothing-half-done")
+async def test_a_full_database_takes_no_more_intents_loses_none_and_serves_again(
+    folder: Path,
+) -> None:
+    """It may not grow any more, as on a full disk, which needs neither rights nor a disk."""
+    large = "x" * 50_000
+
+    async def filed(on: int) -> Outcome:
+        return await house.until(await clerk.act("desk.file", {"on": f"t-{on}", "how": large}))
+
+    async with opened(folder) as house:
+        clerk = await house.clerk()
+        assert (await filed(0)).status == "done"
+        writing = cast("SqliteStore", house.world.store)._database._writer
+        assert writing is not None
+        writing._connection.execute("pragma max_page_count = 1")  # no fewer than there are
+        refused, codes = list[str](), set[str]()
+        asked = 0
+        while len(refused) < 3:
+            asked += 1
+            assert asked < 50
+            try:
+                assert (await filed(asked)).status == "done"
+            except StoreUnavailable as fault:
+                refused.append(f"t-{asked}")
+                codes.add(fault.code)
+        assert codes == {"disk_full"}
+        listed = await house.world.register.actions("default", (), 1000)
+        there = {each.resource.id for each in listed if each.resource}
+        assert {on for on in refused if effects(on)} <= there  # no effect without its intent
+        writing._connection.execute("pragma max_page_count = 1000000")
+        for each in range(asked + 1):
+            assert ((await filed(each)).status, effects(f"t-{each}")) == ("done", 1)

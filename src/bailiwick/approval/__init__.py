@@ -9,13 +9,24 @@ Pure but for `closed` and `weigh`, which read the votes. Who calls what:
     tally, conflicts     who counts for which rule; what ties a person to an action
     lines                the request as text for a person
     closed               the no that a parked action has had already
+    standing_for         the standing approvals that cover a call; `voices`, what they count for
     weigh                the step itself: today's request, and the evidence there is for it
 """
 
+from bailiwick.approval.ahead import (
+    is_signed_by,
+    mandate_digest,
+    mandate_statement,
+    sign_mandate,
+    standing_for,
+    voices,
+)
 from bailiwick.approval.conflicts import conflicts
 from bailiwick.approval.request import digest_of, request, request_document
 from bailiwick.approval.showing import lines
 from bailiwick.approval.votes import (
+    NOBODY,
+    Ahead,
     check_vote,
     denied,
     evidence,
@@ -26,17 +37,25 @@ from bailiwick.approval.votes import (
 from bailiwick.approval.weighing import closed, weigh
 
 __all__ = [
+    "NOBODY",
+    "Ahead",
     "check_vote",
     "closed",
     "conflicts",
     "denied",
     "digest_of",
     "evidence",
+    "is_signed_by",
     "lines",
+    "mandate_digest",
+    "mandate_statement",
     "request",
     "request_document",
+    "sign_mandate",
     "sign_vote",
+    "standing_for",
     "tally",
+    "voices",
     "vote_statement",
     "weigh",
 ]

@@ -14,11 +14,12 @@ MAX_SEARCHED = 12
 def assign(
     asks: Sequence[Ask], voters: Mapping[str, Collection[str]]
 ) -> tuple[tuple[Ask, tuple[str, ...]], ...]:
-    """Give each voter to at most one rule whose queue the voter serves.
+    """Give each voter to at most one rule that the voter may count for.
 
-    `voters` maps names to queues. As many rules as possible get their whole quorum; voters left
-    over go to the rules that still wait. No rule gets more than its quorum. The result, each rule
-    with its voters in the order of the rules' ids, is the same for any order of the input.
+    `voters` maps names to the ids of those rules. As many rules as possible get their whole quorum;
+    voters left over go to the rules that still wait. No rule gets more than its quorum. The
+    result, each rule with its voters in the order of the rules' ids, is the same for any order of
+    the input.
     """
     ordered = sorted(asks, key=lambda ask: (ask.rule, ask.queue, ask.quorum))
     numbers = [number for number, ask in enumerate(ordered) if _reachable(ask, voters)]
@@ -44,7 +45,7 @@ def satisfied(ask: Ask, voters: Sequence[str]) -> bool:
 
 
 def _reachable(ask: Ask, voters: Mapping[str, Collection[str]]) -> bool:
-    return 1 <= ask.quorum <= sum(ask.queue in queues for queues in voters.values())
+    return 1 <= ask.quorum <= sum(ask.rule in rules for rules in voters.values())
 
 
 def _fits(asks: Sequence[Ask], voters: Mapping[str, Collection[str]]) -> bool:
@@ -58,7 +59,7 @@ def _match(asks: Sequence[Ask], voters: Mapping[str, Collection[str]]) -> list[t
     places = [
         number for number, ask in enumerate(asks) for _ in range(min(ask.quorum, len(voters)))
     ]
-    serving = [sorted(name for name in voters if ask.queue in voters[name]) for ask in asks]
+    serving = [sorted(name for name in voters if ask.rule in voters[name]) for ask in asks]
     able = [serving[number] for number in places]
     held: dict[str, int] = {}
     for place in range(len(places)):

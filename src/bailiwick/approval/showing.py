@@ -19,7 +19,7 @@ from bailiwick.approval.quoting import (
     scalar,
 )
 from bailiwick.approval.request import RequestDocument, asked_rules, digest_of
-from bailiwick.approval.votes import objection, tally
+from bailiwick.approval.votes import NOBODY, Ahead, objection, tally
 from bailiwick.errors import ApprovalError
 from bailiwick.nouns import Approval, Caller, Manifest, Person, Tool
 from bailiwick.values import JSON
@@ -43,13 +43,15 @@ def lines(
     sources: Sequence[str] = (),
     uncertainty: str = "",
     whole: bool = False,
+    ahead: Ahead = NOBODY,
 ) -> list[str]:
     """Give the lines that show a request: facts, conflicts, and last the words of others.
 
     `document` is the stored request document. `viewer` is who looks; conflicts of the viewer and
-    of those who voted are shown. `reason`, `sources` and `uncertainty` are the proposal's. Long
-    texts and lists are cut, each with its length, unless `whole`. The lines hold no control or
-    invisible characters and fit into 80 columns, so that no terminal breaks them elsewhere.
+    of those who voted are shown. `reason`, `sources` and `uncertainty` are the proposal's. `ahead`
+    are who signed ahead. Long texts and lists are cut, each with its length, unless `whole`. The
+    lines hold no control or invisible characters and fit into 80 columns, so that no terminal
+    breaks them elsewhere.
     Raises `ApprovalError` (`request_changed`) if the document is not what the votes are about.
     """
     if digest_of(document) != approval.request_digest:
@@ -59,7 +61,7 @@ def lines(
         _changed(approval)
     texts: list[Block] = []
     result = [*_who(asked), *_tool(asked, tool), *_what(asked, texts, whole)]
-    result += _asking(approval, people, caller, now_us)
+    result += _asking(approval, people, caller, now_us, ahead=ahead)
     result += _conflicts(asked, approval, people, caller, manifest=manifest, viewer=viewer)
     texts += _said(reason, sources, uncertainty)
     if tool is not None and tool.digest == asked["tool_digest"]:
@@ -145,10 +147,15 @@ def _values(
 
 
 def _asking(
-    approval: Approval, people: Mapping[str, Person], caller: Caller, now_us: int
+    approval: Approval,
+    people: Mapping[str, Person],
+    caller: Caller,
+    now_us: int,
+    *,
+    ahead: Ahead,
 ) -> Iterator[str]:
     yield "decision"
-    given = tally(approval, approval.request_digest, people, caller)
+    given = tally(approval, approval.request_digest, people, caller, ahead=ahead)
     for number, (ask, voters) in enumerate(given):
         names = f" ({', '.join(quoted(name, None) for name in voters)})" if voters else ""
         rest = "satisfied" if satisfied(ask, voters) else f"waits for {ask.quorum - len(voters)}"
@@ -162,6 +169,8 @@ def _asking(
         else:
             word = "approved by" if vote.choice == "approve" else "denied by"
             yield from field(word, [quoted(vote.person, None)])
+    for name in sorted(ahead):
+        yield from field("ahead", [f"{quoted(name, None)} has a standing approval that covers it"])
     yield from field("state", [approval.state])
     end = (_EPOCH + timedelta(microseconds=approval.expires_at_us)).strftime("%Y-%m-%d %H:%M:%SZ")
     left = approval.expires_at_us - now_us

@@ -5,15 +5,14 @@ vote count; a row in the store is worth nothing by itself. The same rule is appl
 cast and each time it is counted, so that an account disabled in between no longer counts.
 """
 
-import base64
-import binascii
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from bailiwick.approval.quorum import assign, satisfied
+from bailiwick.approval.signing import is_signed, signature
 from bailiwick.errors import ApprovalError, BadInput
 from bailiwick.nouns import Approval, Ask, Caller, Person, Vote
 from bailiwick.values import canonical, shown
@@ -21,6 +20,9 @@ from bailiwick.values import canonical, shown
 STATEMENT_TYPE = "bailiwick.vote.v1"
 
 People = Mapping[str, Person]
+# Who signed ahead, each with the rules for which that counts.
+Ahead = Mapping[str, Collection[str]]
+NOBODY: Ahead = MappingProxyType({})
 
 
 def vote_statement(vote: Vote) -> bytes:
@@ -40,7 +42,7 @@ def vote_statement(vote: Vote) -> bytes:
 
 def sign_vote(vote: Vote, key: Ed25519PrivateKey) -> Vote:
     """Give the vote with its signature, 64 bytes as base64url without padding (RFC 7515 §2)."""
-    return replace(vote, signature=_text(key.sign(vote_statement(vote))))
+    return replace(vote, signature=signature(key, vote_statement(vote)))
 
 
 def check_vote(approval: Approval, vote: Vote, people: People, caller: Caller, now_us: int) -> None:
@@ -79,18 +81,25 @@ def check_vote(approval: Approval, vote: Vote, people: People, caller: Caller, n
 
 
 def evidence(
-    approval: Approval | None, digest: str, people: People, caller: Caller, now_us: int
+    approval: Approval | None,
+    digest: str,
+    people: People,
+    caller: Caller,
+    now_us: int,
+    *,
+    ahead: Ahead = NOBODY,
 ) -> tuple[str, ...]:
     """Name the rules that valid votes satisfy now, in order; none after expiry or a denial.
 
     Counted are the signed votes over exactly `digest` of distinct, enabled people who are
-    approvers for the rule's queue and are not the requester, each for one rule at most.
+    approvers for the rule's queue and are not the requester, each for one rule at most. `ahead`
+    are the people who signed ahead, each with the rules for which that counts.
     """
     if approval is None or approval.state not in ("open", "granted"):
         return ()
     if _expired(approval, now_us) or denied(approval, digest, people, caller) is not None:
         return ()
-    given = tally(approval, digest, people, caller)
+    given = tally(approval, digest, people, caller, ahead=ahead)
     waiting = {ask.rule for ask, voters in given if not satisfied(ask, voters)}
     return tuple(dict.fromkeys(ask.rule for ask, _ in given if ask.rule not in waiting))
 
@@ -102,18 +111,35 @@ def denied(approval: Approval | None, digest: str, people: People, caller: Calle
 
 
 def tally(
-    approval: Approval | None, digest: str, people: People, caller: Caller
+    approval: Approval | None,
+    digest: str,
+    people: People,
+    caller: Caller,
+    *,
+    ahead: Ahead = NOBODY,
 ) -> tuple[tuple[Ask, tuple[str, ...]], ...]:
-    """Give each asking rule with the people whose approval counts for it."""
-    voters: dict[str, tuple[str, ...]] = {}
-    keys: set[str] = set()
-    for vote in sorted(_valid(approval, digest, people, caller), key=lambda vote: vote.person):
-        person = people[vote.person]
+    """Give each asking rule with the people whose approval counts for it, given now or ahead."""
+    asks = approval.asks if approval else ()
+    votes = [vote for vote in _valid(approval, digest, people, caller) if vote.choice == "approve"]
+    rules: dict[str, set[str]] = {}
+    for vote in votes:
+        own = people[vote.person].queues
+        rules[vote.person] = {ask.rule for ask in asks if ask.queue in own}
+    for name, named in ahead.items():
+        rules.setdefault(name, set()).update(named)
+    voters: dict[str, set[str]] = {}
+    known: dict[str, str] = {}
+    for name in sorted(rules):
         # Two accounts with one key are one person.
-        if vote.choice == "approve" and person.public_key not in keys:
-            keys.add(person.public_key)
-            voters[person.name] = person.queues
-    return assign(approval.asks if approval else (), voters)
+        first = known.setdefault(people[name].public_key, name)
+        voters.setdefault(first, set()).update(rules[name] if first == name else ())
+    return assign(asks, voters)
+
+
+def approvers(approval: Approval, people: People, caller: Caller) -> frozenset[str]:
+    """Name the people who approve the request by a valid vote of their own."""
+    votes = _valid(approval, approval.request_digest, people, caller)
+    return frozenset(vote.person for vote in votes if vote.choice == "approve")
 
 
 def objection(
@@ -192,24 +218,7 @@ def _same_voter(one: Vote, other: Vote, people: People) -> bool:
 
 
 def _signed(vote: Vote, person: Person) -> bool:
-    key, signature = _bytes(person.public_key, 32), _bytes(vote.signature, 64)
-    if key is None or signature is None:
-        return False
     try:
-        Ed25519PublicKey.from_public_bytes(key).verify(signature, vote_statement(vote))
-    except (InvalidSignature, ValueError, BadInput):
+        return is_signed(person, vote.signature, vote_statement(vote))
+    except BadInput:
         return False
-    return True
-
-
-def _text(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _bytes(text: str, length: int) -> bytes | None:
-    """Decode base64url in its one canonical form, or None."""
-    try:
-        raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-    except (binascii.Error, ValueError):
-        return None
-    return raw if len(raw) == length and _text(raw) == text else None

@@ -1,9 +1,13 @@
 """Weighing: the request as it stands today, and what the votes cast so far say of it."""
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
+from bailiwick.approval.ahead import draws, standing_for, used, voices
 from bailiwick.approval.request import request
 from bailiwick.approval.votes import People, denied, evidence, tally
+from bailiwick.mandates import StandingApproval
 from bailiwick.nouns import Action, Approval, Caller, Refusal
 from bailiwick.ports import Case, World
 from bailiwick.values import shown
@@ -28,7 +32,9 @@ async def weigh(world: World, case: Case) -> Refusal | None:
     """Set the case's request to people, and as evidence the rules that their votes satisfy.
 
     Votes on another digest (a changed rule, value or pre-state) say nothing about this request.
-    A valid denial, or the end of the request's time, refuses: no answer in time is a denial.
+    A valid denial, or the end of the request's time, refuses: no answer in time is a denial. Where
+    votes do not suffice, standing approvals are looked at; what they give is drawn on with the
+    intent, as holds.
     """
     assert case.situation is not None
     assert case.decision is not None
@@ -48,17 +54,50 @@ async def weigh(world: World, case: Case) -> Refusal | None:
         return no
     kept = await world.shelf.approval(action.tenant, action.id) if case.stored else None
     if kept is None or kept.request_digest != case.approval.request_digest:
-        return None
+        kept = case.approval
     # Asked again it is open: of what was granted, the evidence may be gone.
     case.approval = replace(kept, state="open")
+    if not kept.votes and not case.control.mandates:
+        return None
     people = {person.name: person for person in await world.register.people(action.tenant)}
     if (no := _denied(kept, people, case.caller)) is not None:
         return no
-    digest = kept.request_digest
-    given = evidence(kept, digest, people, case.caller, case.now_us)
-    counted = tally(kept, digest, people, case.caller)
-    case.evidence = {ask.rule: names for ask, names in counted if ask.rule in given}
+    case.evidence = _evidence(kept, people, case)
+    if len(case.evidence) < len(kept.asks) and not case.price.over:
+        await _look_ahead(world, case, kept, people)
     return None
+
+
+async def _look_ahead(world: World, case: Case, kept: Approval, people: People) -> None:
+    """Let standing approvals make up what votes lack, if with them nothing is lacking."""
+    assert case.situation is not None
+    facts = case.situation.facts
+    found = await standing_for(
+        world,
+        case.control.mandates,
+        kept.asks,
+        people,
+        caller=case.caller,
+        tool=case.tool.name,
+        resource=case.situation.resource,
+        facts=facts,
+        now_us=case.now_us,
+    )
+    given = _evidence(kept, people, case, found)
+    if len(given) < len(kept.asks):
+        return
+    case.evidence, case.ahead = given, used(kept, people, case.caller, found, given)
+    holds = [hold for standing in case.ahead for hold in draws(standing, facts)]
+    case.price = replace(case.price, holds=(*holds, *case.price.holds))
+
+
+def _evidence(
+    kept: Approval, people: People, case: Case, found: Sequence[StandingApproval] = ()
+) -> dict[str, tuple[str, ...]]:
+    digest, ahead = kept.request_digest, voices(found, kept.asks, people)
+    given = evidence(kept, digest, people, case.caller, case.now_us, ahead=ahead)
+    counted = tally(kept, digest, people, case.caller, ahead=ahead)
+    return {ask.rule: names for ask, names in counted if ask.rule in given}
 
 
 def _denied(kept: Approval, people: People, caller: Caller) -> Refusal | None:

@@ -22,6 +22,7 @@ from bailiwick.values import JSON, canonical, parse, shown
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_PROBLEMS = 5
+_MAX_NAMED = 20
 
 # How many subschemas may have to be tried for one value; references can multiply them.
 _MAX_WEIGHT = 1000
@@ -403,5 +404,6 @@ def _hint(error: jsonschema_rs.ValidationError, schema: Schema) -> str:
     if not isinstance(error.kind, (kinds.AdditionalProperties, kinds.UnevaluatedProperties)):
         return ""
     known = {name for each in _subschemas(schema) for name in each.get("properties", {})}
+    takes = f"it takes {', '.join(sorted(known)[:_MAX_NAMED])}" if known else "it takes nothing"
     hints = (did_you_mean(name, known) for name in error.kind.unexpected[:MAX_PROBLEMS])
-    return next(filter(None, hints), "")
+    return next(filter(None, hints), shown(takes, 500))

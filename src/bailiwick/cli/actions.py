@@ -6,11 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import cast, get_args
 
 import click
+import msgspec
 
 from bailiwick import approval
 from bailiwick.approval.quoting import block, quoted
-from bailiwick.cli.frame import OK, Frame, Group, pass_frame
-from bailiwick.cli.reaching import ask, log_in
+from bailiwick.cli.frame import OK, REFUSED, Frame, Group, pass_frame
+from bailiwick.cli.reaching import ask, by_agent, log_in
 from bailiwick.cli.telling import at, fields, line, table, took
 from bailiwick.errors import ApprovalError, BadInput
 from bailiwick.nouns import State, Vote
@@ -77,9 +78,24 @@ def actions_export(frame: Frame, /, form: str, limit: int, **given: str | bool |
     return OK
 
 
+@actions.command("cancel")
+@click.argument("id")
+@click.option("--agent", required=True, help="The agent that proposed it; its key signs this.")
+@click.option("--subject", required=True, help="On whose behalf it was proposed.")
+@pass_frame
+def actions_cancel(frame: Frame, id: str, agent: str, subject: str) -> int:
+    """Take back the parked action ID, as the agent that proposed it.
+
+    The request to people is withdrawn. Exit code 3 if it is not parked, or another's.
+    """
+    outcome = by_agent(frame.enter(), agent, subject, id)
+    frame.tell(msgspec.to_builtins(outcome), [f"{outcome.code}: {shown(outcome.message, 2000)}"])
+    return OK if outcome.code == "cancelled" else REFUSED
+
+
 def _action_table(listed: Sequence[Object], empty: str) -> list[str]:
-    headings = ["ACTION", "STATE", "VERDICT", "CODE", "AGENT", "TOOL", "RESOURCE", "CREATED"]
-    names = ("action", "state", "verdict", "code", "agent", "tool", "resource")
+    headings = ["ACTION", "STATE", "VERDICT", "CODE", "AGENT", "FOR", "TOOL", "RESOURCE", "CREATED"]
+    names = ("action", "state", "verdict", "code", "agent", "subject", "tool", "resource")
     rows = [[*(each[name] for name in names), at(each["created_at_us"])] for each in listed]
     return table(headings, rows, empty)
 
@@ -115,6 +131,8 @@ def _story(story: Object) -> Iterator[str]:
     yield from _steps(cast("list[Object]", story["steps"]))
     yield from _decision(cast("Object | None", story["decision"]))
     yield from _approval(cast("Object | None", story["approval"]))
+    for each in cast("list[Object]", story["ahead"]):
+        yield f"by the standing approval {line(each['id'])} of {line(each['person'])}"
     yield from _records(cast("list[Object]", story["records"]))
     yield from _payloads(cast("Object | None", story["payloads"]))
 

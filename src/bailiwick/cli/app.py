@@ -10,6 +10,7 @@ from bailiwick.cli import (
     actions,
     control,
     keys,
+    mandates,
     people,
     proofs,
     rules,
@@ -17,7 +18,12 @@ from bailiwick.cli import (
     undoing,
     upstreams,
 )
-from bailiwick.cli.frame import INTERNAL, Frame, Group
+from bailiwick.cli.frame import (
+    INTERNAL,
+    OK,
+    Frame,
+    Group,
+)
 from bailiwick.errors import BadInput, BailiwickError
 
 _INTERRUPTED, _CUT_OFF = 130, 141
@@ -30,7 +36,7 @@ def app() -> None:
 
     \b
     Begin:    init, check, run, login, doctor, migrate
-    Decide:   approvals, in-doubt
+    Decide:   approvals, standing, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke
     Undo:     undo
@@ -47,6 +53,7 @@ for _module in (
     starting,
     people,
     actions,
+    mandates,
     control,
     undoing,
     rules,
@@ -71,6 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else 0
     except BailiwickError as fault:
         return frame.fail(fault)
+    except click.exceptions.NoArgsIsHelpError as bare:
+        click.echo(bare.format_message())
+        return OK
     except click.ClickException as error:
         return frame.fail(_usage(error))
     except (click.Abort, KeyboardInterrupt):
@@ -109,8 +119,8 @@ def _usage(error: click.ClickException) -> BadInput:
     where = ""
     if isinstance(error, click.UsageError) and error.ctx is not None:
         where = f"see `{error.ctx.command_path} --help`"
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
-        return BadInput("no command is given", code="usage", help=where)
+        if isinstance(error, click.MissingParameter):
+            usage = " ".join(error.ctx.get_usage().split()).removeprefix("Usage: ")
+            where = f"`{usage}`; {where}"
     message = " ".join(error.format_message().split()).rstrip(".")
     return BadInput(message[:1].lower() + message[1:], code="usage", help=where)

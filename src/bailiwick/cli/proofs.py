@@ -15,7 +15,7 @@ from bailiwick.cli.reaching import ask, beside, in_place
 from bailiwick.cli.telling import line
 from bailiwick.config import Settings
 from bailiwick.errors import StoreFenced
-from bailiwick.values import JSON
+from bailiwick.values import JSON, counted
 
 Object = Mapping[str, JSON]
 
@@ -38,16 +38,31 @@ def verify(frame: Frame) -> int:
     found = cast("list[Object]", answer["findings"])
     lines = [f"{line(each['what'])}: {line(each['reason'])}" for each in found]
     if found:
-        lines.append(f"NOT VERIFIED: {len(found)} findings in {answer['size']} records")
+        lines.append(
+            f"NOT VERIFIED: {counted(len(found), 'finding')} in {_records(answer['size'])}"
+        )
     else:
         lines += [
-            f"verified: {answer['size']} records, {answer['actions']} actions",
-            f"root {answer['root']}; the signed head is of {answer['signed']} records",
+            f"verified: {_records(answer['size'])}, {_many(answer['actions'], 'action')}",
+            f"root {answer['root']}; the signed head is of {_records(answer['signed'])}",
         ]
     if answer["unsequenced"]:
-        lines.append(f"{answer['unsequenced']} records have no place in the log yet")
+        lines.append(f"{_records(answer['unsequenced'])} without a place in the log yet")
     frame.tell(answer, [*lines, str(answer["witness"])])
     return FOUND if found else OK
+
+
+@ledger.command("keys")
+@pass_frame
+def keys(frame: Frame) -> int:
+    """List the log's keys, each with the sizes of the tree from and to which its signature counts.
+
+    The lines are what `bailiwick_verify.py` reads with `--keys FILE`. Needs no log-in.
+    """
+    found = asyncio.run(_keys(frame.enter()))
+    rows = [f"{each.vkey} {each.first} {'-' if each.last is None else each.last}" for each in found]
+    frame.tell([each._asdict() for each in found], rows)
+    return OK
 
 
 @ledger.command("prove")
@@ -81,12 +96,25 @@ def export(frame: Frame, folder: Path) -> int:
     """Write the whole ledger below a new FOLDER, for others to verify. Needs no log-in."""
     answer = asyncio.run(_exported(frame.enter(), folder))
     lines = [
-        f"{answer['records']} records are in {answer['folder']}",
+        f"{_records(answer['records'])} in {answer['folder']}",
         f"key {answer['vkey']}",
         "verify with: python bailiwick_verify.py verify FOLDER --key KEY",
     ]
     frame.tell(answer, lines)
     return OK
+
+
+def _many(number: JSON, noun: str) -> str:
+    return counted(cast("int", number), noun)
+
+
+def _records(number: JSON) -> str:
+    return _many(number, "record")
+
+
+async def _keys(settings: Settings) -> list[log.Tenure]:
+    async with beside(settings) as world:
+        return await log.tenures(world)
 
 
 async def _verified(settings: Settings) -> dict[str, JSON]:

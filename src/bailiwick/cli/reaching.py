@@ -7,20 +7,26 @@ reading.
 """
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import cast
+
+import msgspec
 
 from bailiwick import identity, ledger, operations, store
 from bailiwick.cli.frame import Frame
 from bailiwick.cli.telling import line
 from bailiwick.config import Settings, session_file
 from bailiwick.errors import BailiwickError, ControlError, IdentityError, StoreFenced
-from bailiwick.housekeeping import tick
+from bailiwick.housekeeping import begin, tick
 from bailiwick.identity import LogIn
+from bailiwick.nouns import Outcome
 from bailiwick.ports import World
+from bailiwick.runtime import Bailiwick
 from bailiwick.values import JSON
-from bailiwick.wiring import open_world
+from bailiwick.wiring import agent_key_file, open_world
 
 # An owner that does not answer at all within its patience is silent; one that does has longer for
 # the command itself: a kill waits a second for sends that have passed their last check.
@@ -78,6 +84,34 @@ async def in_place(settings: Settings) -> AsyncIterator[World]:
         await world.close()
 
 
+def by_agent(settings: Settings, agent: str, subject: str, action: str) -> Outcome:
+    """Cancel an agent's action by its own key, through the owner if there is one, or in place.
+
+    Raises `IdentityError` for a key that is missing or does not stand, and what the store raises.
+    """
+    return asyncio.run(_cancelled(settings, agent, subject, action))
+
+
+async def _cancelled(settings: Settings, agent: str, subject: str, action: str) -> Outcome:
+    if not await operations.answers(settings.socket, _PATIENCE_S):
+        async with Bailiwick.open(settings.project) as bailiwick:
+            return await (await bailiwick.session(agent, subject=subject)).cancel(action)
+    key = identity.read_agent_key(agent_key_file(settings, agent))
+    asked: Mapping[str, JSON] = {"command": "challenge"}
+    challenge = cast("Mapping[str, str]", await operations.call(settings.socket, asked, _ANSWER_S))
+    assertion = identity.make_assertion(
+        key,
+        agent,
+        tenant=settings.tenant,
+        nonce=challenge["nonce"],
+        now_us=time.time_ns() // 1000,
+        random=os.urandom,
+    )
+    given = {"action": action, "subject": subject, "assertion": assertion}
+    asked = {"command": "actions cancel", "parameters": given}
+    return msgspec.convert(await operations.call(settings.socket, asked, _ANSWER_S), Outcome)
+
+
 async def _reached(frame: Frame, settings: Settings, command: Mapping[str, JSON]) -> JSON:
     name = command["command"]
     socket = settings.socket
@@ -114,6 +148,10 @@ async def _beside(settings: Settings, command: Mapping[str, JSON]) -> JSON:
 async def _in_place(frame: Frame, settings: Settings, command: Mapping[str, JSON]) -> JSON:
     """Carry a command out as the owner, and keep house once: nobody else will."""
     async with in_place(settings) as world:
+        try:
+            await begin(world)
+        except BailiwickError as error:
+            frame.warn(f"house could not be kept: {line(str(error))}")
         if str(command["command"]).startswith("ledger "):
             await ledger.sequence(world.ledger, world.keys)
         answer = await operations.perform(world, command)

@@ -210,7 +210,7 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
             "action": outcome.action,
             "code": outcome.code,
             "message": outcome.message,
-            "help": outcome.help,
+            "help": outcome.help or _next(outcome),
             "retry after": f"{outcome.retry_after_s:g} s" if outcome.retry_after_s else None,
             "verdict": outcome.verdict,
             "step": outcome.step if outcome.status in ("refused", "denied") else None,
@@ -223,6 +223,16 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
     if outcome.result is not None:
         yield "result"
         yield from pretty(outcome.result, "  ")
+
+
+def _next(outcome: Outcome) -> str:
+    """What to do about an outcome that says nothing of it itself."""
+    if outcome.status == "parked":
+        return f"see what people are asked with `bailiwick approvals show {outcome.action}`"
+    if outcome.status == "running":
+        return f"see what became of it with `bailiwick actions show {outcome.action}`"
+    doubtful = outcome.status == "unknown" or outcome.verdict == "contradicted"
+    return "see what nobody knows with `bailiwick in-doubt list`" if doubtful else ""
 
 
 def _read(text: str) -> str:

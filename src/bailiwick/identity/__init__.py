@@ -11,10 +11,24 @@ from bailiwick.identity.assertions import (
     exchange,
     make_assertion,
     own_credential,
+    prover,
 )
-from bailiwick.identity.authentication import VerifiedTokens, authenticate, not_granted, standing
-from bailiwick.identity.grants import covers
-from bailiwick.identity.keyring import Keyring, create_keyring, list_keys, load_keyring, rotate_key
+from bailiwick.identity.authentication import (
+    VerifiedTokens,
+    authenticate,
+    check_credential,
+    not_granted,
+    standing,
+)
+from bailiwick.identity.grants import covers, tool_granted
+from bailiwick.identity.keyring import (
+    Keyring,
+    create_keyring,
+    list_keys,
+    load_keyring,
+    retire_key,
+    rotate_key,
+)
 from bailiwick.identity.narrowing import narrow
 from bailiwick.identity.people import (
     change_password,
@@ -45,6 +59,7 @@ __all__ = [
     "allowed",
     "authenticate",
     "change_password",
+    "check_credential",
     "check_session",
     "clear_tries",
     "count_try",
@@ -63,12 +78,15 @@ __all__ = [
     "not_granted",
     "open_session",
     "own_credential",
+    "prover",
     "read_agent_key",
     "read_session",
     "register_agent",
+    "retire_key",
     "rotate_key",
     "sign",
     "standing",
+    "tool_granted",
     "unlock",
     "verify",
     "write_session",

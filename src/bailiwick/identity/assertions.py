@@ -114,7 +114,7 @@ def exchange(
     `assertion_expired`, `assertion_wrong_audience`, `assertion_replayed`, `assertions_full`,
     `agent_key_unknown`, and what `issue` raises.
     """
-    agent, key_id = _prover(world, control, assertion, seen, now_us=now_us)
+    agent, key_id = prover(world, control, assertion, seen, now_us=now_us)
     manifest = manifests.get(agent)
     if manifest is None:
         raise IdentityError(
@@ -163,10 +163,13 @@ def own_credential(
     return Credential(token=token, proof=proof)
 
 
-def _prover(
+def prover(
     world: World, control: ControlState, assertion: str, seen: SeenAssertions, *, now_us: int
 ) -> tuple[str, str]:
-    """The agent that signed an assertion and the id of the key it signed with."""
+    """The agent that signed an assertion and the id of the key it signed with.
+
+    Raises what `exchange` raises of the assertion itself.
+    """
     key_id = read_header(ASSERTION, assertion)["kid"]
     if not isinstance(key_id, str):
         malformed(ASSERTION)

@@ -18,6 +18,7 @@ from bailiwick.ports import ControlState, World
 from bailiwick.values import shown
 
 STEP = 2
+_MAX_NAMED = 20
 
 
 class VerifiedTokens:
@@ -189,7 +190,11 @@ def _uncovered(manifests: Mapping[str, Manifest], caller: Caller, tool: str) -> 
         if tool_granted(grant.tools, tool):
             break
     else:
-        return _tool_not_granted(f"no grant of the token covers the tool `{shown(tool)}`")
+        covered = dict.fromkeys(each for grant in caller.capability.grants for each in grant.tools)
+        return _tool_not_granted(
+            f"no grant of the token covers the tool `{shown(tool)}`",
+            f"it covers {', '.join(list(covered)[:_MAX_NAMED]) or 'none'}; ",
+        )
     for agent in (caller.agent, *caller.actors):
         manifest = manifests.get(agent)
         if manifest is None:
@@ -210,10 +215,10 @@ def _refusal(error: IdentityError) -> Refusal:
     return Refusal(step=STEP, code=error.code, message=error.message, help=error.help)
 
 
-def _tool_not_granted(message: str) -> Refusal:
+def _tool_not_granted(message: str, covered: str = "") -> Refusal:
     return Refusal(
         step=STEP,
         code="tool_not_granted",
         message=message,
-        help="ask for a token that covers the tool, if the manifest allows it",
+        help=f"{covered}ask for a token that covers the tool, if the manifest allows it",
     )

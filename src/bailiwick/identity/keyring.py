@@ -7,8 +7,8 @@
     equality.key       32 bytes, base64url      compares arguments without keeping them
 
 A key id begins with a number that only rises. Of several token keys the highest signs and all
-verify; of several vault keys the highest wraps and all unwrap. The log has exactly one key. Modes
-are 0600 and 0700; anything else is refused.
+verify; of several vault keys the highest wraps and all unwrap; of several log keys all sign, until
+the older are retired. Modes are 0600 and 0700; anything else is refused.
 """
 
 import os
@@ -30,12 +30,19 @@ from bailiwick.identity.private_files import (
     sync_folder,
     write_private,
 )
-from bailiwick.values import JSON, parse
+from bailiwick.values import JSON, parse, shown
 
 Random = Callable[[int], bytes]
 
 SECRET_USES = ("pseudonym", "equality")
-Rolling = Literal["token", "vault"]
+DOES: Mapping[str, str] = {
+    "token": "signs and verifies tokens",
+    "log": "signs the ledger's heads",
+    "vault": "wraps and unwraps the keys of runs",
+    "pseudonym": "names people and resources in the ledger",
+    "equality": "compares arguments",
+}
+Rolling = Literal["token", "vault", "log"]
 _SUFFIXES = {"token": "json", "log": "json", "vault": "key"}
 
 _KID = re.compile(r"[1-9][0-9]{0,8}-[0-9a-f]{12}")
@@ -57,17 +64,21 @@ class Keyring:
         self,
         origin: str,
         tokens: Mapping[str, Ed25519PrivateKey],
-        log: Ed25519PrivateKey,
+        logs: Mapping[str, Ed25519PrivateKey],
         vault: Mapping[str, bytes],
         secrets: Mapping[str, bytes],
     ) -> None:
-        """Take the keys as read: `tokens` and `vault` by key id, `secrets` by use."""
+        """Take the keys as read: `tokens`, `logs` and `vault` by key id, `secrets` by use."""
         self._origin = origin
         self._public = {kid: {**public_jwk(key), "kid": kid} for kid, key in tokens.items()}
         current = max(tokens, key=_number)
         self._signing = (current, tokens[current])
-        self._log = log
-        self._vault = tuple((kid, vault[kid]) for kid in sorted(vault, key=_number, reverse=True))
+        self._ids = {
+            use: sorted(kids, key=_number, reverse=True)
+            for use, kids in (("token", tokens), ("log", logs), ("vault", vault))
+        }
+        self._logs = tuple(logs[kid] for kid in self._ids["log"])
+        self._vault = tuple((kid, vault[kid]) for kid in self._ids["vault"])
         self._secrets = dict(secrets)
 
     def __repr__(self) -> str:
@@ -81,13 +92,17 @@ class Keyring:
         """The current token signing key: its id and its private key."""
         return self._signing
 
-    def sign_checkpoint(self, body: bytes) -> bytes:
-        """The log key's Ed25519 signature, 64 bytes."""
-        return self._log.sign(body)
+    def sign_checkpoint(self, body: bytes) -> Sequence[bytes]:
+        """The Ed25519 signatures of all of the log's keys, 64 bytes each, newest first."""
+        return [key.sign(body) for key in self._logs]
 
-    def log_key(self) -> tuple[str, bytes]:
-        """The log's name (origin) and Ed25519 public key, 32 bytes."""
-        return self._origin, self._log.public_key().public_bytes_raw()
+    def log_keys(self) -> tuple[str, Sequence[bytes]]:
+        """The log's name (origin) and its Ed25519 public keys, 32 bytes each, newest first."""
+        return self._origin, [key.public_key().public_bytes_raw() for key in self._logs]
+
+    def ids(self) -> Mapping[str, Sequence[str]]:
+        """The key ids of those that can be rotated, by use, newest first."""
+        return self._ids
 
     def vault_keys(self) -> Sequence[tuple[str, bytes]]:
         """The vault's key encryption keys, newest first: ids and 32 bytes. The first one wraps."""
@@ -124,20 +139,44 @@ def create_keyring(folder: Path, random: Random) -> None:
 
 
 def rotate_key(folder: Path, use: Rolling, random: Random) -> str:
-    """Add a key that signs tokens, or wraps the keys of new runs, from the next start on.
+    """Add a key that signs tokens or the log's heads, or wraps run keys, from the next start on.
 
-    Gives its id. The older ones still verify and unwrap. Delete a token key once the last token it
-    signed has expired; a vault key only once nobody needs the payloads of the runs it wrapped.
+    Gives its id. The older ones still verify and unwrap, and those of the log still sign, until
+    they are retired.
     """
     kids = [kid for kid, _ in _files(folder, use, _SUFFIXES[use])]
     if not kids:
-        _absent(folder / f"{use}-<kid>.{_SUFFIXES[use]}")
+        _absent(folder, use)
     number = max(map(_number, kids)) + 1
-    if use == "token":
+    if use != "vault":
         return _write_signing_key(folder, use, number, random)
     kid = _new_kid(number, random)
     write_private(folder / f"vault-{kid}.key", _secret_text(random(32)))
     return kid
+
+
+def retire_key(folder: Path, use: Rolling, kid: str) -> None:
+    """Delete the file of a key that newer ones have replaced; the name is gone on return.
+
+    What the key may still be needed for is the caller's to know. Raises `IdentityError`:
+    `key_unknown` if there is no such file, `key_newest` for the newest of its use.
+    """
+    files = [each for each in list_keys(folder) if each.use == use]
+    found = next((each for each in files if each.kid == kid), None)
+    if found is None:
+        raise IdentityError(
+            f"there is no {use} key `{shown(kid)}` in `{folder}`",
+            code="key_unknown",
+            help="list them with `bailiwick keys list`",
+        )
+    if not found.older:
+        raise IdentityError(
+            f"`{kid}` is the newest {use} key",
+            code="key_newest",
+            help=f"run `bailiwick keys rotate {use}` first",
+        )
+    found.path.unlink()
+    sync_folder(folder)
 
 
 def list_keys(folder: Path) -> list[KeyFile]:
@@ -153,8 +192,8 @@ def list_keys(folder: Path) -> list[KeyFile]:
 def load_keyring(folder: Path, origin: str) -> Keyring:
     """Read all keys. `origin` is the log's name from the settings.
 
-    Raises `IdentityError`: `keys_missing`, `key_missing`, `key_unreadable`, `key_exposed`,
-    `key_malformed` or `key_ambiguous`, naming the file and what to do, never its content.
+    Raises `IdentityError`: `keys_missing`, `key_missing`, `key_unreadable`, `key_exposed` or
+    `key_malformed`, naming the file and what to do, never its content.
     """
     try:
         check_private(folder, folder.lstat(), "key", 0o700)
@@ -166,17 +205,19 @@ def load_keyring(folder: Path, origin: str) -> Keyring:
         ) from None
     tokens = {kid: _read_signing_key(path, kid) for kid, path in _files(folder, "token", "json")}
     if not tokens:
-        _absent(folder / "token-<kid>.json")
-    log_kid, log_path = _only(folder, "log", "json")
+        _absent(folder, "token")
+    logs = {kid: _read_signing_key(path, kid) for kid, path in _files(folder, "log", "json")}
+    if not logs:
+        _absent(folder, "log")
     vault = {kid: _read_secret(path) for kid, path in _files(folder, "vault", "key")}
     if not vault:
-        _absent(folder / "vault-<kid>.key")
+        _absent(folder, "vault")
     return Keyring(
         origin,
         tokens,
-        _read_signing_key(log_path, log_kid),
+        logs,
         vault,
-        {use: _read_secret(folder / f"{use}.key") for use in SECRET_USES},
+        {use: _read_named(folder, use) for use in SECRET_USES},
     )
 
 
@@ -222,6 +263,13 @@ def _read_secret(path: Path) -> bytes:
     return secret if len(secret) == 32 else _malformed(path)
 
 
+def _read_named(folder: Path, use: str) -> bytes:
+    path = folder / f"{use}.key"
+    if not path.is_symlink() and not path.exists():
+        _absent(folder, use)
+    return _read_secret(path)
+
+
 def _files(folder: Path, use: str, suffix: str) -> list[tuple[str, Path]]:
     """The key ids of one use with their files, by name. Hidden and other files are not keys."""
     try:
@@ -243,24 +291,12 @@ def _files(folder: Path, use: str, suffix: str) -> list[tuple[str, Path]]:
     return found
 
 
-def _only(folder: Path, use: str, suffix: str) -> tuple[str, Path]:
-    found = _files(folder, use, suffix)
-    if not found:
-        _absent(folder / f"{use}-<kid>.{suffix}")
-    if len(found) > 1:
-        raise IdentityError(
-            f"there are {len(found)} keys for the {use} in `{folder}`",
-            code="key_ambiguous",
-            help="keep the one in use and move the others elsewhere",
-        )
-    return found[0]
-
-
-def _absent(path: Path) -> NoReturn:
+def _absent(folder: Path, use: str) -> NoReturn:
+    file = f"{use}.key" if use in SECRET_USES else f"{use}-….{_SUFFIXES[use]}"
     raise IdentityError(
-        f"the key `{path}` does not exist",
+        f"the {use} key, which {DOES[use]}, is not in `{folder}`",
         code="key_missing",
-        help="restore it from its backup; a new one cannot read what the old one wrote",
+        help=f"restore `{file}` from the backup of the keys; a new one does not replace it",
     )
 
 

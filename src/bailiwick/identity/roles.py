@@ -15,6 +15,8 @@ _ANYONE: frozenset[Role] = frozenset({"viewer", "operator", "approver", "auditor
 _STOPPERS: frozenset[Role] = frozenset({"operator", "approver", "admin"})
 _OPERATORS: frozenset[Role] = frozenset({"operator", "admin"})
 _VOTERS_AND_AUDITORS: frozenset[Role] = frozenset({"approver", "auditor"})
+# Who signs ahead has to be an approver of each rule's queue; the second person may be either.
+_GIVERS: frozenset[Role] = frozenset({"approver", "admin"})
 _ADMINS: frozenset[Role] = frozenset({"admin"})
 
 # `actions payload` is no command: who has it is told the contents of payloads too.
@@ -35,6 +37,7 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "changes list": _ANYONE,
     "in-doubt list": _ANYONE,
     "in-doubt resolve": frozenset({"operator"}),
+    "keys rewrap": _ADMINS,
     "kill": _STOPPERS,
     "ledger prove": _ANYONE,
     "mode list": _ANYONE,
@@ -50,6 +53,11 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "release propose": _OPERATORS,
     "resume": _OPERATORS,
     "revoke": _STOPPERS,
+    "standing confirm": _GIVERS,
+    "standing draft": _GIVERS,
+    "standing grant": _GIVERS,
+    "standing list": _ANYONE,
+    "standing withdraw": _STOPPERS,
     "stops list": _ANYONE,
     "undo": _OPERATORS,
     "undo plan": _ANYONE,

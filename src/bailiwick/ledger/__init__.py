@@ -14,19 +14,28 @@ from bailiwick.ledger.entries import (
     pseudonym,
     refused,
 )
-from bailiwick.ledger.sequencing import frontier, prove, sequence
+from bailiwick.ledger.rolling import Tenure, keys_at, note_keys, rewrap, tenures, unwrapped
+from bailiwick.ledger.sequencing import frontier, log_keys, prove, sequence, waiting_us
 from bailiwick.ledger.vault import RunVault
 
 __all__ = [
     "RunVault",
+    "Tenure",
     "append",
     "concluded",
     "frontier",
     "intended",
+    "keys_at",
+    "log_keys",
     "mode_set",
+    "note_keys",
     "parked",
     "prove",
     "pseudonym",
     "refused",
+    "rewrap",
     "sequence",
+    "tenures",
+    "unwrapped",
+    "waiting_us",
 ]

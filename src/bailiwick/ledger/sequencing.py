@@ -4,8 +4,10 @@ Leaves, inner nodes and size are written in one transaction that compares-and-sw
 only when it is durable is the head signed. A sequencer that was overtaken writes nothing.
 """
 
+from typing import cast
+
 from bailiwick.errors import LedgerError
-from bailiwick.ledger import note, receipt, tree
+from bailiwick.ledger import note, receipt, records, tree
 from bailiwick.ports import Keys, Ledger
 
 _BATCH = 1000
@@ -49,9 +51,7 @@ async def _extends(
     """
     if kept is None:
         return edge.size > 0
-    origin, public = keys.log_key()
-    key = note.NoteKey(origin, note.ED25519, public)
-    head = note.verify_checkpoint(kept[1].encode(), [key])
+    head = note.verify_checkpoint(kept[1].encode(), log_keys(keys))
     if head.size == 0:
         return edge.size > 0
     plan = tree.consistency_plan(head.size, edge.size)
@@ -67,13 +67,18 @@ async def _extends(
 
 
 async def sign(ledger: Ledger, keys: Keys, frontier: tree.Frontier) -> None:
-    """Sign the head of a tree that is durable, and keep the checkpoint."""
-    origin, public = keys.log_key()
-    head = note.Checkpoint(origin, frontier.size, tree.root(frontier))
-    text = note.checkpoint_text(head)
-    key = note.NoteKey(origin, note.ED25519, public)
-    signed = note.assemble(text, [(key, keys.sign_checkpoint(text.encode()))])
+    """Sign the head of a tree that is durable with all of the log's keys; keep the checkpoint."""
+    origin, _ = keys.log_keys()
+    text = note.checkpoint_text(note.Checkpoint(origin, frontier.size, tree.root(frontier)))
+    signatures = zip(log_keys(keys), keys.sign_checkpoint(text.encode()), strict=True)
+    signed = note.assemble(text, list(signatures))
     await ledger.keep_checkpoint(frontier.size, signed.decode())
+
+
+def log_keys(keys: Keys) -> list[note.NoteKey]:
+    """The public keys of the log, newest first; more than one while a rotation overlaps."""
+    origin, public = keys.log_keys()
+    return [note.NoteKey(origin, note.ED25519, each) for each in public]
 
 
 async def frontier(ledger: Ledger, size: int) -> tree.Frontier:
@@ -83,6 +88,14 @@ async def frontier(ledger: Ledger, size: int) -> tree.Frontier:
     if len(nodes) != len(places):
         raise _incomplete(size)
     return tree.Frontier(size, tuple(nodes[place] for place in places))
+
+
+async def waiting_us(ledger: Ledger, now_us: int) -> int:
+    """How long the oldest record without a leaf has waited for it; 0 if all have one."""
+    waiting = await ledger.unsequenced(1)
+    if not waiting:
+        return 0
+    return max(0, now_us - cast("int", records.decode(waiting[0].body)["at_us"]))
 
 
 async def prove(ledger: Ledger, leaf_index: int) -> bytes:

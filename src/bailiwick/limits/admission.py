@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from bailiwick.limits.breakers import breaker_targets
-from bailiwick.nouns import Action, Caller, Manifest, Mode, Refusal, Stop, Tool, names_tool
+from bailiwick.nouns import Action, Caller, Manifest, Refusal, Stop, Tool, names_tool
 from bailiwick.ports import Case, ControlState, World
 from bailiwick.values import shown
 
@@ -12,9 +12,7 @@ _EXHAUSTED = "attempts_exhausted"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-async def admit(
-    world: World, case: Case, *, started: tuple[int, int] | None, mode: Mode = "live"
-) -> Refusal | None:
+async def admit(world: World, case: Case, started: tuple[int, int] | None) -> Refusal | None:
     """Refuse a call under a stop, its mode, an open breaker or after its bounds; None admits.
 
     `started` is when the run's first action was committed and how long it has been parked since,
@@ -36,7 +34,7 @@ async def admit(
             actors=caller.actors,
         ):
             return _stopped(stop)
-    if mode == "read-only" and tool.effect == "write":
+    if case.mode == "read-only" and tool.effect == "write":
         return _only_reads(case.control, caller, tool)
     if refusal := await _open_breaker(world, caller.tenant, tool, case.now_us):
         return refusal

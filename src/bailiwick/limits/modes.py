@@ -44,10 +44,10 @@ def mode_ops(setting: ModeSetting) -> tuple[RaiseEpoch, PutMode, MarkBreaker]:
     return RaiseEpoch(), PutMode(setting=setting), _mark(target, failed=False, keep=0)
 
 
-def shadowed(case: Case, mode: Mode) -> Refusal | None:
+def shadowed(case: Case) -> Refusal | None:
     """Refuse, in shadow, what the rules would allow or ask for, and say which of the two."""
     decision = case.decision
-    if mode != "shadow" or decision is None or decision.effect == "deny":
+    if case.mode != "shadow" or decision is None or decision.effect == "deny":
         return None
     queues = " and ".join(f"{ask.quorum} of {ask.queue}" for ask in decision.asks)
     would = f"asked of {queues}" if decision.effect == "ask" else "allowed"

@@ -16,6 +16,7 @@ from bailiwick.operations.commands import COMMANDS, READS, perform
 from bailiwick.operations.examining import examine
 from bailiwick.operations.founding import Founded, Newcomer, found
 from bailiwick.operations.proofs import export
+from bailiwick.operations.rotation import retire_key
 from bailiwick.operations.undoing import new_run, planned, undone
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "new_run",
     "perform",
     "planned",
+    "retire_key",
     "serve",
     "silent",
     "undone",

@@ -45,7 +45,7 @@ async def approvals_list(world: World, person: Person, given: Parameters) -> JSO
                 "subject": action.subject,
                 "tool": action.tool,
                 "resource": _resource(action),
-                "rules": counted(asked, action, people),
+                "rules": counted(asked, action, people, await _ahead(world, action, asked, people)),
                 "mine": not {ask.queue for ask in asked.asks}.isdisjoint(person.queues),
                 "requested_at_us": asked.requested_at_us,
                 "expires_at_us": asked.expires_at_us,
@@ -69,6 +69,7 @@ async def approvals_show(world: World, person: Person, given: Parameters) -> JSO
         )
     sources = kept.get("sources")
     now_us = await world.store.now_us()
+    ahead = await _ahead(world, action, asked, people)
     lines = approval.lines(
         document,
         asked,
@@ -76,6 +77,7 @@ async def approvals_show(world: World, person: Person, given: Parameters) -> JSO
         action.caller,
         now_us,
         viewer=person,
+        ahead=ahead,
         manifest=bundle.manifests.get(action.agent),
         tool=bundle.catalogue.tools.get(action.tool),
         reason=str(kept.get("reason", "")),
@@ -88,7 +90,7 @@ async def approvals_show(world: World, person: Person, given: Parameters) -> JSO
         "state": asked.state,
         "digest": asked.request_digest,
         "document": document,
-        "rules": counted(asked, action, people),
+        "rules": counted(asked, action, people, ahead),
         "now_us": now_us,
         "expires_at_us": asked.expires_at_us,
         "lines": lines,
@@ -121,7 +123,8 @@ async def _cast(world: World, person: Person, given: Parameters, choice: str) ->
         approval.check_vote(asked, vote, people, action.caller, now_us)
         voted = replace(asked, votes=(*asked.votes, vote))
         ops = (CastVote(vote=vote), *await _recorded(world, person, action, asked, vote))
-        close = _closing(voted, action, people, now_us)
+        ahead = await _ahead(world, action, asked, people)
+        close = _closing(voted, action, people, now_us, ahead=ahead)
         done = await world.store.commit(Commit(tenant=action.tenant, ops=(*ops, *close)))
         if isinstance(done, Committed):
             return await _settled(world, action)
@@ -142,21 +145,61 @@ async def _settled(world: World, action: Action) -> JSON:
     asked = await world.shelf.approval(action.tenant, action.id)
     assert asked is not None
     people = await _people(world)
-    close = _closing(asked, action, people, await world.store.now_us())
+    ahead = await _ahead(world, action, asked, people)
+    close = _closing(asked, action, people, await world.store.now_us(), ahead=ahead)
     if close and asked.state == "open":
         await world.store.commit(Commit(tenant=action.tenant, ops=close))
         asked = await world.shelf.approval(action.tenant, action.id) or asked
-    return {"action": action.id, "state": asked.state, "rules": counted(asked, action, people)}
+    rules = counted(asked, action, people, ahead)
+    return {"action": action.id, "state": asked.state, "rules": rules}
+
+
+async def settle_open(world: World) -> None:
+    """Close the open requests for which enough was said by now, after people signed ahead."""
+    tenant = world.settings.tenant
+    for asked in await world.register.approvals(tenant, ("open",)):
+        action = await world.store.action(tenant, asked.action)
+        if action is not None:
+            await _settled(world, action)
+
+
+async def _ahead(
+    world: World, action: Action, asked: Approval, people: Mapping[str, Person]
+) -> approval.Ahead:
+    """Who has signed ahead for the action, and for which of its rules that counts."""
+    control = await world.store.control(action.tenant)
+    if asked.state not in ("open", "granted") or not control.mandates:
+        return {}
+    kept = await world.vault.open(action.tenant, action.id, "proposal") or {}
+    if kept.get("over"):
+        return {}  # what is signed ahead lifts no budget
+    found = await approval.standing_for(
+        world,
+        control.mandates,
+        asked.asks,
+        people,
+        caller=action.caller,
+        tool=action.tool,
+        resource=action.resource,
+        facts=_mapping(kept.get("facts")),
+        now_us=await world.store.now_us(),
+    )
+    return approval.voices(found, asked.asks, people)
 
 
 def _closing(
-    asked: Approval, action: Action, people: Mapping[str, Person], now_us: int
+    asked: Approval,
+    action: Action,
+    people: Mapping[str, Person],
+    now_us: int,
+    *,
+    ahead: approval.Ahead,
 ) -> tuple[Op, ...]:
     """What closes a request on which enough was said, so that the housekeeper wakes the action."""
     digest, caller = asked.request_digest, action.caller
     if approval.denied(asked, digest, people, caller) is not None:
         return (CloseApproval(action=action.id, expect=("open",), state="denied"),)
-    given = approval.evidence(asked, digest, people, caller, now_us)
+    given = approval.evidence(asked, digest, people, caller, now_us, ahead=ahead)
     if {ask.rule for ask in asked.asks} <= set(given):
         return (CloseApproval(action=action.id, expect=("open",), state="granted"),)
     return ()
@@ -243,9 +286,15 @@ def _document(
     return stated
 
 
-def counted(asked: Approval, action: Action, people: Mapping[str, Person]) -> list[dict[str, JSON]]:
-    """Each asking rule with who counts for it and how many are missing."""
-    given = approval.tally(asked, asked.request_digest, people, action.caller)
+def counted(
+    asked: Approval,
+    action: Action,
+    people: Mapping[str, Person],
+    ahead: approval.Ahead = approval.NOBODY,
+) -> list[dict[str, JSON]]:
+    """Each asking rule with who counts for it, now or ahead, and how many are missing."""
+    digest = asked.request_digest
+    given = approval.tally(asked, digest, people, action.caller, ahead=ahead)
     return [
         {
             "rule": ask.rule,

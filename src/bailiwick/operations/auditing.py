@@ -19,8 +19,9 @@ from bailiwick.ledger import note, records, tree
 from bailiwick.nouns import Action, Record, Vote
 from bailiwick.operations.approvals import STATES, signature_hash
 from bailiwick.operations.changes import named
+from bailiwick.operations.mandates import BEGINNING, ENDING, recorded_as
 from bailiwick.ports import ControlState, World
-from bailiwick.values import JSON, shown
+from bailiwick.values import JSON, counted, shown
 
 NO_WITNESS = (
     "no witness: whoever holds the log's key and the database could have rewritten the whole log"
@@ -111,6 +112,7 @@ async def _audited(world: World, controls: Mapping[str, ControlState]) -> Audit:
         _control(found, state)
         _switches(world, found, state)
         _modes(found, state)
+        await _mandates(world, found, tenant)
         await _people(world, found, tenant)
     return found
 
@@ -153,12 +155,10 @@ async def _head(world: World, found: Audit) -> note.Checkpoint | None:
     kept = await world.ledger.checkpoint()
     if kept is None:
         if found.size:
-            found.find("checkpoint", f"there is none for a tree of {found.size} records")
+            found.find("checkpoint", f"there is none for a tree of {counted(found.size, 'record')}")
         return None
-    origin, public = world.keys.log_key()
-    key = note.NoteKey(origin, note.ED25519, public)
     try:
-        head = note.verify_checkpoint(kept[1].encode(), [key])
+        head = note.verify_checkpoint(kept[1].encode(), await ledger.keys_at(world, kept[0]))
     except LedgerError as fault:
         found.find(f"checkpoint {kept[0]}", fault.message)
         return None
@@ -168,7 +168,7 @@ async def _head(world: World, found: Audit) -> note.Checkpoint | None:
     if head.size > found.size:
         found.find(
             "tree",
-            f"it has {found.size} records, fewer than the {head.size} that were signed:"
+            f"it has {counted(found.size, 'record')}, fewer than the {head.size} that were signed:"
             " records were removed, or an older backup was restored",
         )
     return head
@@ -340,12 +340,12 @@ def _control(found: Audit, state: ControlState) -> None:
     """Each epoch was begun by one recorded change; the active release is the recorded one."""
     mine = [said for said in found.said if said.fields.get("tenant") == state.tenant]
     begun = [said for said in mine if said.kind in ("control", "release")]
-    counted = Counter(said.fields["epoch"] for said in begun)
+    times = Counter(said.fields["epoch"] for said in begun)
     what = f"control of tenant {shown(state.tenant)}"
     for epoch in range(2, state.epoch + 1):
-        if counted[epoch] != 1:
-            times = f"{counted[epoch]} records" if counted[epoch] else "no record"
-            found.find(what, f"epoch {epoch} was begun by {times}")
+        if times[epoch] != 1:
+            by = counted(times[epoch], "record") if times[epoch] else "no record"
+            found.find(what, f"epoch {epoch} was begun by {by}")
     for said in begun:
         if cast("int", said.fields["epoch"]) > state.epoch:
             found.find(said.name, f"it begins an epoch, but control stands at {state.epoch}")
@@ -398,6 +398,21 @@ def _modes(found: Audit, state: ControlState) -> None:
     for target in sorted(recorded.keys() | now.keys()):
         if recorded.get(target) != now.get(target):
             found.find(f"mode of {shown(target)}", "it is not what is on record")
+
+
+async def _mandates(world: World, found: Audit, tenant: str) -> None:
+    """What people signed ahead is in force as it was recorded, and ended if that was."""
+    mine = [said.fields for said in found.said if said.fields["tenant"] == tenant]
+    control = [fields for fields in mine if fields["kind"] == "control"]
+    begun = {fields["target"] for fields in control if fields["change"] in BEGINNING}
+    ended = {fields["target"] for fields in control if fields["change"] in ENDING}
+    for mandate in await world.mandates.signed(tenant):
+        target = recorded_as(mandate)
+        what = f"mandate {shown(mandate.statement.id)}"
+        if target not in begun:
+            found.find(what, "it is on no record, or is not the one that was signed")
+        elif (mandate.ended_at_us is not None) != (target in ended):
+            found.find(what, "that it runs, or was ended, is not what is on record")
 
 
 async def _people(world: World, found: Audit, tenant: str) -> None:

@@ -11,15 +11,16 @@ from typing import Literal, cast
 
 from msgspec import Struct
 
-from bailiwick import identity, store
+from bailiwick import identity, ledger, store
 from bailiwick.config import CredentialSource, Settings
-from bailiwick.errors import BailiwickError, StoreFenced
+from bailiwick.errors import BailiwickError
 from bailiwick.execution import CredentialBroker
 from bailiwick.ledger import note, records
 from bailiwick.operations.channel import answers, silent
 from bailiwick.operations.doubts import doubt_of, doubtful
+from bailiwick.operations.rotation import runs_by_key
 from bailiwick.ports import World
-from bailiwick.store.database import own
+from bailiwick.values import counted
 from bailiwick.wiring import keys_folder, open_world
 
 _LATE_US = 2_000_000
@@ -55,10 +56,10 @@ async def examine(settings: Settings) -> list[Check]:
         world = open_world(settings, alone=False)
     except BailiwickError as fault:
         # What keeps it from being opened stands among the checks of the files, as a rule.
-        known = any(check.level == "fail" for check in checks)
+        known = any(f"[{fault.code}]" in check.said for check in checks)
         return checks if known else [*checks, _failed("store", fault)]
     try:
-        for part in (_clock, _release, _log, _doubts, _people):
+        for part in (_clock, _release, _log, _vault, _doubts, _people):
             try:
                 checks += [check async for check in part(world)]
             except BailiwickError as fault:
@@ -144,10 +145,15 @@ def _file(file: Path) -> Iterator[Check]:
     if version == store.SCHEMA_VERSION:
         yield Check(name="schema", level="ok", said=f"version {version}")
     else:
-        said = f"version {version}, this program wants {store.SCHEMA_VERSION}"
+        said = f"version {version}, this program wants {store.SCHEMA_VERSION} [schema_version]"
         older = version < store.SCHEMA_VERSION
         help = "run `bailiwick migrate`" if older else "start the newer program"
         yield Check(name="schema", level="fail", said=said, help=help)
+    if not all(os.access(path, os.W_OK) for path in (file, file.parent)):
+        said = f"it can only be read: {file} or its folder cannot be written"
+        help = "look at the disk and the permissions; until then nothing can act, only look"
+        yield Check(name="store", level="fail", said=said, help=help)
+        return
     with file.open("rb") as opened:
         header = opened.read(_READ_VERSION_AT + 1)
     if header[_READ_VERSION_AT:] == bytes([_WAL]):
@@ -203,10 +209,10 @@ def synced(took_us: Sequence[int]) -> Check:
 
 async def _owner(file: Path) -> Check:
     try:
-        os.close(own(file))
-        return Check(name="owner", level="ok", said="no process owns the database now")
-    except StoreFenced:
-        pass
+        if not store.is_owned(file):
+            return Check(name="owner", level="ok", said="no process owns the database now")
+    except BailiwickError as fault:
+        return _failed("owner", fault)
     if await answers(file.with_suffix(".sock"), _ANSWER_S):
         return Check(name="owner", level="ok", said="a process owns the database, and answers")
     return _failed("owner", silent())
@@ -254,21 +260,19 @@ async def _log(world: World) -> AsyncIterator[Check]:
     size, kept = await world.ledger.tree_size(), await world.ledger.checkpoint()
     signed = kept[0] if kept else 0
     if kept is not None:
-        origin, public = world.keys.log_key()
-        note.verify_checkpoint(kept[1].encode(), [note.NoteKey(origin, note.ED25519, public)])
+        note.verify_checkpoint(kept[1].encode(), ledger.log_keys(world.keys))
     if signed > size:
         yield Check(
             name="log",
             level="fail",
-            said=f"the tree has {size} records, but {signed} were signed",
+            said=f"the tree has {counted(size, 'record')}, but {signed} were signed",
             help="a backup was restored or records were removed: stop, and run `ledger verify`",
         )
     else:
-        yield Check(name="log", level="ok", said=f"{size} records, signed up to {signed}")
-    waiting = await world.ledger.unsequenced(1)
-    late_us = 0
-    if waiting:
-        late_us = world.now_us() - cast("int", records.decode(waiting[0].body)["at_us"])
+        yield Check(
+            name="log", level="ok", said=f"{counted(size, 'record')}, signed up to {signed}"
+        )
+    late_us = await ledger.waiting_us(world.ledger, world.now_us())
     if late_us > _LATE_US:
         yield Check(
             name="sequencer",
@@ -278,12 +282,28 @@ async def _log(world: World) -> AsyncIterator[Check]:
         )
 
 
+async def _vault(world: World) -> AsyncIterator[Check]:
+    runs = await runs_by_key(world)
+    newest = world.keys.vault_keys()[0][0]
+    older = sum(number for kid, number in runs.items() if kid not in (newest, None))
+    if runs[None]:
+        said = f"{runs[None]} runs are under a vault key that is not here"
+        help = "restore that key's file: nothing else opens the payloads of these runs"
+        yield Check(name="vault", level="fail", said=said, help=help)
+    if older:
+        said = f"{older} runs are still under an older vault key"
+        help = "run `bailiwick keys rewrap`, then `bailiwick keys retire vault`"
+        yield Check(name="vault", level="warn", said=said, help=help)
+    else:
+        yield Check(name="vault", level="ok", said=f"{runs[newest]} runs are under {newest}")
+
+
 async def _doubts(world: World) -> AsyncIterator[Check]:
     now_us = await world.store.now_us()
     found = sum(bool(doubt_of(action, now_us)) for action in await doubtful(world))
     if found:
         help = "list them with `bailiwick in-doubt list`"
-        yield Check(name="in doubt", level="warn", said=f"{found} outcomes", help=help)
+        yield Check(name="in doubt", level="warn", said=counted(found, "outcome"), help=help)
     else:
         yield Check(name="in doubt", level="ok", said="nothing")
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from bailiwick import ledger
 from bailiwick.errors import ControlError, LedgerError
-from bailiwick.ledger import note
 from bailiwick.ledger.export import export_files, write_export
 from bailiwick.nouns import Person, Record
 from bailiwick.operations.changes import Parameters
@@ -79,9 +78,8 @@ async def sequenced(world: World, size: int) -> AsyncIterator[Record]:
 
 
 def vkey(keys: Keys) -> str:
-    """The log's public key as text (C2SP vkey), by which others verify."""
-    origin, public = keys.log_key()
-    return note.NoteKey(origin, note.ED25519, public).vkey
+    """The log's newest public key as text (C2SP vkey), by which others verify."""
+    return ledger.log_keys(keys)[0].vkey
 
 
 async def _found(world: World, of: str) -> Sequence[Record]:

@@ -73,6 +73,7 @@ async def actions_show(world: World, person: Person, given: Parameters) -> JSON:
         "park_until_us": action.park_until_us,
         "lease_owner": action.lease_owner,
         "lease_until_us": action.lease_until_us,
+        "ahead": await _ahead(world, action),
         "decision": await _decision(world, action),
         "approval": await _approval(world, action, asked) if asked else None,
         "records": entries,
@@ -158,6 +159,22 @@ async def _decision(world: World, action: Action) -> dict[str, JSON] | None:
             for rule in decision.rules
         ],
     }
+
+
+async def _ahead(world: World, action: Action) -> list[JSON]:
+    """The standing approvals that the action drew on: whose they are, and why they were given."""
+    if not action.ahead:
+        return []
+    known = {each.statement.id: each for each in await world.mandates.signed(action.tenant)}
+    found = [(id, known.get(id)) for id in action.ahead]
+    return [
+        {
+            "id": id,
+            "person": mandate.statement.person if mandate else None,
+            "reason": mandate.statement.reason if mandate else None,
+        }
+        for id, mandate in found
+    ]
 
 
 def _worded(rule: policy.Rule | None) -> dict[str, JSON]:

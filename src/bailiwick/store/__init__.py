@@ -15,11 +15,18 @@ from bailiwick.store.commits import (
     resolve,
     undoing_key,
 )
-from bailiwick.store.database import SCHEMA_VERSION, Database, durability, schema_version
+from bailiwick.store.database import (
+    SCHEMA_VERSION,
+    Database,
+    durability,
+    is_owned,
+    schema_version,
+)
 from bailiwick.store.doors import (
     BELL_TRUST_S,
     SqliteDue,
     SqliteLedger,
+    SqliteMandates,
     SqliteRegister,
     SqliteShelf,
     SqliteStore,
@@ -33,12 +40,14 @@ __all__ = [
     "Doors",
     "SqliteDue",
     "SqliteLedger",
+    "SqliteMandates",
     "SqliteRegister",
     "SqliteShelf",
     "SqliteStore",
     "conclude",
     "durability",
     "intend",
+    "is_owned",
     "park",
     "prepare",
     "refuse",

@@ -251,6 +251,26 @@ def _cast_vote(batch: Batch, tenant: str, op: transactions.CastVote) -> transact
     return None
 
 
+def _put_mandate(batch: Batch, tenant: str, op: transactions.PutMandate) -> None:
+    values = {
+        "tenant": tenant,
+        "id": op.mandate.statement.id,
+        "counts_until_us": op.counts_until_us,
+        "body": encode(op.mandate),
+    }
+    sql.run(batch.connection, "put_mandate", values)
+
+
+def _use_mandate(
+    batch: Batch, tenant: str, op: transactions.UseMandate
+) -> transactions.Blocked | None:
+    if batch.now_us >= op.until_us:
+        return transactions.Blocked(code="mandate_over", details={"mandate": op.mandate})
+    values = {"tenant": tenant, "mandate": op.mandate, "action": op.action}
+    sql.run(batch.connection, "use_mandate", values)
+    return None
+
+
 def _put_payload(batch: Batch, tenant: str, op: transactions.PutPayload) -> None:
     if op.kind in _IN_ROW:
         short = len(op.sealed) <= _MAX_IN_ROW
@@ -409,6 +429,8 @@ HANDLERS: dict[type, Callable[[Batch, str, Any], transactions.Blocked | None]] =
     transactions.OpenApproval: _open_approval,
     transactions.CloseApproval: _close_approval,
     transactions.CastVote: _cast_vote,
+    transactions.PutMandate: _put_mandate,
+    transactions.UseMandate: _use_mandate,
     transactions.PutPayload: _put_payload,
     transactions.PutRun: _put_run,
     transactions.AddParked: _add_parked,

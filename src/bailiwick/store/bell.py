@@ -5,6 +5,9 @@ the commit returns: the bytes become other random ones. Who sees the bytes he la
 no control change has returned since, which is all that a fence has to know; who sees others reads
 the epoch, and so does everybody after a tenth of a second, in case the one who should have rung
 died first. The bell is a hint for reading only: every commit compares the epoch itself.
+
+Whoever stands beside the owner where nothing can be written does without: the bell sounds new to
+him each time.
 """
 
 import mmap
@@ -15,10 +18,16 @@ _BYTES = 8
 
 
 class Bell:
-    """The mapped bytes."""
+    """The mapped bytes. `alone` insists on them; raises `OSError`."""
 
-    def __init__(self, file: Path) -> None:
-        handle = os.open(f"{file}.bell", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    def __init__(self, file: Path, *, alone: bool) -> None:
+        self._map: mmap.mmap | None = None
+        try:
+            handle = os.open(f"{file}.bell", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError:
+            if alone:
+                raise
+            return
         try:
             if os.fstat(handle).st_size != _BYTES:
                 os.ftruncate(handle, _BYTES)
@@ -28,12 +37,14 @@ class Bell:
 
     def heard(self) -> bytes:
         """The bytes as they are now. Bytes torn by a ring in progress differ as well."""
-        return self._map[:]
+        return os.urandom(_BYTES) if self._map is None else self._map[:]
 
     def ring(self) -> None:
         """Make every process read the epoch again."""
-        self._map[:] = os.urandom(_BYTES)
+        if self._map is not None:
+            self._map[:] = os.urandom(_BYTES)
 
     def close(self) -> None:
         """Unmap the file."""
-        self._map.close()
+        if self._map is not None:
+            self._map.close()

@@ -30,6 +30,7 @@ from bailiwick.transactions import (
     OpenApproval,
     Settle,
     Take,
+    UseMandate,
 )
 
 # Between the end of settling and the end of the lease there is room to read back, twice at worst.
@@ -37,8 +38,12 @@ _LEASE_MARGIN_US = 2_000_000
 
 
 async def refuse(world: World, case: Case, no: Refusal, entries: Entries) -> Action | Blocked:
-    """Write a no. A parked action gives up what it claimed; people's no stays under its name."""
-    state: State = "denied" if no.step == 7 else "refused"
+    """Write a no. A parked action gives up what it claimed; people's no stays under its name.
+
+    What its agent cancelled frees the name, unless a person's no is there by now.
+    """
+    cancelled = no.code == "cancelled"
+    state: State = "denied" if no.step == 7 and not cancelled else "refused"
     action = replace(
         case.action,
         state=state,
@@ -59,11 +64,12 @@ async def refuse(world: World, case: Case, no: Refusal, entries: Entries) -> Act
     ops: tuple[Op, ...] = (guard, *entries.ops)
     if case.stored:
         closed = {"denied": "denied", "refused": "withdrawn"}[state]
+        standing = ("open", "granted") if cancelled else ("open", "granted", "denied")
         ops = (
             guard,
             *_freed(action),
             AddParked(run=action.run, since_us=action.created_at_us),
-            CloseApproval(action=action.id, expect=("open", "granted", "denied"), state=closed),
+            CloseApproval(action=action.id, expect=standing, state=closed),
             *entries.ops,
         )
     return await _commit(world, case, action, ops)
@@ -106,6 +112,7 @@ def prepare(world: World, case: Case) -> None:
         resource=situation.resource,
         release=case.control.release or "",
         deadline_at_us=deadline_at_us,
+        ahead=_names(case),
         lease_owner=world.owner,
         lease_until_us=settled_at_us + _reading_us(case) + _LEASE_MARGIN_US,
         intended_at_us=case.now_us,
@@ -129,6 +136,7 @@ async def intend(world: World, case: Case, entries: Entries) -> Action | Blocked
     if case.price.holds:
         ops.append(Take(action=action.id, holds=case.price.holds, lift=case.price.over))
     ops += _claimed(case, key)
+    ops += _used(case)
     if case.stored:
         waited = AddParked(run=action.run, since_us=action.created_at_us)
         consumed = CloseApproval(action=action.id, expect=("open", "granted"), state="consumed")
@@ -164,9 +172,10 @@ async def conclude(
         ops = [
             EpochIs(epoch=case.control.epoch, room=True),
             Take(action=action.id, holds=case.price.holds, lift=case.price.over),
+            *_used(case),
             *ops,
         ]
-        action = replace(action, resource=None)
+        action = replace(action, resource=None, ahead=_names(case))
         if case.stored:
             waited = AddParked(run=action.run, since_us=action.created_at_us)
             consumed = CloseApproval(action=action.id, expect=("open", "granted"), state="consumed")
@@ -209,6 +218,18 @@ def _claimed(case: Case, key: str | None) -> tuple[Op, ...]:
     ops: tuple[Op, ...] = () if case.action.effect_key == key else _freed(case.action)
     claims = (Claim(key=each, action=case.action.id) for each in _keys(case.action, key))
     return (*ops, *claims)
+
+
+def _used(case: Case) -> tuple[Op, ...]:
+    """What the action draws on that people signed ahead: none of it has run out by now."""
+    return tuple(
+        UseMandate(mandate=each.id, action=case.action.id, until_us=each.until_us)
+        for each in case.ahead
+    )
+
+
+def _names(case: Case) -> tuple[str, ...]:
+    return tuple(each.id for each in case.ahead)
 
 
 def _freed(action: Action) -> tuple[Op, ...]:

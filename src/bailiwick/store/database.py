@@ -21,7 +21,7 @@ from bailiwick.transactions import MarkBreaker
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 7
 
 _KEPT_BALANCES = 4096
 _KEPT_HOLDS = 4096
@@ -49,7 +49,7 @@ class Database:
         self._writer: Writer | None = None
         self._lock = own(file) if alone else None
         try:
-            self.bell, self._reader = _opened(file)
+            self.bell, self._reader = _opened(file, alone=alone)
         except BaseException:
             self._give_back_lock()
             raise
@@ -139,9 +139,10 @@ class Database:
 
     async def close(self) -> None:
         """Everything submitted is answered; the file and the lock are given back."""
+        # The writing connection closes last: only it can bring the write-ahead log home.
+        self._reader.close()
         if self._writer is not None:
             await self._writer.close()
-        self._reader.close()
         self.bell.close()
         self._give_back_lock()
 
@@ -150,7 +151,7 @@ class Database:
             os.close(self._lock)
 
 
-def _opened(file: Path) -> tuple[Bell, sqlite3.Connection]:
+def _opened(file: Path, *, alone: bool) -> tuple[Bell, sqlite3.Connection]:
     version = schema_version(file)
     if version != SCHEMA_VERSION:
         raise StoreFenced(
@@ -161,7 +162,7 @@ def _opened(file: Path) -> tuple[Bell, sqlite3.Connection]:
             else "start the newer program",
         )
     try:
-        bell = Bell(file)
+        bell = Bell(file, alone=alone)
     except OSError as error:
         raise _not_writable(error) from error
     try:
@@ -195,6 +196,27 @@ def own(file: Path) -> int:
             help="use its commands, or end that process first",
         ) from error
     return handle
+
+
+def is_owned(file: Path) -> bool:
+    """Whether a process has the owner's lock. Nothing is made or written for the look."""
+    try:
+        handle = os.open(f"{file}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreUnavailable(
+            f"`{error.filename}` cannot be read: {error.strerror}",
+            code="store_unreadable",
+            help="look as the user to whom the database belongs",
+        ) from error
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def durability(file: Path) -> tuple[str, str]:

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from bailiwick import ports, transactions
+from bailiwick.mandates import Mandate
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -31,6 +32,7 @@ from bailiwick.store.rows import (
     decode_action,
     decode_approval,
     decode_json,
+    decode_mandate,
     decode_mode,
     decode_person,
     decode_release,
@@ -93,6 +95,12 @@ class SqliteStore:
             standings={standing.agent: standing for standing in standings},
             revoked=frozenset(id for (id,) in self._database.every("revoked", owner)),
             modes=tuple(decode_mode(body) for (body,) in self._database.every("modes", owner)),
+            mandates=tuple(
+                decode_mandate(body)
+                for (body,) in self._database.every(
+                    "running_mandates", {**owner, "now_us": self._database.now_us()}
+                )
+            ),
         )
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:
@@ -237,6 +245,21 @@ class SqliteRegister:
         return [balance_of(*row) for row in self._database.every("spending", values)]
 
 
+class SqliteMandates:
+    """What people signed ahead of an action."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def signed(self, tenant: str) -> Sequence[Mandate]:
+        rows = self._database.every("newest_mandates", {"tenant": tenant})
+        return [decode_mandate(body) for (body,) in rows]
+
+    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
+        values = {"tenant": tenant, "mandate": mandate}
+        return [action for (action,) in self._database.every("mandate_uses", values)]
+
+
 class SqliteLedger:
     """The stored side of the transparency log."""
 
@@ -266,14 +289,14 @@ class SqliteLedger:
 
         return await self._database.write(work)
 
-    async def keep_checkpoint(self, size: int, note: str) -> None:
-        values = {"size": size, "note": note}
+    async def keep_checkpoint(self, size: int, note: str, cosignature: str | None = None) -> None:
+        values = {"size": size, "note": note, "cosignature": cosignature}
         await self._database.write(
             lambda batch: sql.run(batch.connection, "put_checkpoint", values)
         )
 
-    async def checkpoint(self) -> tuple[int, str] | None:
-        row = self._database.one("newest_checkpoint", {})
+    async def checkpoint(self, *, cosigned: bool = False) -> tuple[int, str] | None:
+        row = self._database.one("newest_cosigned" if cosigned else "newest_checkpoint", {})
         return (row[0], row[1]) if row else None
 
     async def tree_size(self) -> int:
@@ -289,11 +312,13 @@ class SqliteLedger:
         return found
 
     async def records(
-        self, first: int, limit: int, of: tuple[str, str] | None = None
+        self, first: int, limit: int, of: tuple[str, str] | Literal["control"] | None = None
     ) -> Sequence[Record]:
         rows: list[tuple[Any, ...]]
         if of is None:
             rows = self._database.every("records_from", {"first": first, "limit": limit})
+        elif of == "control":
+            rows = self._database.every("records_of_control", {})
         else:
             rows = self._database.every("records_of", {"tenant": of[0], "action": of[1]})
         return [Record(seq=seq, body=body, leaf_index=index) for (seq, body, index) in rows]
@@ -340,6 +365,12 @@ class SqliteDue:
         ]
         return await self._claim(tenant, owner, expired, busy)
 
+    async def in_doubt(self, tenant: str) -> int:
+        row = self._database.one("in_doubt_count", {"tenant": tenant})
+        assert row is not None
+        found: int = row[0]
+        return found
+
     def _parked(self, tenant: str, owner: str) -> list[tuple[Any, ...]]:
         values = {
             "tenant": tenant,
@@ -348,6 +379,19 @@ class SqliteDue:
             "alone": self._database.alone,
         }
         return self._database.every("parked_actions", values)
+
+    async def run_keys(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        values = {"tenant": tenant, "after": after, "limit": limit}
+        return [(id, wrapped) for (id, wrapped) in self._database.every("run_keys", values)]
+
+    async def rewrap(self, tenant: str, keys: Sequence[tuple[str, bytes, bytes]]) -> int:
+        rows = [
+            {"tenant": tenant, "id": id, "seen": seen, "wrapped_key": wrapped}
+            for id, seen, wrapped in keys
+        ]
+        return await self._database.write(
+            lambda batch: sum(sql.run(batch.connection, "rewrap_run", row) for row in rows)
+        )
 
     async def _claim(
         self, tenant: str, owner: str, found: Sequence[Action], busy: Collection[str]

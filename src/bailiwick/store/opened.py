@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from bailiwick.ports import Due, Ledger, Register, Shelf, Store
+from bailiwick.ports import Due, Ledger, Mandates, Register, Shelf, Store
 
 
 class Doors(NamedTuple):
@@ -12,6 +12,7 @@ class Doors(NamedTuple):
     store: Store
     shelf: Shelf
     register: Register
+    mandates: Mandates
     ledger: Ledger
     due: Due
     close: Callable[[], Awaitable[None]]

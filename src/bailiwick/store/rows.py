@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bailiwick import transactions
+from bailiwick.mandates import Mandate
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -26,6 +27,7 @@ decode_mode = msgspec.json.Decoder(ModeSetting).decode
 decode_standing = msgspec.json.Decoder(Standing).decode
 decode_person = msgspec.json.Decoder(Person).decode
 decode_release = msgspec.json.Decoder(Release).decode
+decode_mandate = msgspec.json.Decoder(Mandate).decode
 decode_json = msgspec.json.Decoder().decode
 decode_approval = msgspec.json.Decoder(Approval).decode
 _decode_vote = msgspec.json.Decoder(Vote).decode

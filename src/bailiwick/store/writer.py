@@ -222,14 +222,7 @@ def _broken() -> StoreFenced:
 def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Open a connection in autocommit, with full durability. Raises `StoreUnavailable`."""
     try:
-        connection = sqlite3.connect(
-            file if not read_only else f"{file.absolute().as_uri()}?mode=ro",
-            uri=read_only,
-            isolation_level=None,
-            check_same_thread=False,
-            timeout=5.0,
-            cached_statements=256,
-        )
+        connection = _reading(file) if read_only else _connection(file)
     except sqlite3.Error as error:
         raise fault_of(error) from error
     try:
@@ -247,6 +240,41 @@ def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
     except StoreUnavailable:
         connection.close()
         raise
+    return connection
+
+
+def _connection(file: Path, how: str = "") -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{file.absolute().as_uri()}?{how}" if how else file,
+        uri=bool(how),
+        isolation_level=None,
+        check_same_thread=False,
+        timeout=5.0,
+        cached_statements=256,
+    )
+
+
+def _reading(file: Path) -> sqlite3.Connection:
+    """Open for reading, also where nothing can be written: SQLite then cannot make its index.
+
+    Without a write-ahead log nobody has the file open who could write it, and it is read as it is.
+    """
+    connection = _connection(file, "mode=ro")
+    try:
+        connection.execute("pragma user_version").fetchone()
+    except sqlite3.Error as error:
+        connection.close()
+        name = error.sqlite_errorname
+        if not name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) or not file.exists():
+            raise
+        log = file.with_name(f"{file.name}-wal")
+        if log.exists() and log.stat().st_size:
+            raise StoreUnavailable(
+                f"`{log}` cannot be read where nothing can be written",
+                code="store_read_only",
+                help="copy the database with it to a folder that you may write, and look there",
+            ) from error
+        return _connection(file, "mode=ro&immutable=1")
     return connection
 
 

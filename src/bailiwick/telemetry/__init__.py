@@ -2,7 +2,7 @@
 
 Watch      how long each of the twelve steps took
 report     tell of one action; a failing backend is counted and otherwise ignored
-Silent     the door that tells nobody; `spans.OtlpTelemetry` is the one that does
+Silent     the door that tells nobody; `otlp.OtlpTelemetry` is one that does
 """
 
 from bailiwick.telemetry.watch import Silent, Watch, report

@@ -1,85 +1,114 @@
-"""Spans over OTLP/HTTP: one a governed action, with the twelve step timings as attributes.
+"""The door to a collector: what is told goes out by OTLP over HTTP, from a thread of its own.
 
-Names are those of the OpenTelemetry GenAI conventions v1.41 (`execute_tool`), our own under
-`bailiwick.`. A child span a step is made only for actions that failed or were slow: one a step for
-every action would halve the throughput. No content, subject or secret is ever an attribute.
+On an action's path stand an append to a bounded queue and a few additions; the thread turns a batch
+of actions into one request, and at every interval what was added up into another.
 """
 
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry import trace
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.trace import SpanContext
 
-from bailiwick.nouns import STEPS
-from bailiwick.values import JSON
-
-_SLOW_US = 1_000_000
-_FLUSH_MS = 2_000
-_NAMES = {
-    "tool": "gen_ai.tool.name",
-    "agent": "gen_ai.agent.name",
-    "tenant": "bailiwick.tenant",
-    "action": "gen_ai.tool.call.id",
-    "run": "bailiwick.run",
-    "status": "bailiwick.status",
-    "code": "bailiwick.code",
-    "verdict": "bailiwick.verdict",
-    "earlier": "bailiwick.earlier",
-    "release": "bailiwick.release",
-    "cost_micro_usd": "bailiwick.cost_micro_usd",
-}
-_STEP_NAMES = tuple(f"bailiwick.step.{i:02d}_{name}.us" for i, name in enumerate(STEPS, 1))
+from bailiwick.config import Settings
+from bailiwick.ports import Told
+from bailiwick.telemetry.collector import Collector
+from bailiwick.telemetry.metrics import Metrics
+from bailiwick.telemetry.outbox import Outbox
+from bailiwick.telemetry.spans import Ended, Parent, SpanWriter
 
 
 class OtlpTelemetry:
-    """Sends spans to a collector in the background; what a full queue cannot take is dropped."""
+    """Sends spans and metrics in the background; what a full queue cannot take is dropped.
 
-    def __init__(self, endpoint: str) -> None:
-        """`endpoint` is the collector's base URL, without `/v1/traces`."""
-        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=2.0)
-        self._processor = BatchSpanProcessor(exporter, max_queue_size=8192)
-        self._provider = TracerProvider(resource=Resource.create({"service.name": "bailiwick"}))
-        self._provider.add_span_processor(self._processor)
-        self._tracer = self._provider.get_tracer("bailiwick")
+    A span continues the caller's own trace, if there is one, and is left out if that trace is not
+    sampled; otherwise it belongs to the trace of its run.
+    """
 
-    def report(self, action: Mapping[str, JSON], timings_us: Sequence[int]) -> None:
-        """Make the action's span, ending now."""
-        end_ns = time.time_ns()
-        took_us = sum(timings_us)
-        attributes: dict[str, str | bool | int] = {"gen_ai.operation.name": "execute_tool"}
-        for name, value in action.items():
-            if isinstance(value, (str, bool, int)) and value != "":
-                attributes[_NAMES[name]] = value
-        for name, step_us in zip(_STEP_NAMES, timings_us, strict=True):
-            attributes[name] = step_us
-        span = self._tracer.start_span(
-            f"execute_tool {action.get('tool') or 'action'}",
-            kind=SpanKind.INTERNAL,
-            attributes=attributes,
-            start_time=end_ns - took_us * 1000,
+    def __init__(self, settings: Settings) -> None:
+        options = settings.telemetry
+        assert settings.telemetry_endpoint is not None
+        self._collector = Collector(
+            settings.telemetry_endpoint,
+            options.headers,
+            options.timeout_seconds,
+            options.certificate,
         )
-        failed = action.get("status") in ("failed", "unknown")
-        if failed:
-            span.set_status(Status(StatusCode.ERROR, str(action.get("code"))))
-        if failed or took_us > _SLOW_US:
-            self._steps(span, timings_us, end_ns - took_us * 1000)
-        span.end(end_ns)
+        resource = _resource(options.resource)
+        self._spans = SpanWriter(
+            resource,
+            child_spans=options.child_spans,
+            slow_us=int(options.slow_seconds * 1_000_000),
+        )
+        self._metrics = Metrics(resource)
+        self._interval_s = options.interval_seconds
+        self._export_at_s = time.monotonic() + self._interval_s
+        self._measure_at_s = 0.0
+        self._outbox: Outbox[Ended] = Outbox("bailiwick-otlp", self._deliver, self._export)
+
+    @property
+    def dropped(self) -> int:
+        """How many spans could not be kept, or were not taken."""
+        return self._outbox.dropped
+
+    def report(self, told: Told) -> None:
+        """Count the action, and put its span into the queue, ending now."""
+        self._metrics.count(told)
+        # A wake-up runs in the housekeeper's context, which is nobody's call.
+        around = None if told.woken else trace.get_current_span().get_span_context()
+        if around is None or not around.is_valid:
+            self._outbox.put(Ended(told, time.time_ns(), None))
+        elif around.trace_flags.sampled:
+            self._outbox.put(Ended(told, time.time_ns(), _parent(around)))
+
+    def wants_standing(self) -> bool:
+        """Whether it is time to measure: once an interval."""
+        return time.monotonic() >= self._measure_at_s
+
+    def stands(self, tenant: str, *, in_doubt: int, unsequenced_us: int) -> None:
+        """Keep how a tenant stands for the next export."""
+        self._measure_at_s = time.monotonic() + self._interval_s
+        self._metrics.stands(tenant, in_doubt, unsequenced_us)
+        self._outbox.start()
 
     def close(self) -> None:
         """Flush for at most two seconds, then give up what is left."""
-        self._processor.force_flush(_FLUSH_MS)
-        self._provider.shutdown()
+        if self._outbox.close():
+            self._collector.close()
+        else:
+            self._collector.abort()
 
-    def _steps(self, parent: object, timings_us: Sequence[int], at_ns: int) -> None:
-        context = set_span_in_context(parent)  # type: ignore[arg-type]
-        for number, (name, step_us) in enumerate(zip(STEPS, timings_us, strict=True), 1):
-            if step_us:
-                step = self._tracer.start_span(
-                    f"{number} {name}", context=context, start_time=at_ns
-                )
-                at_ns += step_us * 1000
-                step.end(at_ns)
+    def _deliver(self, batch: list[Ended]) -> float | None:
+        answer = self._collector.post("/v1/traces", self._spans.request(batch))
+        if not answer.taken and answer.again_s is None:
+            self._outbox.dropped += len(batch)
+        return answer.again_s
+
+    def _export(self, last: bool) -> None:
+        """Export the metrics when it is time. One that fails is made good by the next."""
+        now_s = time.monotonic()
+        if last or now_s >= self._export_at_s:
+            self._export_at_s = now_s + self._interval_s
+            self._collector.post("/v1/metrics", self._metrics.request(self._outbox.dropped))
+
+
+def _parent(around: SpanContext) -> Parent:
+    return Parent(around.trace_id.to_bytes(16), around.span_id.to_bytes(8), remote=around.is_remote)
+
+
+def _resource(given: Mapping[str, str]) -> Resource:
+    """Who tells: one process, so that the figures of several can be told apart and added up."""
+    described = {
+        "service.name": "bailiwick",
+        "service.instance.id": os.urandom(16).hex(),
+        **given,
+    }
+    return Resource(
+        attributes=[
+            KeyValue(key=name, value=AnyValue(string_value=value))
+            for name, value in described.items()
+        ]
+    )

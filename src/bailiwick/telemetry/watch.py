@@ -1,26 +1,41 @@
 """The stopwatch of the twelve steps, and the report of an action."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-from bailiwick.nouns import STEPS, Outcome, Proposal, Wake
-from bailiwick.ports import Case, World
-from bailiwick.values import JSON
+from bailiwick.nouns import (
+    STEPS,
+    HttpBinding,
+    McpBinding,
+    Outcome,
+    Proposal,
+    PythonBinding,
+    Wake,
+)
+from bailiwick.ports import Case, Told, World
+
+_BINDINGS: Mapping[type, str] = {PythonBinding: "python", HttpBinding: "http", McpBinding: "mcp"}
 
 
 class Watch:
-    """How long each step took, in microseconds; a step that ran twice is counted twice."""
+    """How long each step took, in microseconds; a step that ran twice is counted twice.
 
-    __slots__ = ("_clock_us", "_since_us", "case", "steps_us")
+    `waited_us` is how long the action had been parked when it was followed, if it was.
+    """
+
+    __slots__ = ("_clock_us", "_since_us", "case", "steps_us", "waited_us")
 
     def __init__(self, clock_us: Callable[[], int]) -> None:
         self._clock_us = clock_us
         self._since_us = clock_us()
         self.steps_us = [0] * len(STEPS)
         self.case: Case | None = None
+        self.waited_us: int | None = None
 
     def follow(self, case: Case) -> None:
         """Tell of this case, and let it see the steps' times as they are measured."""
         self.case, case.steps_us = case, self.steps_us
+        if case.action.state == "parked":
+            self.waited_us = max(0, case.now_us - case.action.created_at_us)
 
     def mark(self, step: int) -> None:
         """Count the time since the last mark to a step, by its number."""
@@ -30,9 +45,16 @@ class Watch:
 
 
 class Silent:
-    """Tells nobody. `dropped` counts reports that a failing door could not take."""
+    """Tells nobody."""
 
-    def report(self, action: Mapping[str, JSON], timings_us: Sequence[int]) -> None:
+    def report(self, told: Told) -> None:
+        """Tell nobody."""
+
+    def wants_standing(self) -> bool:
+        """Never."""
+        return False
+
+    def stands(self, tenant: str, *, in_doubt: int, unsequenced_us: int) -> None:
         """Tell nobody."""
 
     def close(self) -> None:
@@ -41,21 +63,29 @@ class Silent:
 
 def report(world: World, asked: Proposal | Wake, outcome: Outcome, watch: Watch) -> None:
     """Tell of one action: who and what by name only, never a payload, a subject or a secret."""
-    case = watch.case
-    told: dict[str, JSON] = {
-        "tenant": asked.tenant,
-        "agent": case.action.agent if case else "",
-        "tool": case.tool.name if case else "",
-        "run": case.action.run if case else "",
-        "release": case.control.release if case else "",
-        "action": outcome.action,
-        "status": outcome.status,
-        "code": outcome.code,
-        "verdict": outcome.verdict,
-        "earlier": outcome.earlier,
-        "cost_micro_usd": outcome.cost_micro_usd,
-    }
     try:
-        world.telemetry.report(told, watch.steps_us)
+        world.telemetry.report(_told(asked, outcome, watch))
     except Exception:  # noqa: BLE001 - the answer is settled; telemetry must not unsettle it
         return
+
+
+def _told(asked: Proposal | Wake, outcome: Outcome, watch: Watch) -> Told:
+    case = watch.case
+    return Told(
+        tenant=asked.tenant,
+        agent=case.action.agent if case else "",
+        tool=case.tool.name if case else "",
+        binding=_BINDINGS[type(case.tool.binding)] if case else "",
+        effect=case.tool.effect if case else "",
+        run=case.action.run if case else "",
+        release=case.bundle.release.digest if case else "",
+        action=outcome.action,
+        status=outcome.status,
+        code=outcome.code,
+        verdict=outcome.verdict,
+        earlier=outcome.earlier,
+        woken=isinstance(asked, Wake),
+        cost_micro_usd=outcome.cost_micro_usd,
+        steps_us=tuple(watch.steps_us),
+        waited_us=None if outcome.status == "parked" else watch.waited_us,
+    )

@@ -13,6 +13,7 @@ from bailiwick.store.postgres.database import PostgresDatabase
 from bailiwick.store.postgres.doors import (
     PostgresDue,
     PostgresLedger,
+    PostgresMandates,
     PostgresRegister,
     PostgresShelf,
     PostgresStore,
@@ -35,6 +36,7 @@ def open_doors(
         store=PostgresStore(database),
         shelf=PostgresShelf(database),
         register=PostgresRegister(database),
+        mandates=PostgresMandates(database),
         ledger=PostgresLedger(database),
         due=PostgresDue(database, int(settings.lease_seconds * 1_000_000)),
         close=database.close,
@@ -47,6 +49,7 @@ __all__ = [
     "PostgresDatabase",
     "PostgresDue",
     "PostgresLedger",
+    "PostgresMandates",
     "PostgresRegister",
     "PostgresShelf",
     "PostgresStore",

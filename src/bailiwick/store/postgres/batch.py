@@ -33,6 +33,8 @@ _COLUMNS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     ),
     "agents": (2, ("tenant", "name", "body")),
     "modes": (3, ("tenant", "agent", "tool", "body")),
+    "mandates": (2, ("tenant", "id", "counts_until_us", "body")),
+    "mandate_uses": (3, ("tenant", "mandate", "action")),
     "revocations": (2, ("tenant", "id", "by_person", "reason", "at_us")),
     "people": (2, ("tenant", "name", "body", "secret")),
     "carried": (3, ("tenant", "run", "data_class")),
@@ -67,7 +69,7 @@ READS: Mapping[str, str] = {
 
 _KEPT = (
     *("agents", "modes", "revocations", "people", "releases", "approvals", "payloads"),
-    *("breakers", "carried"),
+    *("breakers", "mandates", "mandate_uses", "carried"),
 )
 _ADDED = ("runs", "effect_keys", "votes", "stops", "changes")
 _ACTION = (
@@ -441,6 +443,22 @@ def _cast_vote(
     return None
 
 
+def _put_mandate(batch: PostgresBatch, tenant: str, op: transactions.PutMandate) -> None:
+    id = op.mandate.statement.id
+    row = {"tenant": tenant, "id": id, "counts_until_us": op.counts_until_us}
+    batch.put("mandates", (tenant, id), {**row, "body": encode(op.mandate)})
+
+
+def _use_mandate(
+    batch: PostgresBatch, tenant: str, op: transactions.UseMandate
+) -> transactions.Blocked | None:
+    if batch.now_us >= op.until_us:
+        return transactions.Blocked(code="mandate_over", details={"mandate": op.mandate})
+    row = {"tenant": tenant, "mandate": op.mandate, "action": op.action}
+    batch.put("mandate_uses", (tenant, op.mandate, op.action), row)
+    return None
+
+
 def _put_payload(batch: PostgresBatch, tenant: str, op: transactions.PutPayload) -> None:
     batch.put("payloads", (tenant, op.action, op.kind), {"tenant": tenant, **_members(op)})
 
@@ -606,6 +624,8 @@ HANDLERS: dict[type, Callable[[PostgresBatch, str, Any], transactions.Blocked | 
     transactions.OpenApproval: _open_approval,
     transactions.CloseApproval: _close_approval,
     transactions.CastVote: _cast_vote,
+    transactions.PutMandate: _put_mandate,
+    transactions.UseMandate: _use_mandate,
     transactions.PutPayload: _put_payload,
     transactions.PutRun: _put_run,
     transactions.AddParked: _add_parked,

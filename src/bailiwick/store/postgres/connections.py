@@ -82,9 +82,9 @@ class Line:
 
 def is_gone(error: psycopg.Error) -> bool:
     """Whether the server could not be reached or left, rather than said no."""
-    if isinstance(error, (errors.OperatorIntervention, errors.IdleInTransactionSessionTimeout)):
-        return not isinstance(error, errors.QueryCanceled)
-    return isinstance(error, psycopg.OperationalError) and error.sqlstate is None
+    if error.sqlstate is None:
+        return isinstance(error, psycopg.OperationalError)
+    return error.sqlstate.startswith(_LEAVING)
 
 
 def fault_of(error: psycopg.Error, address: Address) -> StoreError:
@@ -139,6 +139,10 @@ _FAULTS: tuple[tuple[tuple[str, ...], str, str, str], ...] = (
     (("3D000",), "store_missing", "there is no such database", "create it, or check `store`"),
     (("XX001", "XX002"), "store_corrupt", "the database is damaged", "restore the newest backup"),
 )
+
+# With these the server ends the connection: it shuts down, starts up, recovers, or had to wait too
+# long for us.
+_LEAVING = ("08", "25P03", "57P")
 
 _WORDS = {
     "password": "28P01",

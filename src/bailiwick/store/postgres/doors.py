@@ -1,10 +1,12 @@
 """The doors of the store on a PostgreSQL database that any number of processes share."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
 from bailiwick import ports, transactions
+from bailiwick.mandates import Mandate
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -47,9 +49,10 @@ class PostgresStore:
         return known
 
     async def _control(self, tenant: str) -> ports.ControlState:
-        row = await self._database.reader.one("control", {"tenant": tenant})
+        asked = {"tenant": tenant, "now_us": await self._database.now_us()}
+        row = await self._database.reader.one("control", asked)
         assert row is not None
-        epoch, release, stops, standings, revoked, modes = row
+        epoch, release, stops, standings, revoked, modes, mandates = row
         found = [rows.decode_standing(body) for body in standings]
         return ports.ControlState(
             tenant=tenant,
@@ -59,6 +62,7 @@ class PostgresStore:
             standings={standing.agent: standing for standing in found},
             revoked=frozenset(revoked),
             modes=tuple(rows.decode_mode(body) for body in modes),
+            mandates=tuple(rows.decode_mandate(body) for body in mandates),
         )
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:
@@ -181,6 +185,21 @@ class PostgresRegister:
         return [rows.balance_of(*row) for row in found]
 
 
+class PostgresMandates:
+    """What people signed ahead of an action."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._every = database.lists.every
+
+    async def signed(self, tenant: str) -> Sequence[Mandate]:
+        found = await self._every("newest_mandates", {"tenant": tenant})
+        return [rows.decode_mandate(body) for (body,) in found]
+
+    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
+        found = await self._every("mandate_uses", {"tenant": tenant, "mandate": mandate})
+        return [action for (action,) in found]
+
+
 class PostgresLedger:
     """The stored side of the transparency log."""
 
@@ -211,14 +230,16 @@ class PostgresLedger:
 
         return await self._database.transact(work)
 
-    async def keep_checkpoint(self, size: int, note: str) -> None:
+    async def keep_checkpoint(self, size: int, note: str, cosignature: str | None = None) -> None:
+        values = {"size": size, "note": note, "cosignature": cosignature}
+
         async def work(connection: Connection) -> None:
-            await connection.execute(SQL["put_checkpoint"], {"size": size, "note": note})
+            await connection.execute(SQL["put_checkpoint"], values)
 
         await self._database.transact(work)
 
-    async def checkpoint(self) -> tuple[int, str] | None:
-        found = await self._every("newest_checkpoint", {})
+    async def checkpoint(self, *, cosigned: bool = False) -> tuple[int, str] | None:
+        found = await self._every("newest_cosigned" if cosigned else "newest_checkpoint", {})
         return (found[0][0], found[0][1]) if found else None
 
     async def tree_size(self) -> int:
@@ -231,10 +252,12 @@ class PostgresLedger:
         return {(level, position): hash for (level, position, hash) in found}
 
     async def records(
-        self, first: int, limit: int, of: tuple[str, str] | None = None
+        self, first: int, limit: int, of: tuple[str, str] | Literal["control"] | None = None
     ) -> Sequence[Record]:
         if of is None:
             found = await self._every("records_from", {"first": first, "limit": limit})
+        elif of == "control":
+            found = await self._every("records_of_control", {})
         else:
             found = await self._every("records_of", {"tenant": of[0], "action": of[1]})
         return [Record(seq=seq, body=body, leaf_index=index) for (seq, body, index) in found]
@@ -265,11 +288,35 @@ class PostgresDue:
     ) -> Sequence[str]:
         return await self._claim("parked_actions", tenant, owner, busy, decided=False)
 
+    async def in_doubt(self, tenant: str) -> int:
+        ((found,),) = await self._database.lists.every("in_doubt_count", {"tenant": tenant})
+        return int(found)
+
+    async def run_keys(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
+        values = {"tenant": tenant, "after": after, "limit": limit}
+        return [(id, key) for (id, key) in await self._database.lists.every("run_keys", values)]
+
+    async def rewrap(self, tenant: str, keys: Sequence[tuple[str, bytes, bytes]]) -> int:
+        values = {
+            "tenant": tenant,
+            "id": [id for id, _, _ in keys],
+            "seen": [seen for _, seen, _ in keys],
+            "wrapped_key": [wrapped for _, _, wrapped in keys],
+        }
+
+        async def work(connection: Connection) -> int:
+            return (await connection.execute(SQL["rewrap_runs"], values)).rowcount
+
+        return await self._database.transact(work)
+
     async def _claim(
         self, name: str, tenant: str, owner: str, busy: Collection[str], **told: bool
     ) -> list[str]:
         now_us = await self._database.now_us()
         asked = {"tenant": tenant, "now_us": now_us, "busy": list(busy), **told}
+        # Mostly nothing is due, which one look without a transaction says.
+        if not await self._database.lists.every(f"any_{name}", asked):
+            return []
 
         async def work(connection: Connection) -> list[str]:
             found = await (await connection.execute(SQL[name], asked)).fetchall()

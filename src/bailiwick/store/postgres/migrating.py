@@ -9,14 +9,16 @@ from bailiwick.errors import StoreFenced
 from bailiwick.store.postgres.connections import Address, fault_of
 from bailiwick.store.postgres.statements import SQL
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 4
 _OLDEST = 150_000
 
 _FOLDER = Path(__file__).parent.parent / "migrations" / "postgres"
 
 
 def prepare(address: Address, *, empty_too: bool) -> None:
-    """See that the database has this program's schema; an older or empty one is given it, if asked.
+    """See that the database has this program's schema; an empty or older one is given it, if asked.
+
+    Migrations only add, so that processes of the version before go on beside this one.
 
     Raises `StoreFenced` (`schema_version`, `server_version`), `StoreUnavailable` when the
     server cannot be reached.
@@ -38,7 +40,7 @@ def prepare(address: Address, *, empty_too: bool) -> None:
         raise StoreFenced(
             f"{address} has schema version {version}, this program wants {SCHEMA_VERSION}",
             code="schema_version",
-            help="start the newer program" if version > SCHEMA_VERSION else "found the project",
+            help="start the newer program" if version > SCHEMA_VERSION else "open the project once",
         )
 
 

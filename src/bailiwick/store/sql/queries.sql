@@ -40,6 +40,30 @@ select body from modes where tenant = :tenant order by agent, tool;
 insert into modes (tenant, agent, tool, body) values (:tenant, :agent, :tool, :body)
 on conflict (tenant, agent, tool) do update set body = excluded.body;
 
+-- name: running_mandates
+-- What people signed ahead and still counts.
+select body from mandates where tenant = :tenant and counts_until_us > :now_us order by id;
+
+-- name: newest_mandates
+-- What people signed ahead, whether it still counts or not.
+select body from mandates where tenant = :tenant order by id desc limit 1000;
+
+-- name: put_mandate!
+-- A mandate, new or as it stands now.
+insert into mandates (tenant, id, counts_until_us, body)
+values (:tenant, :id, :counts_until_us, :body)
+on conflict (tenant, id) do update set counts_until_us = excluded.counts_until_us,
+    body = excluded.body;
+
+-- name: use_mandate!
+-- An action that drew on a mandate.
+insert into mandate_uses (tenant, mandate, action) values (:tenant, :mandate, :action)
+on conflict do nothing;
+
+-- name: mandate_uses
+-- The actions that drew on a mandate.
+select action from mandate_uses where tenant = :tenant and mandate = :mandate order by action;
+
 -- name: standings
 -- The agents' accounts.
 select body from agents where tenant = :tenant order by name;
@@ -111,6 +135,15 @@ from runs where tenant = :tenant and id = :id;
 -- A run was shown data of a class.
 insert into carried (tenant, run, data_class) values (:tenant, :run, :data_class) on conflict do nothing;
 
+-- name: run_keys
+-- Runs in the order of their ids, with their vault keys.
+select id, wrapped_key from runs where tenant = :tenant and id > :after order by id limit :limit;
+
+-- name: rewrap_run!
+-- A run's vault key under another wrapping key, unless somebody was first.
+update runs set wrapped_key = :wrapped_key
+where tenant = :tenant and id = :id and wrapped_key = :seen;
+
 -- name: add_parked!
 -- Time spent waiting for people does not count as run time; overlapping waits count once.
 update runs set
@@ -178,6 +211,13 @@ where tenant = :tenant and state = :state and state in ('parked', 'intended', 'u
 -- The newest actions that were answered as done and that the world contradicts, unresolved.
 select body from actions
 where tenant = :tenant and contradicted = 1 and id < :before order by id desc limit :limit;
+
+-- name: in_doubt_count^
+-- How many outcomes nobody knows or the world contradicts, by the lists' own indexes.
+select
+  (select count(*) from actions where tenant = :tenant and state = 'unknown'
+    and state in ('parked', 'intended', 'unknown'))
+  + (select count(*) from actions where tenant = :tenant and contradicted = 1);
 
 -- name: stale_intents
 -- Actions in flight whose owner is gone or whose lease has run out.
@@ -325,12 +365,24 @@ on conflict do nothing;
 select hash from tree_nodes where level = :level and position = :position;
 
 -- name: put_checkpoint!
--- The signed head for a size.
-insert into checkpoints (size, note) values (:size, :note) on conflict do nothing;
+-- The signed head for a size: the first one stands, and the witness's last word on it.
+insert into checkpoints (size, note, cosignature) values (:size, :note, :cosignature)
+on conflict (size) do update set
+    cosignature = coalesce(excluded.cosignature, checkpoints.cosignature);
 
 -- name: newest_checkpoint^
--- The newest signed head.
-select size, note from checkpoints order by size desc limit 1;
+-- The newest signed head, with what the witness said of it.
+select size, note || coalesce(cosignature, '') from checkpoints order by size desc limit 1;
+
+-- name: newest_cosigned^
+-- The newest signed head that the witness cosigned.
+select size, note || cosignature from checkpoints where cosignature is not null
+order by size desc limit 1;
+
+-- name: records_of_control
+-- The records of control changes and of the log's keys.
+select r.seq, r.body, l.leaf_index from records r left join leaves l on l.record = r.seq
+where r.kind in ('control', 'checkpoint_key') order by r.seq;
 
 -- name: records_from
 -- Records in leaf order. A leaf never precedes its record's number, which bounds the search; a

@@ -190,6 +190,20 @@ select * from unnest(cast(:tenant as text[]), cast(:agent as text[]), cast(:tool
     cast(:body as bytea[]))
 on conflict (tenant, agent, tool) do update set body = excluded.body;
 
+-- name: put_mandates
+-- What people signed ahead, new or as it stands now.
+insert into mandates (tenant, id, counts_until_us, body)
+select * from unnest(cast(:tenant as text[]), cast(:id as text[]),
+    cast(:counts_until_us as bigint[]), cast(:body as bytea[]))
+on conflict (tenant, id) do update set counts_until_us = excluded.counts_until_us,
+    body = excluded.body;
+
+-- name: put_mandate_uses
+-- Actions that drew on what people signed ahead.
+insert into mandate_uses (tenant, mandate, action)
+select * from unnest(cast(:tenant as text[]), cast(:mandate as text[]), cast(:action as text[]))
+on conflict do nothing;
+
 -- name: put_revocations
 -- Revocation is for good; the first reason stands.
 insert into revocations (tenant, id, by_person, reason, at_us)
@@ -362,8 +376,18 @@ select coalesce(max(epoch), 0), max(release),
     array(select body from stops where tenant = :tenant order by scope, target),
     array(select body from agents where tenant = :tenant order by name),
     array(select id from revocations where tenant = :tenant),
-    array(select body from modes where tenant = :tenant order by agent, tool)
+    array(select body from modes where tenant = :tenant order by agent, tool),
+    array(select body from mandates
+        where tenant = :tenant and counts_until_us > :now_us order by id)
 from control where tenant = :tenant;
+
+-- name: newest_mandates
+-- What people signed ahead, whether it still counts or not.
+select body from mandates where tenant = :tenant order by id desc limit 1000;
+
+-- name: mandate_uses
+-- The actions that drew on a mandate.
+select action from mandate_uses where tenant = :tenant and mandate = :mandate order by action;
 
 -- name: find_action
 -- The owner's newest attempt under a name.
@@ -392,6 +416,17 @@ select run, sealed from payloads where tenant = :tenant and action = :action and
 select wrapped_key, started_at_us, parked_us, parked_until_us,
     (select string_agg(data_class, ',') from carried where tenant = :tenant and run = :id)
 from runs where tenant = :tenant and id = :id;
+
+-- name: run_keys
+-- Runs in the order of their ids, with their vault keys.
+select id, wrapped_key from runs where tenant = :tenant and id > :after order by id limit :limit;
+
+-- name: rewrap_runs!
+-- Runs' vault keys under another wrapping key, unless somebody was first.
+update runs set wrapped_key = new.wrapped_key
+from unnest(cast(:id as text[]), cast(:seen as bytea[]), cast(:wrapped_key as bytea[]))
+    as new (id, seen, wrapped_key)
+where runs.tenant = :tenant and runs.id = new.id and runs.wrapped_key = new.seen;
 
 -- name: balances
 -- What nodes have spent and hold in their buckets.
@@ -467,6 +502,31 @@ where tenant = :tenant and bucket in ('all', :day, :hour, :minute) order by node
 -- Every tenant with a control row.
 select tenant from control order by tenant;
 
+-- name: in_doubt_count
+-- How many outcomes nobody knows or the world contradicts, by the lists' own indexes.
+select
+  (select count(*) from actions where tenant = :tenant and state = 'unknown'
+    and state in ('parked', 'intended', 'unknown'))
+  + (select count(*) from actions where tenant = :tenant and contradicted);
+
+-- name: any_stale_intents
+-- Whether there is an action in flight whose lease has run out.
+select 1 from actions
+where tenant = :tenant and state = 'intended' and lease_until_us <= :now_us
+  and not (id = any(:busy))
+limit 1;
+
+-- name: any_parked_actions
+-- Whether there is a parked action that is due.
+select 1 from actions a
+left join approvals p on p.tenant = a.tenant and p.action = a.id
+where a.tenant = :tenant and a.state = 'parked'
+  and case when :decided then p.state in ('granted', 'denied')
+      else a.park_until_us <= :now_us end
+  and (a.lease_until_us is null or a.lease_until_us <= :now_us)
+  and not (a.id = any(:busy))
+limit 1;
+
 -- name: stale_intents
 -- Actions in flight whose lease has run out; what another process is claiming is passed over.
 select body from actions
@@ -527,12 +587,24 @@ select count(*) from grown;
 select size from tree where id = 1;
 
 -- name: put_checkpoint!
--- The signed head for a size.
-insert into checkpoints (size, note) values (:size, :note) on conflict do nothing;
+-- The signed head for a size: the first one stands, and the witness's last word on it.
+insert into checkpoints (size, note, cosignature) values (:size, :note, :cosignature)
+on conflict (size) do update set
+    cosignature = coalesce(excluded.cosignature, checkpoints.cosignature);
 
 -- name: newest_checkpoint
--- The newest signed head.
-select size, note from checkpoints order by size desc limit 1;
+-- The newest signed head, with what the witness said of it.
+select size, note || coalesce(cosignature, '') from checkpoints order by size desc limit 1;
+
+-- name: newest_cosigned
+-- The newest signed head that the witness cosigned.
+select size, note || cosignature from checkpoints where cosignature is not null
+order by size desc limit 1;
+
+-- name: records_of_control
+-- The records of control changes and of the log's keys.
+select r.seq, r.body, l.leaf_index from records r left join leaves l on l.record = r.seq
+where r.kind in ('control', 'checkpoint_key') order by r.seq;
 
 -- name: nodes
 -- The hashes of complete subtrees.

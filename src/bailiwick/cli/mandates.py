@@ -1,0 +1,178 @@
+"""standing: what people sign ahead of an action, bounded by count, sum and time."""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import click
+import msgspec
+
+from bailiwick import approval
+from bailiwick.cli.frame import OK, Frame, Group, pass_frame
+from bailiwick.cli.people import waiting
+from bailiwick.cli.reaching import ask, log_in
+from bailiwick.cli.telling import at, fields, line, table
+from bailiwick.errors import BadInput
+from bailiwick.mandates import StandingApproval
+from bailiwick.values import JSON
+
+Object = Mapping[str, JSON]
+
+_SPAN = re.compile(r"([1-9][0-9]{0,6})([smhd])").fullmatch
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_yes = click.option("--yes", is_flag=True, help="Sign without being shown it and asked.")
+
+
+@click.group("standing", cls=Group)
+def standing() -> None:
+    """Standing approvals: a person's yes ahead, bounded by count, sum and time."""
+
+
+@standing.command("grant")
+@click.option("--agent", required=True, help="Whose actions it covers.")
+@click.option("--tool", required=True, help="Which tool: a name, `prefix.*` or `*`.")
+@click.option("--resource", default="*", show_default=True, help="`Type:id`, `Type:*` or `*`.")
+@click.option("--rule", "rules", multiple=True, required=True, help="A rule that asks people.")
+@click.option("--count", type=int, required=True, help="How many actions at most.")
+@click.option("--sum", "sum_", help="How much at most in sum, such as 500.00.")
+@click.option("--currency", help="The currency of the sum, such as USD.")
+@click.option("--for", "span", required=True, help="How long from now: 30m, 12h, 7d.")
+@click.option("--reason", required=True)
+@_yes
+@pass_frame
+def standing_grant(
+    frame: Frame, /, rules: tuple[str, ...], count: int, yes: bool, **told: str | None
+) -> int:
+    """Sign a yes ahead to exactly these rules, as their text is now.
+
+    It counts as your one vote. Without a sum it covers nothing that has a value. With two people
+    who may, it waits until another confirms it.
+    """
+    given: dict[str, JSON] = {
+        "agent": told["agent"],
+        "tool": told["tool"],
+        "resource": told["resource"],
+        "rules": list(rules),
+        "max_actions": count,
+        "sum": told["sum_"],
+        "currency": told["currency"],
+        "seconds": seconds(str(told["span"])),
+        "reason": told["reason"],
+    }
+    draft = cast("Object", ask(frame, "standing draft", **given))
+    statement = msgspec.convert(draft["statement"], StandingApproval)
+    agree(shown(statement, cast("Object", draft["texts"])), yes)
+    signed = approval.sign_mandate(statement, log_in(frame.enter()).key)
+    answer = ask(frame, "standing grant", statement=msgspec.to_builtins(signed))
+    return _granted(frame, answer)
+
+
+@standing.command("confirm")
+@click.argument("id")
+@_yes
+@pass_frame
+def standing_confirm(frame: Frame, id: str, yes: bool) -> int:
+    """Consent to the standing approval ID, which another person signed."""
+    changes = cast("list[Object]", ask(frame, "changes list"))
+    bodies = [cast("Object", each["body"]) for each in changes]
+    found = next((body for body in bodies if body.get("id") == id), None)
+    if found is not None:
+        agree(shown(msgspec.convert(found, StandingApproval), {}), yes)
+    return _granted(frame, ask(frame, "standing confirm", id=id))
+
+
+@standing.command("list")
+@pass_frame
+def standing_list(frame: Frame) -> int:
+    """List standing approvals, newest first, with what has been drawn of each."""
+    answer = cast("list[Object]", ask(frame, "standing list"))
+    headings = ["ID", "STATE", "BY", "AGENT", "TOOL", "RULES", "USED", "SUM", "UNTIL"]
+    rows = [
+        [
+            *(each[name] for name in ("id", "state", "person", "agent", "tool")),
+            [rule["rule"] for rule in cast("list[Object]", each["rules"])],
+            f"{each['used_actions']} of {each['max_actions']}",
+            _sum(each),
+            at(each["until_us"]),
+        ]
+        for each in answer
+    ]
+    frame.tell(answer, table(headings, rows, "nobody has signed anything ahead"))
+    return OK
+
+
+@standing.command("withdraw")
+@click.argument("id")
+@pass_frame
+def standing_withdraw(frame: Frame, id: str) -> int:
+    """End the standing approval ID at once."""
+    answer = ask(frame, "standing withdraw", id=id)
+    frame.tell(answer, [f"withdrawn: {line(id)}"])
+    return OK
+
+
+def shown(statement: StandingApproval, texts: Object) -> list[str]:
+    """The lines that show a standing approval to whoever signs or confirms it."""
+    sum_ = f"{statement.max_value} minor units of {statement.currency}"
+    lines = fields(
+        {
+            "standing": statement.id,
+            "by": statement.person,
+            "agent": statement.agent,
+            "tool": statement.tool,
+            "resource": statement.resource,
+            "actions": f"at most {statement.max_actions}",
+            "sum": f"at most {sum_}" if statement.max_value is not None else "nothing of value",
+            "until": at(statement.until_us),
+            "reason": statement.reason,
+        }
+    )
+    for rule in statement.rules:
+        lines.append(f"rule {line(rule.rule)}, for {line(rule.queue)}, text {rule.text_hash}")
+        lines += [f"  {line(each, 1000)}" for each in str(texts.get(rule.rule, "")).split("\n")]
+    return lines
+
+
+def agree(lines: Sequence[str], yes: bool) -> None:
+    """Make sure that the person means what is signed: by being shown it, or by `--yes`."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise BadInput(
+            "nobody was shown what is signed",
+            code="consent_missing",
+            help="use a terminal, or give `--yes`",
+        )
+    for each in lines:
+        click.echo(each, err=True)
+    click.confirm("sign this?", abort=True, err=True)
+
+
+def seconds(span: str) -> int:
+    """A span such as `15m` or `7d` in seconds. Raises `BadInput`."""
+    match = _SPAN(span)
+    if match is None:
+        raise BadInput(
+            f"`{line(span)}` is not a span of time",
+            code="span_invalid",
+            help="write a number and s, m, h or d, such as 15m or 7d",
+        )
+    return int(match[1]) * _SECONDS[match[2]]
+
+
+def _granted(frame: Frame, answer: JSON) -> int:
+    if (waits := waiting(frame, answer)) is not None:
+        return waits
+    granted = cast("Object", answer)
+    frame.tell(answer, [f"in force until {at(granted['until_us'])}: {line(granted['id'])}"])
+    return OK
+
+
+def _sum(each: Object) -> str:
+    if each["max_value"] is None:
+        return "-"
+    return f"{each['used_value']} of {each['max_value']} {each['currency']} (minor units)"
+
+
+COMMANDS = (standing,)

@@ -1,0 +1,72 @@
+"""What agents and people do about requests: cancel them, sign ahead, stand in for each other."""
+
+import pytest
+
+from tests.cli.desk import Desk
+
+OWNER = """\
+import asyncio
+
+async def main(session):
+    print("ready", flush=True)
+    await asyncio.sleep(60)
+"""
+AHEAD = (
+    *("standing", "grant", "--agent", "note-taker", "--tool", "notes.add", "--rule", "notes.two"),
+    *("--count", "1", "--for", "1h", "--reason", "a newsletter"),
+)
+CANCEL = ("--agent", "note-taker", "--subject", "a-customer")
+
+
+@pytest.mark.claim("spine.cancel-owner-only")
+@pytest.mark.parametrize("owned", [False, True])
+def test_an_agent_s_key_cancels_with_an_owner_and_without(desk: Desk, owned: bool) -> None:
+    first = desk.act("notes.add", customer="c_1", text="for everyone")
+    second = desk.act("notes.add", customer="c_2", text="for everyone")
+    if owned:
+        desk.own(OWNER)
+    other = ("--agent", "note-taker", "--subject", "tom")
+    refused = desk.here("ada", "actions", "cancel", first["action"], *other)
+    assert (refused.code, refused.out.partition(":")[0]) == (3, "action_unknown")
+    missing = desk.here("ada", "actions", "cancel", first["action"], *CANCEL[2:], "--agent", "no")
+    assert (missing.code, missing.fault) == (2, "agent_key_missing")
+    told = desk.data("ada", "actions", "cancel", first["action"], *CANCEL)
+    assert (told["status"], told["code"]) == ("refused", "cancelled")
+    again = desk.here("ada", "actions", "cancel", first["action"], *CANCEL)
+    assert (again.code, again.out.partition(":")[0]) == (3, "not_parked")
+    desk.log_in("bo")
+    (left,) = desk.data("bo", "approvals", "list")
+    assert left["action"] == second["action"]
+    late = desk.here("bo", "approvals", "approve", first["action"], "--yes")
+    assert (late.code, late.fault) == (3, "approval_closed")
+    assert desk.here("ada", "ledger", "verify").code == 0
+
+
+@pytest.mark.claim("approval.standing-needs-two")
+def test_two_people_sign_ahead_at_their_terminals(desk: Desk) -> None:
+    desk.log_in("ada", "bo", "cy")
+    unseen = desk.here("bo", *AHEAD)
+    assert (unseen.code, unseen.fault) == (2, "consent_missing")
+    ids = []
+    for signer, other in (("bo", "cy"), ("cy", "ada")):
+        waits = desk.here(signer, *AHEAD, "--yes", "--json")
+        assert (waits.code, waits.data["change"]) == (4, "standing grant")
+        ids.append(waits.data["id"])
+        confirmed = desk.here(other, "standing", "confirm", waits.data["id"], "--yes")
+        assert confirmed.code == 0, confirmed.err
+        assert confirmed.out.startswith("in force until ")
+    assert desk.act("notes.add", customer="c_1", text="for everyone")["status"] == "done"
+    second = desk.act("notes.add", customer="c_2", text="for everyone")
+    assert second["status"] == "parked"
+    desk.log_in("vi")
+    listed = desk.data("vi", "standing", "list")
+    assert {each["id"]: each["state"] for each in listed} == dict.fromkeys(ids, "used up")
+    told = desk.here("bo", "actions", "show", listed[0]["actions"][0])
+    assert all(f"by the standing approval {id}" in told.out for id in ids)
+    refused = desk.here("vi", "standing", "withdraw", ids[0])
+    assert (refused.code, refused.fault) == (3, "not_allowed")
+    assert desk.here("bo", "standing", "withdraw", ids[0]).code == 0
+    assert "withdrawn" in desk.here("bo", "standing", "list").out
+    assert desk.here("ada", "ledger", "verify").code == 0
+    for words in (["--for", "soon"], ["--count", "0"], ["--sum", "10"]):
+        assert desk.here("bo", *AHEAD, *words, "--yes").code == 2, words
