@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bailiwick.nouns import Grant, Outcome, Reversal
+from bailiwick.nouns import Grant, Outcome
+from bailiwick.reversals import Reversal
 from bailiwick.runtime import Bailiwick, Session
 
 T = TypeVar("T")

@@ -23,8 +23,9 @@ from bailiwick.cancelling import cancel
 from bailiwick.config import load_settings
 from bailiwick.errors import BailiwickError, IdentityError
 from bailiwick.housekeeping import Tick, begin, tick
-from bailiwick.nouns import Credential, Grant, Outcome, Reversal
+from bailiwick.nouns import Credential, Grant, Outcome
 from bailiwick.ports import World
+from bailiwick.reversals import Reversal
 from bailiwick.values import JSON, shown
 from bailiwick.wiring import agent_key_file, on_demand, open_world
 
@@ -162,7 +163,7 @@ class Bailiwick:
                 await asyncio.gather(house, return_exceptions=True)
         finally:
             try:
-                await ledger.sequence(world.ledger, world.keys)
+                await ledger.grow(world)
             finally:
                 await world.close()
 

@@ -1,6 +1,7 @@
 """A PostgreSQL database that processes share: what only such a store can get wrong."""
 
 import asyncio
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,7 +16,16 @@ from psycopg import errors
 from bailiwick.config import Settings
 from bailiwick.errors import BailiwickError, StoreFenced, StoreUnavailable
 from bailiwick.store.postgres import open_doors
-from bailiwick.store.postgres.connections import Address, Line, fault_of, is_gone
+from bailiwick.store.postgres.connections import (
+    Address,
+    Line,
+    fault_of,
+    is_gone,
+)
+from bailiwick.store.postgres.migrating import (
+    SCHEMA_VERSION,
+    migrate,
+)
 from bailiwick.store.postgres.statements import SQL
 from bailiwick.transactions import (
     Append,
@@ -24,12 +34,14 @@ from bailiwick.transactions import (
     EpochIs,
     InsertAction,
     MoveAction,
+    PutPayload,
     RaiseEpoch,
     Settle,
     Take,
 )
 from tests.postgres import Server
 from tests.s08_intend.depot import TENANT, Where, action, depot, hold
+from tests.s08_intend.disks import disk_of, filled_up
 
 COMMIT = re.compile(rb"\0commit;?\0")  # as a statement of the protocol, not as a part of one
 RECORD = Append(kind="test", action=None, body=b"{}", hash="00")
@@ -278,6 +290,50 @@ def test_a_database_of_a_newer_program_is_not_touched(where: Where) -> None:
     with pytest.raises(StoreFenced) as fault:
         open_doors(Settings(store=where.store))
     assert (fault.value.code, "newer program" in fault.value.help) == ("schema_version", True)
+
+
+@pytest.mark.claim("store.older-schema-migrated")
+async def test_a_database_of_an_older_program_is_migrated_when_asked(where: Where) -> None:
+    async with depot(where) as store:
+        await store.commit(InsertAction(action=action("a")))
+    with psycopg.connect(where.store) as connection:
+        connection.execute("drop table legal_holds, rounds")
+        connection.execute("alter table actions drop column run, drop column erased")
+        connection.execute("delete from schema_versions where version > 1")
+    with pytest.raises(StoreFenced) as fault:
+        open_doors(Settings(store=where.store))
+    assert (fault.value.code, fault.value.help) == ("schema_version", "run `bailiwick migrate`")
+    assert migrate(where.store) == (1, SCHEMA_VERSION)
+    assert migrate(where.store) == (SCHEMA_VERSION, SCHEMA_VERSION)
+    async with depot(where) as store:
+        assert [each.id for each in await store.keeping.kept("acme", "run-1", "", 9)] == ["act-a"]
+
+
+@pytest.mark.claim("store.full-disk-nothing-half-done")
+async def test_a_servers_full_disk_fails_whole_commits_and_serves_again_with_room(
+    server: Server, blank: str
+) -> None:
+    with disk_of("nobody", "40m") as folder:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute(f"create tablespace small location '{folder}'".encode())
+            full = f'create database filled template "{blank}" tablespace small'
+            connection.execute(full.encode())
+        where = Where(server.url("filled"))
+        async with depot(where) as store:
+            filled_up(folder / "filler")
+            sealed = PutPayload(
+                action="act-a", run="run-1", kind="x", sealed=os.urandom(2**20), commitment=""
+            )
+            with pytest.raises(StoreUnavailable) as fault:
+                await store.commit(sealed, InsertAction(action=action("a")))
+            assert fault.value.code == "disk_full"
+            assert store.rows("select count(*) from actions") == [(0,)]
+            (folder / "filler").unlink()
+            done = await store.commit(sealed, InsertAction(action=action("a")))
+            assert isinstance(done, Committed)
+        server.drop("filled")
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute("drop tablespace small")
 
 
 def test_an_empty_database_is_given_its_tables_once_by_many(server: Server) -> None:

@@ -78,13 +78,6 @@ async def send(
 '''
 
 
-WEB = """\
-upstream: {name: web, base_url: "https://web.example"}
-tools:
-  - {name: crm.card, effect: read, method: GET, path: /card, data_classes: [customer, card]}
-"""
-
-
 @pytest.fixture(scope="module")
 def built(kind: Server | None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     async def build() -> Path:
@@ -94,7 +87,6 @@ def built(kind: Server | None, tmp_path_factory: pytest.TempPathFactory) -> Path
             "agents/helper.yaml": AGENT,
             "agents/second.yaml": AGENT,
             "tools/crm.py": TOOLS,
-            "tools/web.yaml": WEB,
             "policies/data.cedar": RULE,
             "policies/tests/data.yaml": TEST,
         }
@@ -173,14 +165,3 @@ async def test_who_can_tells_the_classes_apart(house: House) -> None:
     carrying = {**on, "data_classes": ["customer"]}
     told = await house.command("ada", "who-can", on=carrying, **asked)
     assert {each["can"] for each in told} == {"no"}
-
-
-async def test_a_tool_that_is_classified_less_is_seen_to_loosen(house: House) -> None:
-    active = (await house.world.store.control("default")).release
-    files = dict((await house.world.bundle("default", active)).release.files)
-    less = {**files, "tools/web.yaml": WEB.replace("[customer, card]", "[customer]")}
-    told = await house.command("ada", "release diff", files=less)
-    assert told["loosens"] is True
-    assert "no longer classifies what `crm.card` handles as card" in told["changes"]
-    more = {**files, "tools/web.yaml": WEB.replace("card]", "card, health]")}
-    assert (await house.command("ada", "release diff", files=more))["loosens"] is False

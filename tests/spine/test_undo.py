@@ -11,7 +11,7 @@ import pytest
 from bailiwick import Outcome, cases
 from bailiwick.act import act
 from bailiwick.errors import ControlError
-from bailiwick.nouns import Reversal
+from bailiwick.reversals import Reversal
 from tests.postgres import Server
 from tests.spine.house import House, books, copied, opened, storing_in
 from tests.spine.shelf import by_code, clear_shelf, founded, refuse_once
@@ -144,6 +144,9 @@ async def test_what_cannot_be_undone_is_said_with_the_reason(house: House) -> No
     (house.bailiwick.world.settings.path("keys") / "agents" / "undoer.json").unlink()
     (step,) = await house.bailiwick.undo_plan(elsewhere.action, agent="undoer")
     assert step.code == "agent_key_missing"
+    gone = await (await keeper(house, "run-4")).act("shelf.put", {"on": "d", "tag": "x"})
+    await house.command("ada", "vault erase", run="run-4", reason="asked for")
+    assert by_code(await house.bailiwick.undo_plan("run-4")) == {gone.action: "payload_erased"}
     with pytest.raises(ControlError) as fault:
         await house.bailiwick.undo_plan("run-17")
     assert fault.value.code == "action_unknown"

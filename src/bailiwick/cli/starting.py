@@ -273,9 +273,14 @@ def migrate(frame: Frame) -> int:
     """Bring the database to this program's schema, after copying it beside itself.
 
     Needs nobody to be logged in, and no process that owns the database. The next owner would do
-    it too; commands that only look do not.
+    it too; commands that only look do not. A PostgreSQL database is not copied: back it up first.
     """
     settings = frame.enter()
+    if settings.is_shared:
+        was, now = on_demand("migrate_postgres")(settings.store)
+        said = f"is now {now}" if was != now else "there is nothing to do"
+        frame.tell({"from": was, "to": now, "copy": None}, [f"schema version {was}: {said}"])
+        return OK
     file = settings.path(settings.store)
     if not file.exists():
         raise BadInput(

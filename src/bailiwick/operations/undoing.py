@@ -22,12 +22,12 @@ from bailiwick.nouns import (
     Person,
     Refusal,
     Resource,
-    Reversal,
     Tool,
     names_tool,
 )
 from bailiwick.operations.channel import text_of
 from bailiwick.ports import Bundle, World
+from bailiwick.reversals import Reversal
 from bailiwick.values import JSON, shown
 from bailiwick.wiring import agent_key_file
 

@@ -15,6 +15,7 @@ from bailiwick.store.commits import (
     resolve,
     undoing_key,
 )
+from bailiwick.store.copying import Contents, contents, copy_database
 from bailiwick.store.database import (
     SCHEMA_VERSION,
     Database,
@@ -24,9 +25,12 @@ from bailiwick.store.database import (
 )
 from bailiwick.store.doors import (
     BELL_TRUST_S,
+    SqliteArchive,
     SqliteDue,
+    SqliteKeeping,
     SqliteLedger,
     SqliteMandates,
+    SqliteOutbox,
     SqliteRegister,
     SqliteShelf,
     SqliteStore,
@@ -36,15 +40,21 @@ from bailiwick.store.opened import Doors
 __all__ = [
     "BELL_TRUST_S",
     "SCHEMA_VERSION",
+    "Contents",
     "Database",
     "Doors",
+    "SqliteArchive",
     "SqliteDue",
+    "SqliteKeeping",
     "SqliteLedger",
     "SqliteMandates",
+    "SqliteOutbox",
     "SqliteRegister",
     "SqliteShelf",
     "SqliteStore",
     "conclude",
+    "contents",
+    "copy_database",
     "durability",
     "intend",
     "is_owned",

@@ -1,4 +1,4 @@
-"""Plain SQL migrations, each a transaction, one process at a time."""
+"""Plain SQL migrations in one transaction, one process at a time."""
 
 from pathlib import Path
 from typing import cast
@@ -9,7 +9,7 @@ from bailiwick.errors import StoreFenced
 from bailiwick.store.postgres.connections import Address, fault_of
 from bailiwick.store.postgres.statements import SQL
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 7
 _OLDEST = 150_000
 
 _FOLDER = Path(__file__).parent.parent / "migrations" / "postgres"
@@ -17,8 +17,6 @@ _FOLDER = Path(__file__).parent.parent / "migrations" / "postgres"
 
 def prepare(address: Address, *, empty_too: bool) -> None:
     """See that the database has this program's schema; an empty or older one is given it, if asked.
-
-    Migrations only add, so that processes of the version before go on beside this one.
 
     Raises `StoreFenced` (`schema_version`, `server_version`), `StoreUnavailable` when the
     server cannot be reached.
@@ -40,8 +38,30 @@ def prepare(address: Address, *, empty_too: bool) -> None:
         raise StoreFenced(
             f"{address} has schema version {version}, this program wants {SCHEMA_VERSION}",
             code="schema_version",
-            help="start the newer program" if version > SCHEMA_VERSION else "open the project once",
+            help="start the newer program"
+            if version > SCHEMA_VERSION
+            else "run `bailiwick migrate`"
+            if version
+            else "found the project",
         )
+
+
+def migrate(url: str) -> tuple[int, int]:
+    """Bring a database that has tables to this program's schema; give the version before and now.
+
+    All of it is one transaction. Migrations only add, so that processes of the version before go
+    on beside this one. Raises `StoreFenced` for a newer or an empty database.
+    """
+    address = Address(url)
+    try:
+        with psycopg.connect("", autocommit=True, **address.parameters) as connection:
+            before = _version(connection)
+            if before and before < SCHEMA_VERSION:
+                _make(connection)
+    except psycopg.Error as error:
+        raise fault_of(error, address) from error
+    prepare(address, empty_too=False)
+    return before, SCHEMA_VERSION
 
 
 def _make(connection: psycopg.Connection[tuple[object, ...]]) -> int:

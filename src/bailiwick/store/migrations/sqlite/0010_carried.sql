@@ -7,4 +7,4 @@ create table carried (
     primary key (tenant, run, data_class)
 ) without rowid;
 
-pragma user_version = 7;
+pragma user_version = 10;
