@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from bailiwick import operations, store
+from bailiwick import operations
 from bailiwick.cli.frame import (
     DOUBT,
     FAILED,
@@ -30,6 +30,7 @@ from bailiwick.identity.agents import NAME
 from bailiwick.nouns import Outcome
 from bailiwick.operations import Newcomer
 from bailiwick.runtime import Bailiwick, Session
+from bailiwick.store import sqlite
 from bailiwick.values import JSON
 from bailiwick.wiring import on_demand
 
@@ -287,13 +288,13 @@ def migrate(frame: Frame) -> int:
             code="store_missing",
             help="run `bailiwick init`, or restore its backup",
         )
-    before = store.schema_version(file)
+    before = sqlite.schema_version(file)
     copy: Path | None = on_demand("migrate")(file)
     told = [f"schema version {before}: there is nothing to do"]
-    if before != store.SCHEMA_VERSION:
-        told = [f"schema version {before} is now {store.SCHEMA_VERSION}", f"as it was: {copy}"]
+    if before != sqlite.SCHEMA_VERSION:
+        told = [f"schema version {before} is now {sqlite.SCHEMA_VERSION}", f"as it was: {copy}"]
     frame.tell(
-        {"from": before, "to": store.SCHEMA_VERSION, "copy": str(copy) if copy else None}, told
+        {"from": before, "to": sqlite.SCHEMA_VERSION, "copy": str(copy) if copy else None}, told
     )
     return OK
 
