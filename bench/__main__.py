@@ -152,6 +152,12 @@ def decide(scale: Scale) -> Iterator[Line]:
     yield line("policy.decide.1000.us", ours("bench.decide", scale.seconds)["us"], "us")
 
 
+def backtest(scale: Scale) -> Iterator[Line]:
+    """A release tried on recorded decisions."""
+    say(f"a back-test over {scale.actions} actions")
+    yield line("policy.backtest.100k.s", ours("bench.backtest", scale.actions)["s"], "s")
+
+
 def verify(scale: Scale) -> Iterator[Line]:
     """The verifier on the ledger's export."""
     say(f"the verifier on {scale.records} records")
@@ -180,6 +186,7 @@ PARTS = (
         ("bare.c1.p50_ms", "bare.c64.per_s", P50, RATE, P50 + TELEMETRY, RATE + TELEMETRY), writes
     ),
     Part(("policy.decide.1000.us",), decide),
+    Part(("policy.backtest.100k.s",), backtest),
     Part(("ledger.verify.100k.s",), verify),
     Part(("import.s", "import.bare_python.s"), importing),
     Part(("memory.100k.mb",), memory),

@@ -50,6 +50,7 @@ BARS = (
     Bar(P50 + TELEMETRY, "ratio", "<=", 1.7),
     Bar(RATE + TELEMETRY, "ratio", ">=", 0.3),
     Bar("policy.decide.1000.us", "value", "<=", 120),
+    Bar("policy.backtest.100k.s", "value", "<=", 60),
     Bar("ledger.verify.100k.s", "value", "<=", 5),
     Bar("import.s", "value", "<=", 0.35),
     Bar("memory.100k.mb", "value", "<=", 150),

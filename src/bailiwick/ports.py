@@ -4,12 +4,13 @@
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from bailiwick.config import Settings
 from bailiwick.mandates import Mandate, StandingApproval
+from bailiwick.notices import Notice, ServiceLevel
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -18,6 +19,7 @@ from bailiwick.nouns import (
     Caller,
     Cap,
     Decision,
+    LegalHold,
     Listed,
     Manifest,
     Mode,
@@ -56,6 +58,7 @@ class ControlState(Struct, frozen=True, kw_only=True):
     revoked: frozenset[str]
     modes: tuple[ModeSetting, ...] = ()
     mandates: tuple[Mandate, ...] = ()
+    holds: tuple[LegalHold, ...] = ()
 
 
 class Ledger(Protocol):
@@ -134,7 +137,7 @@ class Shelf(Protocol):
         """The run and the sealed bytes; None once erased."""
 
     async def run_key(self, tenant: str, run: str) -> bytes | None:
-        """The run's wrapped vault key."""
+        """The run's wrapped vault key; None once dropped."""
 
     async def run_started_us(
         self, tenant: str, run: str, waits_since_us: int | None = None
@@ -195,6 +198,35 @@ class Mandates(Protocol):
         """The actions that drew on a mandate, in order."""
 
 
+class Proposed(NamedTuple):
+    """An action, and the sealed proposal that it was decided by; None once erased."""
+
+    action: Action
+    sealed: bytes | None
+
+
+class Archive(Protocol):
+    """What was decided, and by which release; what deciding again goes by."""
+
+    async def proposals(
+        self, tenant: str, limit: int, *, before: str, since: str = "", agent: str | None = None
+    ) -> Sequence[Proposed]:
+        """The newest actions, of one agent if named, from the id `since` to before `before`."""
+
+    async def activations(self, tenant: str) -> Sequence[Record]:
+        """The records of releases that were activated, oldest first; their places are not told."""
+
+
+class Outbox(Protocol):
+    """Notices to people, written in the commit of what they tell of."""
+
+    async def due(self, tenant: str, owner: str) -> Sequence[Notice]:
+        """Waiting notices that are due: claimed with a lease, so that two ticks never get one."""
+
+    async def undelivered(self, tenant: str) -> Sequence[Notice]:
+        """Notices that failed or wait after a failed attempt, newest first; at most 100."""
+
+
 class Due(Protocol):
     """What the house is kept by. A tick claims with a lease, and two never get one row.
 
@@ -227,6 +259,19 @@ class Due(Protocol):
 
     async def rewrap(self, tenant: str, keys: Sequence[tuple[str, bytes, bytes]]) -> int:
         """Each run whose wrapped key is still the second member has the third; how many have."""
+
+
+class Keeping(Protocol):
+    """What has payloads that may be erased."""
+
+    async def runs(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bool]]:
+        """Runs in the order of their names, from beyond `after` on: whether each has its key."""
+
+    async def kept(self, tenant: str, run: str, after: str, limit: int) -> Sequence[Action]:
+        """The run's actions that are not erased, oldest first, from beyond the id `after` on."""
+
+    async def round(self, tenant: str, name: str, lease_us: int) -> str | None:
+        """How far a round got, if it is due: nobody else gets it until the lease is over."""
 
 
 # --- what shapes decisions -----------------------------------------------------------------------
@@ -296,6 +341,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
     manifests: Mapping[str, Manifest]
     caps: tuple[Cap, ...]
     rates: tuple[Cap, ...]
+    queues: Mapping[str, ServiceLevel] = {}
 
 
 class Case(Struct, kw_only=True):
@@ -422,16 +468,55 @@ class Keys(Protocol):
         """A 32-byte key for one use: `pseudonym`, `equality`."""
 
 
+class Witness(Protocol):
+    """Whoever cosigns the ledger's heads: a process with a key and a memory of its own."""
+
+    @property
+    def name(self) -> str:
+        """Its key's name."""
+
+    @property
+    def vkey(self) -> str:
+        """Its public key as text (C2SP vkey)."""
+
+    @property
+    def required(self) -> bool:
+        """Whether receipts wait for it."""
+
+    def begin(self) -> bool:
+        """Whether it may be asked now, by one caller: not soon after it did not answer."""
+
+    def end(self) -> None:
+        """The caller who began has done with it."""
+
+    async def add(self, old: int, proof: Sequence[bytes], checkpoint: bytes) -> tuple[int, bytes]:
+        """Ask it to cosign a head that extends its own of size `old`: the status and the body.
+
+        Raises `LedgerError` (`witness_silent`) when no whole answer came in time.
+        """
+
+    async def held(self, origin: str) -> bytes | None:
+        """The head of a log that it cosigned last. Raises as `add` does."""
+
+
 class Vault(Protocol):
     """Payloads sealed under their run's key, which only the vault key can unwrap."""
 
     async def seal(
-        self, action: Action, kind: str, value: Mapping[str, JSON | Canonical]
+        self, action: Action, kind: str, value: Mapping[str, JSON | Canonical], epoch: int
     ) -> tuple[tuple[Op, ...], str]:
-        """The writes that keep the payload, and its commitment for the record (hex)."""
+        """The writes that keep the payload, and its commitment for the record (hex).
+
+        They hold for a commit under this control epoch, or of an action that is open.
+        """
 
     async def open(self, tenant: str, action: str, kind: str) -> Mapping[str, JSON] | None:
         """A payload in clear; None once erased. Raises `LedgerError` if it was changed."""
+
+    async def unseal(
+        self, tenant: str, action: str, kind: str, run: str, sealed: bytes
+    ) -> Mapping[str, JSON] | None:
+        """The same of a payload that was read already, with its run."""
 
     def forget(self, tenant: str, run: str) -> None:
         """Another process began the run: its key is looked up again."""
@@ -483,6 +568,9 @@ class Telemetry(Protocol):
     def report(self, told: Told) -> None:
         """Tell of one action. Returns at once: what cannot be kept is dropped and counted."""
 
+    def change(self, record: bytes) -> None:
+        """Tell of a control change by its ledger record, which names nobody in clear."""
+
     def wants_standing(self) -> bool:
         """Whether it is time to measure how the tenants stand."""
 
@@ -501,8 +589,11 @@ class World(Struct, frozen=True, kw_only=True):
     shelf: Shelf
     register: Register
     mandates: Mandates
+    archive: Archive
+    outbox: Outbox
     ledger: Ledger
     due: Due
+    keeping: Keeping
     keys: Keys
     tokens: TokenCache
     vault: Vault
@@ -515,3 +606,4 @@ class World(Struct, frozen=True, kw_only=True):
     random: Callable[[int], bytes]
     owner: str
     close: Callable[[], Awaitable[None]]
+    witness: Witness | None = None

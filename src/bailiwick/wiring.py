@@ -29,11 +29,13 @@ ON_DEMAND: Mapping[str, str] = {
     "mcp": "bailiwick.execution.mcp",
     "operations": "bailiwick.operations",
     "cel": "bailiwick.verification.expressions:compile_cel",
+    "notify": "bailiwick.execution.notifying:notify",
     "migrate": "bailiwick.store.migrating:migrate",
+    "migrate_postgres": "bailiwick.store.postgres.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
-    "migrate_postgres": "bailiwick.store.postgres:migrate",
     "inspect": "bailiwick.store.postgres.inspecting:inspect",
+    "events": "bailiwick.telemetry.events:EventLog",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
 }
 
@@ -83,7 +85,7 @@ def open_world(
 ) -> World:
     """Open every door. `alone` takes the owner's lock of an SQLite file and migrates it if need be.
 
-    A PostgreSQL database has no owner, and is only given its tables when it is empty. `now_us`
+    A PostgreSQL database has no owner, and is given the tables that it lacks. `now_us`
     replaces the clocks, for tests.
 
     Raises `StoreFenced`, `StoreUnavailable`, `IdentityError` or `ConfigError`, and then nothing is
@@ -113,8 +115,11 @@ def open_world(
         shelf=doors.shelf,
         register=doors.register,
         mandates=doors.mandates,
+        archive=doors.archive,
+        outbox=doors.outbox,
         ledger=doors.ledger,
         due=doors.due,
+        keeping=doors.keeping,
         keys=keys,
         tokens=identity.VerifiedTokens(os.urandom),
         vault=ledger.RunVault(keys, doors.shelf, os.urandom),
@@ -127,15 +132,24 @@ def open_world(
         random=os.urandom,
         owner=secrets.token_hex(8),
         close=close,
+        witness=_witness(settings, door),
     )
 
 
 def _telemetry(settings: Settings, *, alone: bool) -> Telemetry:
-    """Who is told of actions. A command beside the owner carries out none."""
-    if settings.telemetry_endpoint is None or not alone:
-        return telemetry.Silent()
-    otlp: Telemetry = on_demand("otlp")(settings)
-    return otlp
+    """Who is told. A command beside the owner changes control, but carries out no action."""
+    doors: list[Telemetry] = []
+    if settings.telemetry.events is not None:
+        doors.append(on_demand("events")(settings))
+    if settings.telemetry_endpoint is not None and alone:
+        doors.append(on_demand("otlp")(settings))
+    return telemetry.Several(doors) if doors else telemetry.Silent()
+
+
+def _witness(settings: Settings, door: Egress) -> ledger.WitnessDoor | None:
+    if settings.witness is None:
+        return None
+    return ledger.WitnessDoor(settings.witness, door, lambda: time.monotonic_ns() // 1000)
 
 
 def _wall_us() -> int:
@@ -154,8 +168,11 @@ def _doors(settings: Settings, now_us: Callable[[], int] | None, *, alone: bool)
         shelf=store.SqliteShelf(database),
         register=store.SqliteRegister(database),
         mandates=store.SqliteMandates(database),
+        archive=store.SqliteArchive(database),
+        outbox=store.SqliteOutbox(database),
         ledger=store.SqliteLedger(database),
         due=store.SqliteDue(database, int(settings.lease_seconds * 1_000_000)),
+        keeping=store.SqliteKeeping(database),
         close=database.close,
     )
 
@@ -239,6 +256,7 @@ def compile_bundle(release: Release) -> Bundle:
         manifests=manifests,
         caps=caps,
         rates=rates,
+        queues=catalog.load_queues(files),
     )
 
 

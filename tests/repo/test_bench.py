@@ -17,6 +17,7 @@ OURS = {
     "act.write.c1.p50_ms.telemetry",
     "act.write.c64.per_s.telemetry",
     "policy.decide.1000.us",
+    "policy.backtest.100k.s",
     "ledger.verify.100k.s",
     "import.s",
     "memory.100k.mb",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from bailiwick.policy import compile_policies, diff_rules, is_loosening
+from bailiwick.policy import compile_policies, diff_words, is_loosening
 from tests.s06_decide.project import UNCHECKED, load, manifests, sample, tools
 
 CHANGES: list[dict[str, Any]] = load("diff.yaml")
@@ -18,16 +18,16 @@ DESK = {
 
 def changed(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[str], bool]:
     before, after = (sample(**change, replace=UNCHECKED) for change in (old, new))
-    assert diff_rules(before, before) == []
+    assert diff_words(before, before) == []
     assert not is_loosening(before, before)
-    return diff_rules(before, after), is_loosening(before, after)
+    return diff_words(before, after), is_loosening(before, after)
 
 
 @pytest.mark.claim("policy.loosening-is-seen")
 @pytest.mark.parametrize("entry", CHANGES)
 def test_a_changed_rule(entry: dict[str, Any]) -> None:
     said, loosens = changed({"rules": entry["old"]}, {"rules": entry["new"]})
-    assert said == entry["said"]
+    assert [each.partition(": ")[0] for each in said] == entry["said"]
     assert loosens == entry["loosens"]
 
 
@@ -38,8 +38,11 @@ def test_a_changed_rule(entry: dict[str, Any]) -> None:
         ({"tools_allowlist": ["payments.refund"]}, False),
         ({"tools_allowlist": ["payments.show", "payments.refund", "notes.add"]}, True),
         ({"tiers": [{**STEPS, "auto_up_to": 200}]}, True),
+        ({"tiers": [{**STEPS, "auto_up_to": 50}]}, False),
+        ({"tiers": [{**STEPS, "then": [{"up_to": 900, "approval": "f:1"}]}]}, False),
+        ({"tiers": [{**STEPS, "auto_up_to": 50, "then": [{"approval": "f:2"}]}]}, True),
         ({"tiers": [{**STEPS, "then": [{"approval": "f:2"}]}]}, True),
-        ({"tiers": [{**STEPS, "then": []}]}, True),
+        ({"tiers": [{**STEPS, "then": []}]}, False),
         ({"deny_when": ["new_payee"]}, False),
         ({"approvals": {"over_budget": "finance:1"}}, True),
     ],
@@ -54,7 +57,7 @@ def test_a_changed_manifest(new: dict[str, Any], loosens: bool) -> None:
 def test_an_agent_comes_or_goes() -> None:
     assert changed({}, {"agents": [DESK]})[1]
     said, loosens = changed({"agents": [DESK]}, {})
-    assert "removes the forbid `desk.only` (generated/agents/desk.cedar)" in said
+    assert said == ["removes the agent desk"]
     assert not loosens
 
 

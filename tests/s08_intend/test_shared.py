@@ -1,6 +1,7 @@
 """A PostgreSQL database that processes share: what only such a store can get wrong."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,8 +16,9 @@ from bailiwick.config import Settings
 from bailiwick.errors import BailiwickError, StoreFenced, StoreUnavailable
 from bailiwick.store.postgres import open_doors
 from bailiwick.store.postgres.connections import Address, Line, fault_of, is_gone
-from bailiwick.store.postgres.migrating import FOLDER, SCHEMA_VERSION, bring_up
+from bailiwick.store.postgres.migrating import FOLDER, SCHEMA_VERSION, bring_up, migrate
 from bailiwick.store.postgres.statements import SQL
+from bailiwick.store.rows import encode
 from bailiwick.transactions import (
     Append,
     Blocked,
@@ -24,12 +26,14 @@ from bailiwick.transactions import (
     EpochIs,
     InsertAction,
     MoveAction,
+    PutPayload,
     RaiseEpoch,
     Settle,
     Take,
 )
 from tests.postgres import Server, cutting
 from tests.s08_intend.depot import TENANT, Where, action, depot, hold
+from tests.s08_intend.disks import disk_of, filled_up
 
 RECORD = Append(kind="test", action=None, body=b"{}", hash="00")
 
@@ -235,6 +239,33 @@ def test_a_database_of_a_newer_program_is_not_touched(where: Where) -> None:
     assert (fault.value.code, "newer program" in fault.value.help) == ("schema_version", True)
 
 
+@pytest.mark.claim("store.full-disk-nothing-half-done")
+async def test_a_servers_full_disk_fails_whole_commits_and_serves_again_with_room(
+    server: Server, blank: str
+) -> None:
+    with disk_of("nobody", "40m") as folder:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute(f"create tablespace small location '{folder}'".encode())
+            full = f'create database filled template "{blank}" tablespace small'
+            connection.execute(full.encode())
+        where = Where(server.url("filled"))
+        async with depot(where) as store:
+            filled_up(folder / "filler")
+            sealed = PutPayload(
+                action="act-a", run="run-1", kind="x", sealed=os.urandom(2**20), commitment=""
+            )
+            with pytest.raises(StoreUnavailable) as fault:
+                await store.commit(sealed, InsertAction(action=action("a")))
+            assert fault.value.code == "disk_full"
+            assert store.rows("select count(*) from actions") == [(0,)]
+            (folder / "filler").unlink()
+            done = await store.commit(sealed, InsertAction(action=action("a")))
+            assert isinstance(done, Committed)
+        server.drop("filled")
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute("drop tablespace small")
+
+
 def test_an_empty_database_is_given_its_tables_once_by_many(server: Server) -> None:
     name = server.create()
     settings = Settings(store=server.url(name))
@@ -286,19 +317,30 @@ async def test_older_programs_go_on_beside_an_expanded_schema_and_stop_at_a_cont
     assert fault.value.code == "schema_version"
 
 
-@pytest.mark.claim("store.versions-side-by-side")
-def test_an_older_database_is_refused_until_it_is_migrated(server: Server, tmp_path: Path) -> None:
+@pytest.mark.claim("store.older-schema-migrated")
+async def test_an_older_database_is_refused_until_it_is_migrated(
+    server: Server, tmp_path: Path
+) -> None:
     (first,) = FOLDER.glob("0001_*.sql")
     (tmp_path / first.name).write_bytes(first.read_bytes())
     name = server.create()
-    address, settings = Address(server.url(name)), Settings(store=server.url(name))
-    assert bring_up(address, tmp_path) == (0, 1)
+    settings = Settings(store=server.url(name))
+    assert bring_up(Address(settings.store), tmp_path) == (0, 1)
+    old = action("a")
+    values = (TENANT, old.id, old.agent, old.subject, old.name, 1, "done", 1, 0, encode(old))
+    with psycopg.connect(settings.store) as connection:
+        connection.execute(
+            "insert into actions (tenant, id, agent, subject, name, attempt, state, version,"
+            " updated_at_us, body) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            values,
+        )
     with pytest.raises(StoreFenced) as fault:
-        open_doors(settings, alone=False)
-    assert (fault.value.code, "bailiwick migrate" in fault.value.help) == ("schema_version", True)
-    assert bring_up(address) == (1, SCHEMA_VERSION)
-    assert bring_up(address) == (SCHEMA_VERSION, SCHEMA_VERSION)
-    open_doors(settings)
+        open_doors(settings)
+    assert (fault.value.code, fault.value.help) == ("schema_version", "run `bailiwick migrate`")
+    assert migrate(settings.store) == (1, SCHEMA_VERSION)
+    assert migrate(settings.store) == (SCHEMA_VERSION, SCHEMA_VERSION)
+    async with depot(Where(settings.store)) as store:
+        assert [each.id for each in await store.keeping.kept(TENANT, "run-1", "", 9)] == ["act-a"]
     server.drop(name)
 
 

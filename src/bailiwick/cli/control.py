@@ -1,26 +1,21 @@
-"""kill, resume, stops, mode, revoke, changes, agents, release: who and what may act from now on."""
+"""kill, resume, stops, mode, revoke, changes: who and what may act from now on."""
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import cast, get_args
 
 import click
 
-from bailiwick import identity
 from bailiwick.cli.frame import FOUND, OK, Command, Frame, Group, pass_frame
 from bailiwick.cli.people import waiting
 from bailiwick.cli.reaching import ask
 from bailiwick.cli.telling import at, line, table
-from bailiwick.errors import BadInput, StoreError
-from bailiwick.identity.jose import public_jwk
+from bailiwick.errors import StoreError
 from bailiwick.nouns import MODES, Scope
-from bailiwick.values import JSON, parse
-from bailiwick.wiring import agent_key_file, read_release
+from bailiwick.values import JSON
 
 Object = Mapping[str, JSON]
 
-_SCOPES = click.Choice(get_args(Scope))
+_SCOPES = click.Choice([scope for scope in get_args(Scope) if scope != "ledger"])
 
 
 # --- switches ------------------------------------------------------------------------------------
@@ -186,169 +181,4 @@ def _what(answer: Object) -> str:
     return f"{answer['scope']} {line(answer['target'])}".strip()
 
 
-# --- agents --------------------------------------------------------------------------------------
-
-
-@click.group("agents", cls=Group)
-def agents() -> None:
-    """The agents' accounts and keys."""
-
-
-@agents.command("list")
-@pass_frame
-def agents_list(frame: Frame) -> int:
-    """List the agents: whether each has an account, may act, and by which keys."""
-    answer = cast("list[Object]", ask(frame, "agents list"))
-    names = ("agent", "owner", "registered", "enabled", "keys")
-    rows = [[each[name] for name in names] for each in answer]
-    headings = ["AGENT", "OWNER", "REGISTERED", "ENABLED", "KEYS"]
-    frame.tell(answer, table(headings, rows, "there are no agents"))
-    return OK
-
-
-@agents.command("register")
-@click.argument("agent")
-@click.option(
-    "--jwk",
-    "file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
-    help="The agent's public key (JWK). Without it a key is made in the project's keys.",
-)
-@pass_frame
-def agents_register(frame: Frame, agent: str, file: Path | None) -> int:
-    """Register a key of AGENT. With two administrators the second one does it."""
-    settings = frame.enter()
-    if file is not None:
-        jwk: Object = parse(file.read_bytes())
-    else:
-        path = agent_key_file(settings, _agent_name(agent))
-        if not path.exists():
-            identity.create_agent_key(path, os.urandom)
-        jwk = public_jwk(identity.read_agent_key(path))
-    answer = ask(frame, "agents register", agent=agent, jwk=_public(jwk))
-    if (waits := waiting(frame, answer)) is not None:
-        return waits
-    told = cast("Object", answer)
-    frame.tell(told, [f"registered: {told['agent']} with the key {told['key']}"])
-    return OK
-
-
-@agents.command("disable")
-@click.argument("agent")
-@pass_frame
-def agents_disable(frame: Frame, agent: str) -> int:
-    """Disable AGENT at once."""
-    frame.tell(ask(frame, "agents disable", agent=agent), [f"disabled: {line(agent)}"])
-    return OK
-
-
-@agents.command("enable")
-@click.argument("agent")
-@pass_frame
-def agents_enable(frame: Frame, agent: str) -> int:
-    """Enable AGENT. With two administrators the second one does it."""
-    answer = ask(frame, "agents enable", agent=agent)
-    if (waits := waiting(frame, answer)) is not None:
-        return waits
-    frame.tell(answer, [f"enabled: {line(agent)}"])
-    return OK
-
-
-def _agent_name(agent: str) -> str:
-    """A name that may be a file's; the owner checks it again."""
-    if not agent.replace("-", "").replace("_", "").isalnum():
-        raise BadInput(f"{agent!r} cannot name an agent", code="agent_name_invalid")
-    return agent
-
-
-def _public(jwk: Object) -> Object:
-    """The public members alone: a private key given by mistake goes nowhere."""
-    return {name: jwk[name] for name in ("kty", "crv", "x") if name in jwk}
-
-
-# --- releases ------------------------------------------------------------------------------------
-
-
-@click.group("release", cls=Group)
-def release() -> None:
-    """What decides: the project's files take effect only by activating a release of them."""
-
-
-@release.command("list")
-@pass_frame
-def release_list(frame: Frame) -> int:
-    """List the releases, newest first."""
-    answer = cast("list[Object]", ask(frame, "release list"))
-    rows = [
-        [
-            str(each["digest"])[:16],
-            each["active"],
-            each["files"],
-            at(each["created_at_us"]),
-            each["created_by"],
-            each["note"],
-        ]
-        for each in answer
-    ]
-    headings = ["RELEASE", "ACTIVE", "FILES", "MADE", "BY", "NOTE"]
-    frame.tell(answer, table(headings, rows, "there is no release"))
-    return OK
-
-
-@release.command("propose")
-@click.option("--note", default="", help="What it is for.")
-@pass_frame
-def release_propose(frame: Frame, note: str) -> int:
-    """Store the project's files as a release that does not decide yet, checked if it can be."""
-    answer = cast("Object", ask(frame, "release propose", **_files(frame, None), note=note))
-    frame.tell(
-        answer,
-        [
-            f"proposed: {answer['digest']}",
-            f"an administrator lets it decide with: bailiwick release activate {answer['digest']}",
-        ],
-    )
-    return OK
-
-
-@release.command("activate")
-@click.argument("digest", required=False)
-@click.option("--note", default="", help="What it is for.")
-@pass_frame
-def release_activate(frame: Frame, digest: str | None, note: str) -> int:
-    """Let the release DIGEST decide; without DIGEST, the project's files as they are now.
-
-    With two administrators the second one makes it.
-    """
-    answer = ask(frame, "release activate", **_files(frame, digest), note=note)
-    if (waits := waiting(frame, answer)) is not None:
-        click.echo(f"bailiwick release activate {cast('Object', answer)['digest']}", err=True)
-        return waits
-    told = cast("Object", answer)
-    for agent in cast("list[str]", told["without_account"]):
-        frame.warn(f"{agent} has no key: run `bailiwick agents register {agent}`")
-    frame.tell(told, [f"active: {told['digest']}"])
-    return OK
-
-
-@release.command("diff")
-@click.argument("digest", required=False)
-@pass_frame
-def release_diff(frame: Frame, digest: str | None) -> int:
-    """Say what a release would change: DIGEST, or the project's files as they are now."""
-    answer = cast("Object", ask(frame, "release diff", **_files(frame, digest)))
-    sentences = [line(each) for each in cast("list[str]", answer["changes"])]
-    verdict = "it may allow more than now" if answer["loosens"] else "it allows nothing more"
-    frame.tell(answer, [*sentences, verdict] if sentences else ["it changes nothing"])
-    return OK
-
-
-def _files(frame: Frame, digest: str | None) -> dict[str, JSON]:
-    """What names the release: the digest of a stored one, or the project's files."""
-    if digest is not None:
-        return {"digest": digest}
-    folder = frame.enter().path(".")
-    return {"files": read_release(folder, created_at_us=0, created_by="").files}
-
-
-COMMANDS = (kill, resume, stops, mode, revoke, changes, agents, release)
+COMMANDS = (kill, resume, stops, mode, revoke, changes)

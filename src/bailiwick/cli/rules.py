@@ -9,7 +9,8 @@ import yaml
 
 from bailiwick.cli.frame import FOUND, OK, Command, Frame, Group, findings, pass_frame
 from bailiwick.cli.reaching import ask
-from bailiwick.cli.telling import fields, line, table
+from bailiwick.cli.releases import judged
+from bailiwick.cli.telling import at, fields, line, table
 from bailiwick.errors import BadInput, ConfigError
 from bailiwick.nouns import Release
 from bailiwick.policy import RuleBook
@@ -111,6 +112,38 @@ def _policy(answer: Object, *, whole: bool) -> Iterator[str]:
 def policy_test(frame: Frame) -> int:
     """Run the policy tests and assertions of the project's files."""
     return check_files(frame, "policy")
+
+
+@policy.command("bisect")
+@click.argument("id")
+@pass_frame
+def policy_bisect(frame: Frame, id: str) -> int:
+    """Say which release first decided the action ID as it was decided, and what it changed.
+
+    The action is decided under every release that was ever active, in their order; releases that
+    follow one another and say the same are one line.
+    """
+    answer = cast("Object", ask(frame, "policy bisect", action=id))
+    frame.tell(answer, list(_bisected(answer)))
+    return OK
+
+
+def _bisected(answer: Object) -> Iterator[str]:
+    yield f"recorded: {line(judged(cast('Object', answer['recorded'])))}"
+    for step in cast("list[Object]", answer["series"]):
+        said = step["said"]
+        what = judged(cast("Object", said)) if said else str(step["cannot"])
+        count = f", {step['activations']} activations" if step["activations"] != 1 else ""
+        yield f"{at(step['at_us'])} {str(step['release'])[:16]}{count}: {line(what)}"
+    if answer["first"] is None:
+        yield "no release that was ever active decides it so today"
+        return
+    yield f"first: {answer['first']}"
+    if answer["before"] is None:
+        yield "there was no release before it"
+        return
+    yield f"against {answer['before']}"
+    yield from (f"  {line(each, 2000)}" for each in cast("list[str]", answer["changes"]))
 
 
 @click.command("check", cls=Command)

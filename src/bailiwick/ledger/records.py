@@ -21,7 +21,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
-from typing import Literal, NamedTuple, NoReturn, TypedDict, Unpack
+from typing import Literal, NamedTuple, NoReturn, TypedDict, Unpack, get_args
 
 from bailiwick.errors import LedgerError
 from bailiwick.nouns import Effect, Scope, Verdict
@@ -532,7 +532,7 @@ _KINDS: dict[str, _Schema] = {
     "control": {
         "epoch": _count,
         "change": _name,
-        "scope": _or_null(_one_of("everything", "tenant", "agent", "tool", "upstream", "run")),
+        "scope": _or_null(_one_of(*get_args(Scope))),
         "target": _or_null(_name),
         "by": _tokens,
         "reason_commitment": _or_null(_hash),

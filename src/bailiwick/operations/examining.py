@@ -6,17 +6,23 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
+
+import msgspec
+from msgspec import Struct
 
 from bailiwick import identity, ledger, store
 from bailiwick.config import CredentialSource, Settings
 from bailiwick.errors import BailiwickError
 from bailiwick.execution import CredentialBroker
 from bailiwick.ledger import note, records
+from bailiwick.operations import backups
 from bailiwick.operations.channel import answers, silent
 from bailiwick.operations.checks import Check, failed
 from bailiwick.operations.doubts import doubt_of, doubtful
+from bailiwick.operations.proofs import witness_state
 from bailiwick.operations.rotation import runs_by_key
 from bailiwick.operations.server_checks import server_checks
 from bailiwick.ports import World
@@ -25,8 +31,11 @@ from bailiwick.wiring import keys_folder, on_demand, open_world
 
 _LATE_US = 2_000_000
 _SKEW_US = 5_000_000
+_STEP_US = 2_000_000
 _ANSWER_S = 1.0
 _SYNCS = 16
+_DAY_US = 86_400_000_000
+_OLD_DAYS = 30
 # The quickest disks that keep what they synced through a power cut take longer than this.
 _TOO_QUICK_US = 20
 # The file format's "read version", https://www.sqlite.org/fileformat.html: 2 says write-ahead log.
@@ -37,6 +46,7 @@ async def examine(settings: Settings) -> list[Check]:
     """Look at everything that can be looked at; what cannot be opened is a line, not a fault."""
     checks = [*_keys(settings), *_agent_keys(settings), *_disk(settings)]
     checks += _credentials(settings)
+    checks += _backups(settings)
     if settings.is_shared:
         checks += _server(settings)
     else:
@@ -52,7 +62,8 @@ async def examine(settings: Settings) -> list[Check]:
         known = any(f"[{fault.code}]" in check.said for check in checks)
         return checks if known else [*checks, failed("store", fault)]
     try:
-        for part in (_clock, _release, _log, _vault, _doubts, _people):
+        parts = (_clock, _step, _release, _log, _witness, _vault, _doubts, _notices, _people)
+        for part in parts:
             try:
                 checks += [check async for check in part(world)]
             except BailiwickError as fault:
@@ -115,6 +126,25 @@ def _disk(settings: Settings) -> Iterator[Check]:
         yield Check(name="disk", level="warn", said=said, help="free some space soon")
     else:
         yield Check(name="disk", level="ok", said=said)
+
+
+def _backups(settings: Settings) -> Iterator[Check]:
+    """How old the newest backup and the newest drill are that were made here."""
+    if settings.is_shared:
+        return
+    kept = backups.last(settings)
+    now_us = time.time_ns() // 1000
+    days = {what: (now_us - at_us) // _DAY_US for what, at_us in kept.items()}
+    told = [f"the last {what} was {age} days ago" for what, age in sorted(days.items())]
+    if not told:
+        said = "none was made by `bailiwick backup` here"
+        help = "make one elsewhere, and try it with `bailiwick backup --drill`"
+        yield Check(name="backup", level="warn", said=said, help=help)
+    elif max(days.values()) > _OLD_DAYS or "drill" not in days:
+        help = "run `bailiwick backup DIR`, and `bailiwick backup --drill`"
+        yield Check(name="backup", level="warn", said="; ".join(told), help=help)
+    else:
+        yield Check(name="backup", level="ok", said="; ".join(told))
 
 
 def _credentials(settings: Settings) -> Iterator[Check]:
@@ -242,6 +272,47 @@ async def _clock(world: World) -> AsyncIterator[Check]:
         yield Check(name="clock", level="ok", said="not behind the newest record")
 
 
+class ClockLook(Struct, frozen=True, kw_only=True):
+    """The store's clock, less the time since the machine began, at a look in a boot of it."""
+
+    boot: str
+    offset_us: int
+
+
+async def _step(world: World) -> AsyncIterator[Check]:
+    """Whether the store's clock went as the machine's own time did since the last look."""
+    running_us = (
+        time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) // 1000
+    )
+    now = ClockLook(boot=_boot(), offset_us=await world.store.now_us() - running_us)
+    file = world.settings.data / "clock.json"
+    try:
+        before = msgspec.json.decode(file.read_bytes(), type=ClockLook)
+    except (OSError, msgspec.MsgspecError):
+        before = now
+    stepped_us = now.offset_us - before.offset_us if now.boot == before.boot else 0
+    with suppress(OSError):
+        file.write_bytes(msgspec.json.encode(now))
+    if abs(stepped_us) <= _STEP_US:
+        yield Check(name="clock", level="ok", said="it was not set since the last look")
+        return
+    way = "forward" if stepped_us > 0 else "back"
+    yield Check(
+        name="clock",
+        level="warn",
+        said=f"it was set {way} by {abs(stepped_us) // 1_000_000} s since the last look",
+        help="expiry, budgets, leases and retention go by it: let it be slewed, never set",
+    )
+
+
+def _boot() -> str:
+    """Which run of the machine this is; empty where that cannot be told."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
 async def _release(world: World) -> AsyncIterator[Check]:
     tenant = world.settings.tenant
     state = await world.store.control(tenant)
@@ -275,6 +346,8 @@ async def _log(world: World) -> AsyncIterator[Check]:
         yield Check(
             name="log", level="ok", said=f"{counted(size, 'record')}, signed up to {signed}"
         )
+    if await ledger.held(world):
+        yield failed("ledger", ledger.is_held())
     late_us = await ledger.waiting_us(world.ledger, world.now_us())
     if late_us > _LATE_US:
         yield Check(
@@ -283,6 +356,25 @@ async def _log(world: World) -> AsyncIterator[Check]:
             said=f"a record has waited {late_us // 1_000_000} s for its place in the log",
             help="start the owner of the database, or run any command that changes something",
         )
+
+
+async def _witness(world: World) -> AsyncIterator[Check]:
+    state = await witness_state(world)
+    name, lag = state["witness"], cast("int", state["lag"])
+    if name is None:
+        said = "there is none: whoever has the log's key and the database can rewrite history"
+        yield Check(name="witness", level="warn", said=said, help="run `bailiwick-witness init`")
+    elif not state["answers"]:
+        said = f"{state['said']}; it has not cosigned the newest {lag} records"
+        help = "start it again; receipts wait for it" if state["required"] else "start it again"
+        yield Check(name="witness", level="fail", said=said, help=help)
+    elif lag or state["holds"] != state["cosigned"]:
+        said = f"{name} has cosigned {state['cosigned']} records of {state['signed']}"
+        said = f"{said}, and holds {state['holds']}"
+        help = "start the owner of the database; if it stays so, see `bailiwick ledger witness`"
+        yield Check(name="witness", level="warn", said=said, help=help)
+    else:
+        yield Check(name="witness", level="ok", said=f"{name} has cosigned all {state['signed']}")
 
 
 async def _vault(world: World) -> AsyncIterator[Check]:
@@ -309,6 +401,18 @@ async def _doubts(world: World) -> AsyncIterator[Check]:
         yield Check(name="in doubt", level="warn", said=counted(found, "outcome"), help=help)
     else:
         yield Check(name="in doubt", level="ok", said="nothing")
+
+
+async def _notices(world: World) -> AsyncIterator[Check]:
+    found = await world.outbox.undelivered(world.settings.tenant)
+    if not found:
+        yield Check(name="notices", level="ok", said="none is undelivered")
+        return
+    codes = ", ".join(sorted({f"{each.channel} {each.said}" for each in found}))
+    given_up = sum(each.state == "failed" for each in found)
+    said = f"{len(found)} could not be delivered ({codes}), {given_up} are given up"
+    help = "look at `notify` in bailiwick.yaml and at the server; `bailiwick approvals list` tells"
+    yield Check(name="notices", level="warn", said=said, help=f"{help} what waits")
 
 
 async def _people(world: World) -> AsyncIterator[Check]:

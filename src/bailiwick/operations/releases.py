@@ -2,24 +2,36 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, cast
 
 import msgspec
 
-from bailiwick import catalog, ledger, limits, policy
+from bailiwick import ledger, policy
 from bailiwick.errors import BadInput, ControlError
 from bailiwick.ledger import records
-from bailiwick.nouns import Cap, Person, Release, Resource, mode_of
-from bailiwick.operations.changes import Parameters, change, pseudonyms, second_person
+from bailiwick.nouns import Cap, Person, Release, Resource
+from bailiwick.operations.changes import (
+    Consent,
+    Parameters,
+    change,
+    pseudonyms,
+    second_person,
+)
 from bailiwick.operations.channel import text_of
-from bailiwick.ports import Bundle, World
+from bailiwick.operations.comparing import NEW_CODE, book_of, changes, file_changes, loosenings
+from bailiwick.ports import Bundle, ControlState, World
 from bailiwick.transactions import Activate, Append, Commit, PutRelease
 from bailiwick.values import JSON, digest, shown
 from bailiwick.wiring import compile_bundle
 
-_NEW_CODE = (
-    "has Python tools that are new: read them; nothing of them runs, and no rule can be compared,"
-    " before it is activated"
-)
+
+class Activation(NamedTuple):
+    """One time that a release began to decide."""
+
+    digest: str
+    at_us: int
+    epoch: int
+
 
 Place = tuple[str, str, str]  # a budget's node, unit and period
 
@@ -55,13 +67,20 @@ async def release_propose(world: World, person: Person, given: Parameters) -> JS
 async def release_activate(world: World, person: Person, given: Parameters) -> JSON:
     """Let a release decide, after checking it whole; with two who may, the second one makes it.
 
-    Every activation counts as loosening: whether one is cannot always be told.
+    Only one that provably allows nothing more than what decides now is made by one person.
     """
-    release = await _given(world, person, given)
+    return await _made(world, person, "release activate", await _given(world, person, given))
+
+
+async def _made(world: World, person: Person, what: str, release: Release) -> JSON:
+    """Make a release decide, or propose that it does."""
     bundle = await _compiled(world, person, release)
     state = await world.store.control(person.tenant)
     body = {"digest": release.digest}
-    consent = await second_person(world, person, "release activate", body, state.epoch)
+    if await _loosens(world, state, bundle):
+        consent = await second_person(world, person, what, body, state.epoch)
+    else:
+        consent = Consent((person.name,), epoch=state.epoch)
     if isinstance(consent, dict):
         await world.store.commit(Commit(tenant=person.tenant, ops=(PutRelease(release=release),)))
         return {**consent, "digest": release.digest}
@@ -81,42 +100,88 @@ async def release_activate(world: World, person: Person, given: Parameters) -> J
         return (ledger.append("release", None, fields),)
 
     ops = (PutRelease(release=release), Activate(digest=release.digest))
-    epoch = await change(world, consent, "release activate", ops, record)
+    epoch = await change(world, consent, what, ops, record)
     return {
         "epoch": epoch,
         "digest": release.digest,
+        "previous": state.release,
         "without_account": sorted(set(bundle.manifests) - set(state.standings)),
     }
 
 
+async def _loosens(world: World, state: ControlState, new: Bundle | None) -> bool:
+    """Whether a release might allow more than the active one; in doubt it might."""
+    if new is None or state.release is None:
+        return True
+    return bool(loosenings(await world.bundle(state.tenant, state.release), new))
+
+
+async def release_rollback(world: World, person: Person, given: Parameters) -> JSON:
+    """Let a release decide again that did before: the one before the active one, or a named one.
+
+    One that provably allows nothing more is made at once; with two who may, the second one makes
+    any other.
+    """
+    active = (await world.store.control(person.tenant)).release
+    decided = await activations(world, person.tenant)
+    if given.get("digest") is not None:
+        release = await stored(world, person, text_of(given, "digest"))
+    else:
+        before = _before(decided, active)
+        if before is None:
+            raise ControlError(
+                "no release decided before the active one",
+                code="release_unknown",
+                help="name one of `bailiwick release list`, or activate the files as they were",
+            )
+        release = await stored(world, person, before)
+    if release.digest == active or release.digest not in {each.digest for each in decided}:
+        why = "is active" if release.digest == active else "never decided"
+        raise ControlError(
+            f"release `{release.digest}` {why}",
+            code="release_not_earlier",
+            help="see `bailiwick release list`; `bailiwick release activate` is for new ones",
+        )
+    return await _made(world, person, "release rollback", release)
+
+
+def _before(decided: Sequence[Activation], active: str | None) -> str | None:
+    """The release that decided last before the active one began to."""
+    began = max((n for n, each in enumerate(decided) if each.digest == active), default=0)
+    return next((each.digest for each in reversed(decided[:began]) if each.digest != active), None)
+
+
 async def release_diff(world: World, person: Person, given: Parameters) -> JSON:
-    """What a release would change against the active one, in words, and whether it may loosen."""
+    """What a release would change, in words, and why it may loosen; against `against` or now's."""
     release = await _given(world, person, given)
     active = (await world.store.control(person.tenant)).release
+    if given.get("against") is not None:
+        active = (await stored(world, person, text_of(given, "against"))).digest
+    answer: dict[str, JSON] = {"digest": release.digest, "active": active}
     if active is None:
-        return {"digest": release.digest, "active": None, "changes": [], "loosens": True}
-    old = await world.bundle(person.tenant, active)
-    new = await _compiled(world, person, release)
-    if new is None:
-        return {
-            "digest": release.digest,
-            "active": active,
-            "changes": [*_file_changes(old.release.files, release.files), _NEW_CODE],
-            "loosens": True,
-        }
-    sentences = [
-        *_file_changes(old.release.files, release.files),
-        *_pin_changes(old.release.files, release.files),
-        *policy.diff_rules(book_of(old), book_of(new)),
-        *_tool_changes(old, new),
-    ]
-    risen = [*_risen(old, new), *_freed(old, new)]
-    loosens = policy.is_loosening(book_of(old), book_of(new)) or bool(risen)
+        return {**answer, "changes": [], "loosens": True, "because": ["nothing decides now"]}
+    was = await stored(world, person, active)
+    old, new = await _compiled(world, person, was), await _compiled(world, person, release)
+    if old is None or new is None:
+        said: Sequence[str] = [*file_changes(was.files, release.files), NEW_CODE]
+        because: Sequence[str] = [NEW_CODE]
+    else:
+        said, because = changes(old, new), loosenings(old, new)
+    return {**answer, "changes": said, "loosens": bool(because), "because": because}
+
+
+async def release_check(world: World, person: Person, given: Parameters) -> JSON:
+    """Check a stored release whole. Raises what is wrong with it, with every finding."""
+    release = await _given(world, person, given)
+    bundle = await _compiled(world, person, release)
+    if bundle is None:
+        raise ControlError(f"release `{release.digest}` {NEW_CODE}", code="release_has_new_code")
     return {
         "digest": release.digest,
-        "active": active,
-        "changes": [*sentences, *risen],
-        "loosens": loosens,
+        "files": len(release.files),
+        "tools": len(bundle.catalogue.tools),
+        "agents": len(bundle.manifests),
+        "rules": len(book_of(bundle).rules),
     }
 
 
@@ -205,12 +270,6 @@ async def who_can(world: World, person: Person, given: Parameters) -> JSON:
     return [_answer(answer) for answer in answers]
 
 
-def book_of(bundle: Bundle) -> policy.RuleBook:
-    """The rule book of a bundle that `compile_bundle` made."""
-    assert isinstance(bundle.policies, policy.RuleBook)
-    return bundle.policies
-
-
 def caps_of(bundle: Bundle) -> Iterator[Cap]:
     """Every cap and rate of a release; one on `run` counts for each run by itself."""
     yield from (*bundle.caps, *bundle.rates)
@@ -218,18 +277,42 @@ def caps_of(bundle: Bundle) -> Iterator[Cap]:
         yield from (*manifest.caps, *manifest.rates)
 
 
-async def _compiled(world: World, person: Person, release: Release) -> Bundle | None:
-    """The release compiled, or None if that would run code which nobody has consented to.
+async def activations(world: World, tenant: str) -> list[Activation]:
+    """Every time that a release began to decide, oldest first, by the records of it."""
+    found = [records.decode(each.body) for each in await world.archive.activations(tenant)]
+    return [
+        Activation(
+            str(fields["digest"]), cast("int", fields["at_us"]), cast("int", fields["epoch"])
+        )
+        for fields in found
+    ]
+
+
+async def runs_new_code(world: World, tenant: str, release: Release) -> bool:
+    """Whether compiling the release would run code which nobody has consented to.
 
     Python tools run when they are compiled, and here that is in the process that holds the keys:
-    looking at a release, or proposing it, must not be a way to let it act.
+    looking at a release, or proposing it, must not be a way to let it act. What was active once
+    has been consented to.
     """
-    active = (await world.store.control(person.tenant)).release
-    stored = await world.register.releases(person.tenant)
-    known = next((each.files for each in stored if each.digest == active), {})
-    for path, text in release.files.items():
-        if path.endswith(".py") and known.get(path) != text:
-            return None
+    active = {each.digest for each in await activations(world, tenant)}
+    if release.digest in active:
+        return False
+    known = {
+        (path, text)
+        for each in await world.register.releases(tenant)
+        if each.digest in active
+        for path, text in each.files.items()
+    }
+    return any(
+        path.endswith(".py") and (path, text) not in known for path, text in release.files.items()
+    )
+
+
+async def _compiled(world: World, person: Person, release: Release) -> Bundle | None:
+    """The release compiled, or None if that would run new code."""
+    if await runs_new_code(world, person.tenant, release):
+        return None
     return await asyncio.to_thread(compile_bundle, release)
 
 
@@ -246,7 +329,11 @@ async def _given(world: World, person: Person, given: Parameters) -> Release:
             created_by=person.name,
             note=text_of(given, "note", ""),
         )
-    wanted = text_of(given, "digest")
+    return await stored(world, person, text_of(given, "digest"))
+
+
+async def stored(world: World, person: Person, wanted: str) -> Release:
+    """The stored release that the first digits of a digest name, or `ControlError`."""
     releases = await world.register.releases(person.tenant)
     found = [each for each in releases if len(wanted) >= 8 and each.digest.startswith(wanted)]
     if len(found) != 1:
@@ -256,91 +343,6 @@ async def _given(world: World, person: Person, given: Parameters) -> Release:
             help="list them with `bailiwick release list`; give at least 8 digits",
         )
     return found[0]
-
-
-def _file_changes(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
-    for path in sorted(old.keys() | new.keys()):
-        if path not in old:
-            yield f"adds the file {path}"
-        elif path not in new:
-            yield f"removes the file {path}"
-        elif old[path] != new[path]:
-            yield f"changes the file {path}"
-
-
-def _pin_changes(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
-    """What MCP servers are newly allowed to say of their tools, in words, their text escaped."""
-    before, after = catalog.read_pins(old)[0], catalog.read_pins(new)[0]
-    for upstream, pins in after.items():
-        for tool, pin in pins.items():
-            was = before.get(upstream, {}).get(tool)
-            label = f"`{upstream}/{shown(tool)}`"
-            if was is None:
-                yield from (
-                    f"accepts {label}: {each}" for each in catalog.described(pin.definition)
-                )
-                continue
-            for each in catalog.changes(was.definition, pin.definition):
-                yield f"{label}: {each}"
-            for other in sorted(set(pin.beside) - set(was.beside)):
-                yield f"accepts {label} beside `{shown(other)}`"
-
-
-def _tool_changes(old: Bundle, new: Bundle) -> Iterator[str]:
-    before, after = old.catalogue.tools, new.catalogue.tools
-    for name in sorted(before.keys() | after.keys()):
-        if name not in before:
-            yield f"adds the tool `{name}`, which {after[name].effect}s"
-        elif name not in after:
-            yield f"removes the tool `{name}`"
-        elif before[name].digest != after[name].digest:
-            yield f"changes the tool `{name}`"
-
-
-def _risen(old: Bundle, new: Bundle) -> Iterator[str]:
-    """The caps that would let more through: raised or gone. An agent's caps are its own."""
-    for whose, before, after in _bounds(old, new):
-        now = {(cap.node, cap.unit, cap.period): cap.limit for cap in after}
-        for cap in before:
-            limit = now.get((cap.node, cap.unit, cap.period))
-            name = f"the cap of {cap.limit} {cap.unit} on {cap.node} ({cap.period}){whose}"
-            if limit is None:
-                yield f"removes {name}"
-            elif limit > cap.limit:
-                yield f"raises {name} to {limit}"
-    for agent, was in old.manifests.items():
-        for bound in ("max_runtime_seconds", "max_attempts_per_step"):
-            most = getattr(was, bound)
-            if agent in new.manifests and most is not None:
-                now_most = getattr(new.manifests[agent], bound)
-                if now_most is None:
-                    yield f"removes the {bound} of {most} of agent `{agent}`"
-                elif now_most > most:
-                    yield f"raises the {bound} of {most} of agent `{agent}` to {now_most}"
-
-
-def _freed(old: Bundle, new: Bundle) -> Iterator[str]:
-    """The modes that become looser, and the bounds on error rates that rise or go."""
-    for name, was in old.manifests.items():
-        now = new.manifests.get(name)
-        if now is None:
-            continue
-        for tool in sorted(new.catalogue.tools):
-            before, after = (mode_of(tool, (name,), manifests={name: m}) for m in (was, now))
-            if limits.is_tighter(before, after):
-                yield f"lets agent `{name}` go from {before} to {after} with `{tool}`"
-        bound = was.max_error_ppm
-        if bound is not None and (now.max_error_ppm is None or now.max_error_ppm > bound):
-            yield f"raises or removes the bound on the error rate of agent `{name}`"
-
-
-def _bounds(old: Bundle, new: Bundle) -> Iterator[tuple[str, Sequence[Cap], Sequence[Cap]]]:
-    yield "", (*old.caps, *old.rates), (*new.caps, *new.rates)
-    for name, was in old.manifests.items():
-        now = new.manifests.get(name)
-        if now is not None:
-            whose = f" of agent `{name}`"
-            yield whose, (*was.caps, *was.rates), (*now.caps, *now.rates)
 
 
 def _limits(bundle: Bundle) -> dict[Place, int | None]:

@@ -11,11 +11,12 @@ The organ is pure: it reads no clock and does no I/O. Only here is Cedar known.
 """
 
 from bailiwick.policy.compile import compile_policies
-from bailiwick.policy.diff import diff_rules, is_loosening
+from bailiwick.policy.diff import is_loosening
 from bailiwick.policy.findings import Finding
 from bailiwick.policy.rulebook import RuleBook
 from bailiwick.policy.rules import Rule
 from bailiwick.policy.who_can import Answer, who_can
+from bailiwick.policy.words import diff_words
 
 __all__ = [
     "Answer",
@@ -23,7 +24,7 @@ __all__ = [
     "Rule",
     "RuleBook",
     "compile_policies",
-    "diff_rules",
+    "diff_words",
     "is_loosening",
     "who_can",
 ]

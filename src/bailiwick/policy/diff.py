@@ -1,27 +1,16 @@
-"""What a new policy changes, in words, and whether it could allow more than the old one."""
+"""Whether a new policy could allow more than the old one."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from cedarpy import pst
 
 from bailiwick.policy.conditions import covers, principal_of
+from bailiwick.policy.granted import tiers_of
+from bailiwick.policy.manifests import agent_file, tier_id
 from bailiwick.policy.rulebook import RuleBook
 from bailiwick.policy.rules import Rule
-
-
-def diff_rules(old: RuleBook, new: RuleBook) -> list[str]:
-    """Say each rule that is added, removed or changed, by id, in the order of the ids."""
-    before, after = _by_id(old), _by_id(new)
-    sentences = []
-    for id in sorted(before.keys() | after.keys()):
-        was, now = before.get(id), after.get(id)
-        if was is None and now is not None:
-            sentences.append(f"adds the {now.effect} `{id}` ({now.file})")
-        elif was is not None and now is None:
-            sentences.append(f"removes the {was.effect} `{id}` ({was.file})")
-        elif was is not None and now is not None and was.text_hash != now.text_hash:
-            sentences.append(_changed(was, now))
-    return sentences
+from bailiwick.policy.tiers import NEVER, queue_at
 
 
 def is_loosening(old: RuleBook, new: RuleBook) -> bool:
@@ -37,17 +26,21 @@ def is_loosening(old: RuleBook, new: RuleBook) -> bool:
 
 def _loosenings(old: RuleBook, new: RuleBook) -> Iterator[str]:
     before, after = _by_id(old), _by_id(new)
+    tighter = _tighter_tiers(old, new)
     for id, now in after.items():
         was = before.get(id)
         if was is None:
             if now.effect == "permit":
                 yield id
-        elif was.text_hash != now.text_hash and not _is_tighter(was.tree, now.tree):
+        elif was.text_hash != now.text_hash and not (
+            id in tighter or _is_tighter(was.tree, now.tree) or _is_moot(was.tree, now.tree, after)
+        ):
             yield id
     for id, was in before.items():
         agent = principal_of(was.tree)
         # An agent that is gone is refused whatever the rules say.
-        if was.effect == "forbid" and id not in after and agent in (None, *new.manifests):
+        gone = was.effect == "forbid" and id not in after and agent in (None, *new.manifests)
+        if gone and id not in tighter:
             yield id
     uses = [use for rule in new.rules for use in rule.uses if use.variable == "principal"]
     if any(use.path for use in uses):
@@ -77,6 +70,47 @@ def _is_tighter(was: pst.Template, now: pst.Template) -> bool:
         return _within(_actions(fewer.action), _actions(more.action))
     same = now.effect == "forbid" and was.action == now.action
     return same and _within(_spared(now), _spared(was))
+
+
+def _is_moot(was: pst.Template, now: pst.Template, after: Mapping[str, Rule]) -> bool:
+    """Whether a forbid of an agent leaves out only actions that its manifest no longer names.
+
+    Those are refused by the rule that keeps the agent to its manifest, which nobody may lift.
+    """
+    agent = principal_of(was)
+    only = after.get(f"{agent}.only")
+    if agent is None or only is None or only.file != agent_file(agent) or was.effect != "forbid":
+        return False
+    fewer, more, named = _actions(now.action), _actions(was.action), _spared(only.tree)
+    same = replace(was, action=now.action) == now
+    return None not in (fewer, more, named) and same and not (more - fewer) & named  # type: ignore[operator]
+
+
+def _tighter_tiers(old: RuleBook, new: RuleBook) -> set[str]:
+    """The rules of the tiers that, at each amount, ask the same queue, or ask or refuse more."""
+    proved: set[str] = set()
+    for agent in old.manifests.keys() & new.manifests.keys():
+        before, after = tiers_of(old, agent), tiers_of(new, agent)
+        for key in before.keys() & after.keys():
+            was, now = before[key], after[key]
+            ends = {end for tier in (was, now) for step in tier.steps for end in step[:2]}
+            ends |= {was.limit, now.limit}
+            amounts = [amount for end in ends if end is not None for amount in (end, end + 1)]
+            if was.names <= now.names and all(
+                queue_at(was, amount) in (None, queue_at(now, amount))
+                or queue_at(now, amount) == NEVER
+                for amount in amounts
+            ):
+                proved |= set(_rules_of(tier_id(agent, now), agent, old, new))
+    return proved
+
+
+def _rules_of(tier: str, agent: str, *books: RuleBook) -> Iterator[str]:
+    """The ids of a tier's rules: its steps by number, and its end."""
+    for rule in (rule for book in books for rule in book.rules):
+        step = rule.id.removeprefix(f"{tier}.")
+        if rule.file == agent_file(agent) and (step.isdecimal() or step == "limit"):
+            yield rule.id
 
 
 def _within(few: frozenset[pst.EntityUid] | None, many: frozenset[pst.EntityUid] | None) -> bool:
@@ -109,18 +143,6 @@ def _spared(rule: pst.Template) -> frozenset[pst.EntityUid] | None:
             return pst.entity_uids(spared)
         case _:
             return None
-
-
-def _changed(was: Rule, now: Rule) -> str:
-    effect = was.effect if was.effect == now.effect else f"{was.effect} to a {now.effect}"
-    gate = ""
-    if (was.queue, was.quorum) != (now.queue, now.quorum):
-        gate = f"; asked of {_gate(was)} before, of {_gate(now)} now"
-    return f"changes the {effect} `{now.id}` ({now.file}){gate}"
-
-
-def _gate(rule: Rule) -> str:
-    return f"{rule.queue}:{rule.quorum}" if rule.queue else "nobody"
 
 
 def _by_id(book: RuleBook) -> dict[str, Rule]:

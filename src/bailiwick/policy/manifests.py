@@ -96,8 +96,18 @@ def write_policy(
                 Finding(file=file, rule=wrong.member, reason=wrong.reason, help=wrong.help)
             )
             continue
-        files[f"generated/agents/{name}.cedar"] = str(text)
+        files[agent_file(name)] = str(text)
     return files, findings
+
+
+def agent_file(agent: str) -> str:
+    """The file of the rules that an agent's manifest means."""
+    return f"generated/agents/{agent}.cedar"
+
+
+def tier_id(agent: str, tier: Tier) -> str:
+    """What the ids of a tier's rules begin with."""
+    return f"{agent}.tier.{tier.on}.{tier.unit}".replace("*", "all")
 
 
 def _granted(manifest: Manifest, shapes: Mapping[str, Shape]) -> list[Tool]:
@@ -287,12 +297,12 @@ def _reasons(
 def _tier(text: CedarText, agent: str, tier: Tier) -> None:
     fact = "context.facts.value" if tier.is_money else f"context.facts.{tier.unit}"
     same = f"context.facts.currency == {quoted(tier.unit)} && " if tier.is_money else ""
-    id, scope = f"{agent}.tier.{tier.on}.{tier.unit}", _scope(agent, tier.tools)
+    id, scope = tier_id(agent, tier), _scope(agent, tier.tools)
     for number, (above, up_to, queue) in enumerate(tier.steps, start=1):
         end = f" && {fact} <= {up_to}" if up_to is not None else ""
         text.forbid(
             f"{tier.unit} above {above}" + (f", up to {up_to}." if up_to is not None else "."),
-            f"{id.replace('*', 'all')}.{number}",
+            f"{id}.{number}",
             scope,
             when=f"{same}{fact} > {above}{end}",
             queue=queue,
@@ -300,7 +310,7 @@ def _tier(text: CedarText, agent: str, tier: Tier) -> None:
     if tier.limit is not None:
         text.forbid(
             f"{tier.unit} above {tier.limit} never.",
-            f"{id.replace('*', 'all')}.limit",
+            f"{id}.limit",
             scope,
             when=f"{same}{fact} > {tier.limit}",
         )

@@ -86,6 +86,19 @@ def read_tiers(
     return tiers
 
 
+NEVER = "never"
+
+
+def queue_at(tier: Tier, amount: int) -> str | None:
+    """Who is asked for an amount: nobody (None), a queue, or `NEVER` where it is refused."""
+    if tier.limit is not None and amount > tier.limit:
+        return NEVER
+    for above, up_to, queue in tier.steps:
+        if amount > above and (up_to is None or amount <= up_to):
+            return queue
+    return None
+
+
 def is_named(entry: str, tool: str) -> bool:
     """Whether an entry of a list, a name or `prefix.*`, names a tool."""
     return entry == tool or (entry.endswith(".*") and tool.startswith(entry[:-1]))

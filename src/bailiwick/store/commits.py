@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from bailiwick import announcing
 from bailiwick.nouns import (
     Action,
     Decision,
@@ -49,7 +50,7 @@ async def refuse(world: World, case: Case, no: Refusal, entries: Entries) -> Act
         step=no.step,
         code=no.code,
         message=no.message,
-        decision=_kept(case.decision) or case.action.decision,
+        decision=_kept(case.decision) or _earlier(case.action),
         resource=case.situation.resource if case.situation else case.action.resource,
         release=case.control.release or "",
         park_until_us=None,
@@ -71,6 +72,8 @@ async def refuse(world: World, case: Case, no: Refusal, entries: Entries) -> Act
             CloseApproval(action=action.id, expect=standing, state=closed),
             *entries.ops,
         )
+        asks = case.action.decision.asks if case.action.decision else ()
+        ops += announcing.decided(world.settings, action, asks, no.code, case.now_us)
     return await _commit(world, case, action, ops)
 
 
@@ -95,8 +98,11 @@ async def park(world: World, case: Case, entries: Entries) -> Action | Blocked:
         timings_us=tuple(case.steps_us),
     )
     ops: tuple[Op, ...] = (EpochIs(epoch=case.control.epoch, room=True), *entries.ops)
-    ops = (*ops, *_claimed(case, situation.effect_key))
-    return await _commit(world, case, action, (*ops, OpenApproval(approval=approval)))
+    ops = (*ops, *_claimed(case, situation.effect_key), OpenApproval(approval=approval))
+    if approval.requested_at_us == case.now_us:  # it is a new request, not one that still waits
+        levels, facts = case.bundle.queues, situation.facts
+        ops += announcing.asked(world.settings, action, approval, levels, facts)
+    return await _commit(world, case, action, ops)
 
 
 def prepare(world: World, case: Case) -> None:
@@ -174,7 +180,10 @@ async def conclude(
             *_used(case),
             *ops,
         ]
-        action = replace(action, resource=None, ahead=_names(case))
+        decision, release = _kept(case.decision), case.control.release or ""
+        action = replace(
+            action, resource=None, ahead=_names(case), decision=decision, release=release
+        )
         if case.stored:
             waited = AddParked(run=action.run, since_us=action.created_at_us)
             consumed = CloseApproval(action=action.id, expect=("open", "granted"), state="consumed")
@@ -193,6 +202,12 @@ def _kept(decision: Decision | None) -> Decision | None:
         return None
     rules = tuple(MatchedRule(id=rule.id, effect=rule.effect) for rule in decision.rules)
     return replace(decision, rules=rules)
+
+
+def _earlier(action: Action) -> Decision | None:
+    """The decision of an action that is refused without another one, with the release it was of."""
+    decision = action.decision
+    return replace(decision, release=decision.release or action.release) if decision else None
 
 
 def _reading_us(case: Case) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from bailiwick.ports import Due, Ledger, Mandates, Register, Shelf, Store
+from bailiwick.ports import Archive, Due, Keeping, Ledger, Mandates, Outbox, Register, Shelf, Store
 
 
 class Doors(NamedTuple):
@@ -13,6 +13,9 @@ class Doors(NamedTuple):
     shelf: Shelf
     register: Register
     mandates: Mandates
+    archive: Archive
+    outbox: Outbox
     ledger: Ledger
     due: Due
+    keeping: Keeping
     close: Callable[[], Awaitable[None]]

@@ -64,6 +64,9 @@ class OtlpTelemetry:
         elif around.trace_flags.sampled:
             self._outbox.put(Ended(told, time.time_ns(), _parent(around)))
 
+    def change(self, record: bytes) -> None:
+        """A control change is an event, and no span."""
+
     def wants_standing(self) -> bool:
         """Whether it is time to measure: once an interval."""
         return time.monotonic() >= self._measure_at_s

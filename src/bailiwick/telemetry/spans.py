@@ -18,6 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 from bailiwick.nouns import STEPS
 from bailiwick.ports import Told
+from bailiwick.telemetry.watch import error_of
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.41.0"
 _STEP_NAMES = tuple(f"bailiwick.step.{i:02d}_{name}.us" for i, name in enumerate(STEPS, 1))
@@ -131,15 +132,6 @@ class SpanWriter:
         if form is None:
             form = self._forms[kind] = _Kind(told)
         return form
-
-
-def error_of(told: Told) -> str:
-    """Why an action counts as an error (`error.type`); a no and an earlier answer are none."""
-    if told.earlier:
-        return ""
-    if told.status in ("failed", "unknown"):
-        return told.code or told.status
-    return "contradicted" if told.verdict == "contradicted" else ""
 
 
 @lru_cache(1024)

@@ -1,6 +1,7 @@
 """The stopwatch of the twelve steps, and the report of an action."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 from bailiwick.nouns import (
     STEPS,
@@ -11,7 +12,8 @@ from bailiwick.nouns import (
     PythonBinding,
     Wake,
 )
-from bailiwick.ports import Case, Told, World
+from bailiwick.ports import Case, Telemetry, Told, World
+from bailiwick.transactions import Append
 
 _BINDINGS: Mapping[type, str] = {PythonBinding: "python", HttpBinding: "http", McpBinding: "mcp"}
 
@@ -44,10 +46,22 @@ class Watch:
         self._since_us = now_us
 
 
+def error_of(told: Told) -> str:
+    """Why an action counts as an error (`error.type`); a no and an earlier answer are none."""
+    if told.earlier:
+        return ""
+    if told.status in ("failed", "unknown"):
+        return told.code or told.status
+    return "contradicted" if told.verdict == "contradicted" else ""
+
+
 class Silent:
     """Tells nobody."""
 
     def report(self, told: Told) -> None:
+        """Tell nobody."""
+
+    def change(self, record: bytes) -> None:
         """Tell nobody."""
 
     def wants_standing(self) -> bool:
@@ -61,10 +75,51 @@ class Silent:
         """Nothing is open."""
 
 
+class Several:
+    """Tells each of several doors."""
+
+    def __init__(self, doors: Sequence[Telemetry]) -> None:
+        self._doors = tuple(doors)
+
+    def report(self, told: Told) -> None:
+        """Tell each."""
+        for door in self._doors:
+            door.report(told)
+
+    def change(self, record: bytes) -> None:
+        """Tell each."""
+        for door in self._doors:
+            door.change(record)
+
+    def wants_standing(self) -> bool:
+        """Whether one of them does."""
+        return any(door.wants_standing() for door in self._doors)
+
+    def stands(self, tenant: str, *, in_doubt: int, unsequenced_us: int) -> None:
+        """Tell each."""
+        for door in self._doors:
+            door.stands(tenant, in_doubt=in_doubt, unsequenced_us=unsequenced_us)
+
+    def close(self) -> None:
+        """Close each."""
+        for door in self._doors:
+            door.close()
+
+
 def report(world: World, asked: Proposal | Wake, outcome: Outcome, watch: Watch) -> None:
     """Tell of one action: who and what by name only, never a payload, a subject or a secret."""
+    _tell(lambda: world.telemetry.report(_told(asked, outcome, watch)))
+
+
+def changed(world: World, records: Iterable[Append]) -> None:
+    """Tell of control changes that are committed, by their records."""
+    for record in records:
+        _tell(partial(world.telemetry.change, record.body))
+
+
+def _tell(telling: Callable[[], None]) -> None:
     try:
-        world.telemetry.report(_told(asked, outcome, watch))
+        telling()
     except Exception:  # noqa: BLE001 - the answer is settled; telemetry must not unsettle it
         return
 

@@ -11,20 +11,23 @@ from bailiwick.store.opened import Doors
 from bailiwick.store.postgres.connections import Address
 from bailiwick.store.postgres.database import PostgresDatabase
 from bailiwick.store.postgres.doors import (
+    PostgresArchive,
     PostgresDue,
+    PostgresKeeping,
     PostgresLedger,
     PostgresMandates,
+    PostgresOutbox,
     PostgresRegister,
     PostgresShelf,
     PostgresStore,
 )
-from bailiwick.store.postgres.migrating import SCHEMA_VERSION, bring_up, prepare
+from bailiwick.store.postgres.migrating import SCHEMA_VERSION, prepare
 
 
 def open_doors(
     settings: Settings, now_us: Callable[[], int] | None = None, *, alone: bool = True
 ) -> Doors:
-    """Open the database that the `store` setting names; an empty one is given its tables.
+    """Open the database that the `store` setting names; an empty or older one is given its tables.
 
     With `alone` false nothing is changed by opening. `now_us` replaces the server's clock, for
     tests. Raises `ConfigError`, `StoreFenced` (`schema_version`) or `StoreUnavailable`.
@@ -37,27 +40,27 @@ def open_doors(
         shelf=PostgresShelf(database),
         register=PostgresRegister(database),
         mandates=PostgresMandates(database),
+        archive=PostgresArchive(database),
+        outbox=PostgresOutbox(database),
         ledger=PostgresLedger(database),
         due=PostgresDue(database, int(settings.lease_seconds * 1_000_000)),
+        keeping=PostgresKeeping(database),
         close=database.close,
     )
-
-
-def migrate(settings: Settings) -> tuple[int, int]:
-    """Run the migrations that the database lacks; its schema version before and after."""
-    return bring_up(Address(settings.store))
 
 
 __all__ = [
     "SCHEMA_VERSION",
     "Address",
+    "PostgresArchive",
     "PostgresDatabase",
     "PostgresDue",
+    "PostgresKeeping",
     "PostgresLedger",
     "PostgresMandates",
+    "PostgresOutbox",
     "PostgresRegister",
     "PostgresShelf",
     "PostgresStore",
-    "migrate",
     "open_doors",
 ]
