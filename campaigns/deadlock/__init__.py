@@ -8,7 +8,8 @@ then it settles, and gives back some of what it held. Nodes and keys are few, so
 are in each other's way all the time, and some are new, so that both begin them at once.
 
 One line of JSON says what became of it: `commits` that were carried out, `blocked` ones, the
-`deadlocks` that the server had to end (its own count, `pg_stat_database`), `faults` that a caller
-heard, and `budgets_off`, the balances that are not what the actions took. All but the first two
-must be 0, and each process must have carried out something; otherwise the exit code is 1.
+`deadlocks` that the server had to end (its own count, `pg_stat_database`), callers that were told
+to try again (`busy`, on a machine that stands still for seconds), other `faults`, and `budgets_off`,
+the balances that are not what the actions took. The exit code is 1 unless each process carried out
+something, at most one call in a hundred was busy, and the others of these are 0.
 """
