@@ -255,7 +255,7 @@ class Due(Protocol):
         """How many outcomes wait for a person: nobody knows them, or the world contradicts them."""
 
     async def run_keys(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
-        """The runs that come after an id, in order, with their wrapped vault keys."""
+        """The runs after an id that have a vault key, in order, each with its wrapped key."""
 
     async def rewrap(self, tenant: str, keys: Sequence[tuple[str, bytes, bytes]]) -> int:
         """Each run whose wrapped key is still the second member has the third; how many have."""

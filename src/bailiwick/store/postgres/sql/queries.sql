@@ -470,8 +470,9 @@ select wrapped_key, started_at_us, parked_us, parked_until_us from runs
 where tenant = :tenant and id = :id;
 
 -- name: run_keys
--- Runs in the order of their ids, with their vault keys.
-select id, wrapped_key from runs where tenant = :tenant and id > :after order by id limit :limit;
+-- Runs in the order of their ids, with their vault keys; what was erased has none.
+select id, wrapped_key from runs where tenant = :tenant and id > :after and wrapped_key <> ''
+order by id limit :limit;
 
 -- name: rewrap_runs!
 -- Runs' vault keys under another wrapping key, unless somebody was first.
