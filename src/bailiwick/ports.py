@@ -255,7 +255,7 @@ class Due(Protocol):
         """How many outcomes wait for a person: nobody knows them, or the world contradicts them."""
 
     async def run_keys(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
-        """The runs after an id that have a vault key, in order, each with its wrapped key."""
+        """The runs with a key that come after an id, in order, with their wrapped vault keys."""
 
     async def rewrap(self, tenant: str, keys: Sequence[tuple[str, bytes, bytes]]) -> int:
         """Each run whose wrapped key is still the second member has the third; how many have."""
@@ -263,9 +263,6 @@ class Due(Protocol):
 
 class Keeping(Protocol):
     """What has payloads that may be erased."""
-
-    async def runs(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bool]]:
-        """Runs in the order of their names, from beyond `after` on: whether each has its key."""
 
     async def kept(self, tenant: str, run: str, after: str, limit: int) -> Sequence[Action]:
         """The run's actions that are not erased, oldest first, from beyond the id `after` on."""
@@ -542,6 +539,7 @@ class Told(Struct, frozen=True, kw_only=True, gc=False):
     `binding` is `python`, `http` or `mcp`. `woken`: nobody's call, the housekeeper's. `steps_us`
     are the times of the twelve steps. What is not known at the step that refused is empty.
     `waited_us` is how long people took, told once, when they have answered or their time is over.
+    `arguments` and `result` are redacted JSON, if the project asks for content.
     """
 
     tenant: str
@@ -560,6 +558,8 @@ class Told(Struct, frozen=True, kw_only=True, gc=False):
     cost_micro_usd: int
     steps_us: tuple[int, ...]
     waited_us: int | None = None
+    arguments: str = ""
+    result: str = ""
 
 
 class Telemetry(Protocol):
