@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from bailiwick.config import Settings
-from bailiwick.mandates import Mandate, StandingApproval
+from bailiwick.mandates import BreakGlass, Mandate, StandingApproval
 from bailiwick.notices import Notice, ServiceLevel
 from bailiwick.nouns import (
     Action,
@@ -349,7 +349,7 @@ class Case(Struct, kw_only=True):
 
     `stored` says that the store holds the action already. `approval` is the request to people, and
     `evidence` the rules that they have satisfied, each with who did; `ahead` are the standing
-    approvals that it rests on. `steps_us` are the times of the steps so far.
+    approvals and emergencies that it rests on. `steps_us` are the times of the steps so far.
     """
 
     control: ControlState
@@ -368,7 +368,7 @@ class Case(Struct, kw_only=True):
     decision: Decision | None = None
     approval: Approval | None = None
     evidence: Mapping[str, tuple[str, ...]] = {}
-    ahead: tuple[StandingApproval, ...] = ()
+    ahead: tuple[StandingApproval | BreakGlass, ...] = ()
     steps_us: Sequence[int] = ()
 
 

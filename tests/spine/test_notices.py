@@ -182,9 +182,7 @@ async def park(house: House, on: str = "ch-secret") -> str:
     return outcome.action
 
 
-async def eventually(
-    house: House, check: Callable[[], bool], undelivered: int = 0
-) -> list[Notice]:
+async def eventually(house: House, check: Callable[[], bool], undelivered: int = 0) -> list[Notice]:
     """Keep house until it is so, and so much is undelivered: its own first tick may be slow."""
     async with asyncio.timeout(10):
         while True:
