@@ -255,7 +255,7 @@ class Due(Protocol):
         """How many outcomes wait for a person: nobody knows them, or the world contradicts them."""
 
     async def run_keys(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
-        """The runs that come after an id, in order, with their wrapped vault keys."""
+        """The runs with a key that come after an id, in order, with their wrapped vault keys."""
 
     async def rewrap(self, tenant: str, keys: Sequence[tuple[str, bytes, bytes]]) -> int:
         """Each run whose wrapped key is still the second member has the third; how many have."""
@@ -263,9 +263,6 @@ class Due(Protocol):
 
 class Keeping(Protocol):
     """What has payloads that may be erased."""
-
-    async def runs(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bool]]:
-        """Runs in the order of their names, from beyond `after` on: whether each has its key."""
 
     async def kept(self, tenant: str, run: str, after: str, limit: int) -> Sequence[Action]:
         """The run's actions that are not erased, oldest first, from beyond the id `after` on."""
@@ -468,7 +465,7 @@ class Keys(Protocol):
         """A 32-byte key for one use: `pseudonym`, `equality`."""
 
 
-class Witness(Protocol):
+class Cosigner(Protocol):
     """Whoever cosigns the ledger's heads: a process with a key and a memory of its own."""
 
     @property
@@ -542,6 +539,7 @@ class Told(Struct, frozen=True, kw_only=True, gc=False):
     `binding` is `python`, `http` or `mcp`. `woken`: nobody's call, the housekeeper's. `steps_us`
     are the times of the twelve steps. What is not known at the step that refused is empty.
     `waited_us` is how long people took, told once, when they have answered or their time is over.
+    `arguments` and `result` are redacted JSON, if the project asks for content.
     """
 
     tenant: str
@@ -560,6 +558,8 @@ class Told(Struct, frozen=True, kw_only=True, gc=False):
     cost_micro_usd: int
     steps_us: tuple[int, ...]
     waited_us: int | None = None
+    arguments: str = ""
+    result: str = ""
 
 
 class Telemetry(Protocol):
@@ -606,4 +606,4 @@ class World(Struct, frozen=True, kw_only=True):
     random: Callable[[int], bytes]
     owner: str
     close: Callable[[], Awaitable[None]]
-    witness: Witness | None = None
+    witness: Cosigner | None = None

@@ -82,7 +82,7 @@ async def test_a_runs_key_goes_only_with_the_last_payload_and_a_new_one_may_come
         done = await store.commit(erase(ended("a")), erase(ended("b")), dropping)
         assert isinstance(done, Committed)
         assert await store.shelf.run_key(TENANT, "run-1") is None
-        assert await store.keeping.runs(TENANT, "", 10) == [("run-1", False)]
+        assert await store.due().run_keys(TENANT, "", 10) == []
         assert await store.shelf.run_started_us(TENANT, "run-1") == (NOW_US, 0)
         # Who begins again first has the run's key; who comes second seals again.
         first, second = await store.together(

@@ -12,6 +12,7 @@ from bailiwick.errors import BailiwickError
 from bailiwick.nouns import Outcome
 from bailiwick.operations import perform
 from bailiwick.operations.auditing import audit
+from tests.postgres import Server
 from tests.spine.house import AGENT, House, effects, founded, opened
 
 DAY_US = 86_400_000_000
@@ -156,6 +157,25 @@ async def test_what_commits_beside_an_erasure_is_erased_with_it_or_can_be_read(
         assert effects(f"t-{number}") == 1
     assert gone
     assert await verified(house) == []
+
+
+@pytest.mark.claim("vault.erasure-and-commits")
+async def test_a_process_that_knows_a_dropped_key_seals_under_a_new_one(
+    folder: Path, kind: Server | None
+) -> None:
+    if kind is None:
+        pytest.skip("one process owns a file")
+    async with opened(folder) as one, opened(folder) as two:
+        for house, on in ((one, "t-1"), (two, "t-2")):
+            await note(house, on)
+        for eraser, other, on in ((two, one, "t-3"), (one, two, "t-4")):
+            await eraser.command("ada", "vault erase", run="run-1", **WHY)
+            later = await note(other, on)
+            for house in (one, two):
+                kept = (await shown(house, later))["payloads"]
+                assert kept["proposal"]["arguments"]["on"] == on, kept
+                assert kept["result"]["sends"] is not None, kept
+        assert await verified(one) == []
 
 
 @pytest.mark.claim("vault.hold-keeps")

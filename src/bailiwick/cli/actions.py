@@ -335,7 +335,7 @@ def approvals_show(frame: Frame, id: str, whole: bool) -> int:
 @click.option("--on-behalf-of", "lender", default="", help="Who lent you the vote.")
 @pass_frame
 def approvals_approve(
-    frame: Frame, /, id: str, reason: str, digest: str | None, yes: bool, lender: str
+    frame: Frame, id: str, *, reason: str, digest: str | None, yes: bool, lender: str
 ) -> int:
     """Approve the request on the action ID, signed with your key.
 
@@ -352,7 +352,7 @@ def approvals_approve(
 @click.option("--on-behalf-of", "lender", default="", help="Who lent you the vote.")
 @pass_frame
 def approvals_deny(
-    frame: Frame, /, id: str, reason: str, digest: str | None, yes: bool, lender: str
+    frame: Frame, id: str, *, reason: str, digest: str | None, yes: bool, lender: str
 ) -> int:
     """Deny the request on the action ID, signed with your key: one denial is enough."""
     return _vote(frame, id, "deny", reason, digest=digest, yes=yes, lender=lender)

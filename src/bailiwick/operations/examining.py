@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import msgspec
 from msgspec import Struct
@@ -21,13 +21,15 @@ from bailiwick.ledger import note, records
 from bailiwick.mandates import BreakGlass
 from bailiwick.operations import backups
 from bailiwick.operations.channel import answers, silent
+from bailiwick.operations.checks import Check, failed
 from bailiwick.operations.doubts import doubt_of, doubtful
 from bailiwick.operations.emergencies import REVIEW_WITHIN_US
 from bailiwick.operations.proofs import witness_state
 from bailiwick.operations.rotation import runs_by_key
+from bailiwick.operations.server_checks import server_checks
 from bailiwick.ports import World
 from bailiwick.values import counted
-from bailiwick.wiring import keys_folder, open_world
+from bailiwick.wiring import keys_folder, on_demand, open_world
 
 _LATE_US = 2_000_000
 _SKEW_US = 5_000_000
@@ -42,21 +44,14 @@ _TOO_QUICK_US = 20
 _READ_VERSION_AT, _WAL = 19, 2
 
 
-class Check(Struct, frozen=True, kw_only=True):
-    """One line: what was looked at, how it stands, and what to do if it is not in order."""
-
-    name: str
-    level: Literal["ok", "warn", "fail"]
-    said: str
-    help: str = ""
-
-
 async def examine(settings: Settings) -> list[Check]:
     """Look at everything that can be looked at; what cannot be opened is a line, not a fault."""
     checks = [*_keys(settings), *_agent_keys(settings), *_disk(settings)]
     checks += _credentials(settings)
     checks += _backups(settings)
-    if not settings.is_shared:
+    if settings.is_shared:
+        checks += _server(settings)
+    else:
         file = settings.path(settings.store)
         checks += _file(file)
         if not file.exists():
@@ -67,7 +62,7 @@ async def examine(settings: Settings) -> list[Check]:
     except BailiwickError as fault:
         # What keeps it from being opened stands among the checks of the files, as a rule.
         known = any(f"[{fault.code}]" in check.said for check in checks)
-        return checks if known else [*checks, _failed("store", fault)]
+        return checks if known else [*checks, failed("store", fault)]
     try:
         parts = (
             _clock,
@@ -85,10 +80,20 @@ async def examine(settings: Settings) -> list[Check]:
             try:
                 checks += [check async for check in part(world)]
             except BailiwickError as fault:
-                checks.append(_failed(part.__name__.removeprefix("_"), fault))
+                checks.append(failed(part.__name__.removeprefix("_"), fault))
     finally:
         await world.close()
     return checks
+
+
+def _server(settings: Settings) -> Iterator[Check]:
+    """What can be seen of a PostgreSQL server."""
+    try:
+        look = on_demand("inspect")(settings)
+    except BailiwickError as fault:
+        yield failed("server", fault)
+        return
+    yield from server_checks(look, settings.free_space_watermark_mb)
 
 
 # --- the files -----------------------------------------------------------------------------------
@@ -100,7 +105,7 @@ def _keys(settings: Settings) -> Iterator[Check]:
         identity.load_keyring(folder, settings.log_origin)
         yield Check(name="keys", level="ok", said=f"all there and private in {folder}")
     except BailiwickError as fault:
-        yield _failed("keys", fault)
+        yield failed("keys", fault)
     data = settings.data.resolve()
     if folder.resolve().is_relative_to(data):
         yield Check(
@@ -117,7 +122,7 @@ def _agent_keys(settings: Settings) -> Iterator[Check]:
         try:
             identity.read_agent_key(path)
         except BailiwickError as fault:
-            yield _failed("agent key", fault)
+            yield failed("agent key", fault)
     yield Check(name="agent keys", level="ok", said=f"{len(found)} found")
 
 
@@ -163,7 +168,7 @@ def _credentials(settings: Settings) -> Iterator[Check]:
             broker.secret(name, *_stated_use(source))
             yield Check(name="credential", level="ok", said=f"{name} can be resolved")
         except BailiwickError as fault:
-            yield _failed("credential", fault)
+            yield failed("credential", fault)
 
 
 def _stated_use(source: CredentialSource) -> tuple[str, str, bool]:
@@ -181,7 +186,7 @@ def _file(file: Path) -> Iterator[Check]:
     try:
         version = store.schema_version(file)
     except BailiwickError as fault:
-        yield _failed("store", fault)
+        yield failed("store", fault)
         return
     if version == store.SCHEMA_VERSION:
         yield Check(name="schema", level="ok", said=f"version {version}")
@@ -214,7 +219,7 @@ def _durability(file: Path) -> Check:
     try:
         mode, level = store.durability(file)
     except BailiwickError as fault:
-        return _failed("durability", fault)
+        return failed("durability", fault)
     said = f"journal_mode={mode} and synchronous={level} are in force on a connection that writes"
     return Check(name="durability", level="ok", said=f"{said}; without them nothing is written")
 
@@ -253,10 +258,10 @@ async def _owner(file: Path) -> Check:
         if not store.is_owned(file):
             return Check(name="owner", level="ok", said="no process owns the database now")
     except BailiwickError as fault:
-        return _failed("owner", fault)
+        return failed("owner", fault)
     if await answers(file.with_suffix(".sock"), _ANSWER_S):
         return Check(name="owner", level="ok", said="a process owns the database, and answers")
-    return _failed("owner", silent())
+    return failed("owner", silent())
 
 
 # --- the database --------------------------------------------------------------------------------
@@ -302,11 +307,11 @@ async def _step(world: World) -> AsyncIterator[Check]:
     with suppress(OSError):
         file.write_bytes(msgspec.json.encode(now))
     if abs(stepped_us) <= _STEP_US:
-        yield Check(name="clock", level="ok", said="it was not set since the last look")
+        yield Check(name="clock step", level="ok", said="it was not set since the last look")
         return
     way = "forward" if stepped_us > 0 else "back"
     yield Check(
-        name="clock",
+        name="clock step",
         level="warn",
         said=f"it was set {way} by {abs(stepped_us) // 1_000_000} s since the last look",
         help="expiry, budgets, leases and retention go by it: let it be slewed, never set",
@@ -355,7 +360,7 @@ async def _log(world: World) -> AsyncIterator[Check]:
             name="log", level="ok", said=f"{counted(size, 'record')}, signed up to {signed}"
         )
     if await ledger.held(world):
-        yield _failed("ledger", ledger.is_held())
+        yield failed("ledger", ledger.is_held())
     late_us = await ledger.waiting_us(world.ledger, world.now_us())
     if late_us > _LATE_US:
         yield Check(
@@ -454,8 +459,3 @@ async def _people(world: World) -> AsyncIterator[Check]:
         yield Check(name="people", level="warn", said=said, help=help)
     else:
         yield Check(name="people", level="ok", said=f"{admins} administrators")
-
-
-def _failed(name: str, fault: BailiwickError) -> Check:
-    help = fault.help or "restore what the message names, or a backup"
-    return Check(name=name, level="fail", said=f"{fault.message} [{fault.code}]", help=help)

@@ -60,7 +60,8 @@ class Database:
             self._writer = Writer(
                 self._file, self._settings, self.now_us, self._committed, self._holds
             )
-        return await self._writer.submit(work)
+        answer: T = await self._writer.submit(work)
+        return answer
 
     def one(self, name: str, values: Mapping[str, object]) -> sql.Row | None:
         """Read the first row of a statement, as committed now."""

@@ -395,10 +395,6 @@ class SqliteKeeping:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def runs(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bool]]:
-        values = {"tenant": tenant, "after": after, "limit": limit}
-        return [(id, bool(key)) for id, key in self._database.every("runs_from", values)]
-
     async def kept(self, tenant: str, run: str, after: str, limit: int) -> Sequence[Action]:
         values = {"tenant": tenant, "run": run, "after": after, "limit": limit}
         return [decode_action(body) for (body,) in self._database.every("run_kept", values)]

@@ -1,4 +1,4 @@
-"""A batch of commits in one transaction: what it reads and locks, and what every operation does.
+"""A batch of commits in one transaction: what every operation does with what was read (`wanted`).
 
 All that a batch's guards look at is read at once, locked where it will change; its members are
 carried out on what was read; all that they leave changed is written at once, each table by one
@@ -16,23 +16,56 @@ from bailiwick import transactions
 from bailiwick.notices import Notice
 from bailiwick.nouns import Action
 from bailiwick.store.balances import BalanceKey, Balances
-from bailiwick.store.postgres.tables import (
-    ACTION,
-    ADDED,
-    COLUMNS,
-    KEPT,
-    MOVED,
-    RECORD,
-    Key,
-    Row,
-    TableView,
-    name_key,
-    vote_key,
-)
+from bailiwick.store.postgres.wanted import COLUMNS, Key, name_key, vote_key
 from bailiwick.store.rows import encode, escalated, is_contradicted
+
+Row = dict[str, Any]
 
 _ENDED = frozenset({"done", "failed", "unknown"})
 _OPEN = frozenset({"parked", "intended", "unknown"})
+
+_KEPT = (
+    *("agents", "modes", "revocations", "people", "releases", "approvals", "payloads"),
+    *("breakers", "mandates", "mandate_uses", "legal_holds", "rounds", "notices"),
+)
+_ADDED = ("runs", "effect_keys", "votes", "stops", "changes")
+_ACTION = (
+    *("tenant", "id", "agent", "subject", "name", "attempt", "state", "version", "resource"),
+    *("park_until_us", "lease_owner", "lease_until_us", "updated_at_us", "body", "holds"),
+    "records",
+    "run",
+)
+_MOVED = (
+    *("tenant", "id", "state", "version", "resource", "park_until_us", "lease_owner"),
+    *("lease_until_us", "updated_at_us", "body", "holds", "records", "ended", "contradicted"),
+    "erased",
+)
+_RECORD = ("seq", "tenant", "kind", "action", "body", "hash")
+
+
+class LookAgain(Exception):
+    """Something changed between what was read and what was written."""
+
+
+class TableView:
+    """Rows of a table as a batch sees them: as they were read, and as its members leave them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Key, Row] = {}
+        self.stored: set[Key] = set()
+        self.changed: set[Key] = set()
+
+    def read(self, columns: Sequence[str], width: int, found: Iterable[Sequence[Any]]) -> None:
+        """Take over rows that the database gave."""
+        for values in found:
+            key = tuple(values[:width])
+            self.rows[key] = dict(zip(columns, values, strict=True))
+            self.stored.add(key)
+
+    def left(self, *, stored: bool) -> list[Row]:
+        """The changed rows that are there, of those that were stored before or of the others."""
+        keys = sorted(key for key in self.changed if (key in self.stored) is stored)
+        return [self.rows[key] for key in keys if key in self.rows]
 
 
 class PostgresBatch:
@@ -113,21 +146,21 @@ class PostgresBatch:
             rows = [dict(zip(columns[:width], key, strict=True)) for key in gone]
             yield f"delete_{name}", rows, columns[:width]
             tables[name].stored -= tables[name].changed  # what is still there is written anew
-        for name in ADDED:
+        for name in _ADDED:
             yield f"insert_{name}", tables[name].left(stored=False), COLUMNS[name][1]
         columns = ("tenant", "id", "state", "decided_by")
         yield "update_changes", tables["changes"].left(stored=True), columns
         columns = ("tenant", "id", "wrapped_key", "parked_us", "parked_until_us")
         yield "update_runs", tables["runs"].left(stored=True), columns
-        yield "insert_actions", tables["actions"].left(stored=False), ACTION
+        yield "insert_actions", tables["actions"].left(stored=False), _ACTION
         stored = tables["actions"].left(stored=True)
-        yield "update_actions", [row for row in stored if "body" in row], MOVED
+        yield "update_actions", [row for row in stored if "body" in row], _MOVED
         listed = [row for row in stored if "body" not in row and row.get("records")]
         yield "list_records", listed, ("tenant", "id", "records")
         yield "delete_payloads", tables["erasures"].left(stored=False), ("tenant", "action")
-        for name in KEPT:
+        for name in _KEPT:
             yield f"put_{name}", _both(tables[name]), COLUMNS[name][1]
-        yield "insert_records", self.records, RECORD
+        yield "insert_records", self.records, _RECORD
         columns = COLUMNS["budgets"][1]
         balances = sorted(self.balances.written().items())
         for stored_too, statement in ((False, "insert_budgets"), (True, "update_budgets")):

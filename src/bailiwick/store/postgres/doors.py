@@ -328,10 +328,6 @@ class PostgresKeeping:
         self._database = database
         self._every = database.lists.every
 
-    async def runs(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bool]]:
-        values = {"tenant": tenant, "after": after, "limit": limit}
-        return [(id, key) for id, key in await self._every("runs_from", values)]
-
     async def kept(self, tenant: str, run: str, after: str, limit: int) -> Sequence[Action]:
         values = {"tenant": tenant, "run": run, "after": after, "limit": limit}
         return [rows.decode_action(body) for (body,) in await self._every("run_kept", values)]

@@ -5,8 +5,10 @@
 select to_regclass('schema_versions');
 
 -- name: schema_version
--- The newest migration.
-select max(version) from schema_versions;
+-- The newest migration, and the oldest program that works with what they all leave. The column of
+-- the latter came with the second migration.
+select coalesce(max(version), 0),
+    coalesce(max(cast(to_jsonb(each) ->> 'oldest' as integer)), 1) from schema_versions each;
 
 -- name: make_schema_table!
 -- Kept by the migrations themselves.
@@ -15,6 +17,19 @@ create table schema_versions (version integer primary key, made_at timestamptz n
 -- name: migrated!
 -- One migration more.
 insert into schema_versions (version, made_at) values (:version, clock_timestamp());
+
+-- name: drain!
+-- Wait until every transaction is over, each of which has looked at this table, and keep new ones
+-- waiting until this one is.
+lock table schema_versions in access exclusive mode;
+
+-- name: retire!
+-- Programs older than that may not use the database any more.
+update schema_versions set oldest = :oldest where version = :oldest;
+
+-- name: fence
+-- The oldest program that may write; looked at first in every transaction.
+select max(oldest) from schema_versions;
 
 -- name: migration_lock
 -- One process migrates; the others wait for it. Given back with the transaction.
@@ -72,11 +87,11 @@ select pg_advisory_xact_lock(hashtextextended('bailiwick control ' || tenant, 0)
 from unnest(cast(:tenants as text[])) as tenant;
 
 -- name: transaction
--- The store's clock inside the transaction, the number by which its fate can be asked for, numbers
--- for the batch's records, and the control rows. A statement after that of the control lock, so
+-- The store's clock inside the transaction, the number by which its fate can be asked for, the
+-- oldest program that may write, numbers for the batch's records, and the control rows. A statement after that of the control lock, so
 -- that it sees every change that was made before.
 select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint),
-    cast(pg_current_xact_id() as text),
+    cast(pg_current_xact_id() as text), (select max(oldest) from schema_versions),
     array(select nextval('record_numbers') from generate_series(1, :count)),
     array(select tenant from control where tenant = any(:tenants) order by tenant),
     array(select epoch from control where tenant = any(:tenants) order by tenant),
@@ -169,6 +184,40 @@ from budgets b join (
         select * from unnest(cast(:settled_tenant as text[]), cast(:settled as text[])))
 ) wanted (tenant, node, unit, bucket) using (tenant, node, unit, bucket)
 order by b.tenant, b.node = 'tenant', b.node, b.unit, b.bucket for update of b;
+
+-- What `doctor` looks at.
+
+-- name: server_version
+-- As people write it.
+select split_part(current_setting('server_version'), ' ', 1);
+
+-- name: server
+-- Who we are and where: the data folder only if this role may see it.
+select current_user, (select rolsuper from pg_roles where rolname = current_user),
+    pg_is_in_recovery() or current_setting('transaction_read_only') = 'on',
+    (select count(*) from pg_stat_activity where backend_type = 'client backend'),
+    pg_database_size(current_database()), pg_has_role('pg_read_all_stats', 'member'),
+    case when pg_has_role('pg_read_all_settings', 'member')
+        then current_setting('data_directory') end;
+
+-- name: in_force
+-- Settings as they hold on this connection.
+select name, setting from pg_settings where name in ('fsync', 'full_page_writes',
+    'synchronous_commit', 'synchronous_standby_names', 'max_connections');
+
+-- name: standbys
+-- Streaming replicas.
+select coalesce(nullif(application_name, ''), 'unnamed'), coalesce(sync_state, 'async')
+from pg_stat_replication order by 1;
+
+-- name: lacking_rights
+-- Tables and sequences of ours that this role may not use as it must.
+select relname from pg_class
+where relnamespace = cast(current_schema() as regnamespace) and (
+    relkind = 'r' and not (has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
+        and has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete'))
+    or relkind = 'S' and not has_sequence_privilege(oid, 'usage'))
+order by relname;
 
 -- Writing. Each statement writes all of a batch's rows of a table, in the order of their keys.
 
@@ -324,7 +373,8 @@ from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[])
     cast(:lease_owner as text[]), cast(:lease_until_us as bigint[]),
     cast(:updated_at_us as bigint[]), cast(:body as bytea[]), cast(:holds as text[]),
     cast(:records as text[]), cast(:ended as boolean[]), cast(:contradicted as boolean[]),
-    cast(:erased as boolean[])) as new (tenant, id, state, version, resource, park_until_us, lease_owner, lease_until_us,
+    cast(:erased as boolean[]))
+    as new (tenant, id, state, version, resource, park_until_us, lease_owner, lease_until_us,
     updated_at_us, body, holds, records, ended, contradicted, erased)
 where actions.tenant = new.tenant and actions.id = new.id;
 
@@ -470,8 +520,9 @@ select wrapped_key, started_at_us, parked_us, parked_until_us from runs
 where tenant = :tenant and id = :id;
 
 -- name: run_keys
--- Runs in the order of their ids, with their vault keys.
-select id, wrapped_key from runs where tenant = :tenant and id > :after order by id limit :limit;
+-- Runs in the order of their ids with their vault keys, but for those that lost theirs.
+select id, wrapped_key from runs
+where tenant = :tenant and id > :after and wrapped_key <> '' order by id limit :limit;
 
 -- name: rewrap_runs!
 -- Runs' vault keys under another wrapping key, unless somebody was first.
@@ -479,11 +530,6 @@ update runs set wrapped_key = new.wrapped_key
 from unnest(cast(:id as text[]), cast(:seen as bytea[]), cast(:wrapped_key as bytea[]))
     as new (id, seen, wrapped_key)
 where runs.tenant = :tenant and runs.id = new.id and runs.wrapped_key = new.seen;
-
--- name: runs_from
--- Runs in the order of their names, and whether each has its key.
-select id, wrapped_key <> '' from runs
-where tenant = :tenant and id > :after order by id limit :limit;
 
 -- name: run_kept
 -- A run's actions whose payloads are not erased, oldest first.

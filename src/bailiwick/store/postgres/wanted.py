@@ -1,9 +1,6 @@
-"""The tables as a batch reads and writes them: their columns, what is locked, what is left changed.
+"""What a batch's commits look at: columns of tables, the rows to read and lock, in which order."""
 
-Everything here is data about statements; what an operation does with rows stands in `batch`.
-"""
-
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from bailiwick import transactions
@@ -11,9 +8,7 @@ from bailiwick.nouns import Action
 from bailiwick.store.balances import bucket
 
 Key = tuple[Any, ...]
-Row = dict[str, Any]
 Named = tuple[str, Key]
-
 
 # Each table's columns as its statements give and take them, the key's first.
 COLUMNS: Mapping[str, tuple[int, tuple[str, ...]]] = {
@@ -64,28 +59,6 @@ READS: Mapping[str, str] = {
     "votes": "read_votes",
 }
 
-KEPT = (
-    *("agents", "modes", "revocations", "people", "releases", "approvals", "payloads"),
-    *("breakers", "mandates", "mandate_uses", "legal_holds", "rounds", "notices"),
-)
-ADDED = ("runs", "effect_keys", "votes", "stops", "changes")
-ACTION = (
-    *("tenant", "id", "agent", "subject", "name", "attempt", "state", "version", "resource"),
-    *("park_until_us", "lease_owner", "lease_until_us", "updated_at_us", "body", "holds"),
-    "records",
-    "run",
-)
-MOVED = (
-    *("tenant", "id", "state", "version", "resource", "park_until_us", "lease_owner"),
-    *("lease_until_us", "updated_at_us", "body", "holds", "records", "ended", "contradicted"),
-    "erased",
-)
-RECORD = ("seq", "tenant", "kind", "action", "body", "hash")
-
-
-class LookAgain(Exception):
-    """Something changed between what was read and what was written."""
-
 
 class Wanted:
     """What a batch's commits will look at: the keys of rows, by table, and the control locks."""
@@ -114,7 +87,7 @@ class Wanted:
             self.settled.add((tenant, op.action))
         elif isinstance(op, transactions.Append):
             self.records += 1
-        for table, key in KEYS[type(op)](tenant, op) if type(op) in KEYS else ():
+        for table, key in _KEYS[type(op)](tenant, op) if type(op) in _KEYS else ():
             self.keys.setdefault(table, set()).add(key)
 
     def values(self, table: str) -> dict[str, list[Any]]:
@@ -135,15 +108,17 @@ def _vote_keys(tenant: str, op: transactions.CastVote) -> Iterator[Named]:
 
 
 def name_key(tenant: str, action: Action) -> Key:
+    """An action's name and attempt, which one action has."""
     return (tenant, action.agent, action.subject, action.name, action.attempt)
 
 
 def vote_key(tenant: str, op: transactions.CastVote) -> Key:
+    """A person's vote on a request, which is cast once."""
     return (tenant, op.vote.action, op.vote.person, op.vote.request_digest)
 
 
 # Which rows an operation looks at.
-KEYS: Mapping[type, Callable[[str, Any], Iterable[Named]]] = {
+_KEYS: Mapping[type, Callable[[str, Any], Iterable[Named]]] = {
     transactions.InsertAction: _action_keys,
     transactions.MoveAction: lambda tenant, op: [("actions", (tenant, op.action.id))],
     transactions.Settle: lambda tenant, op: [("actions", (tenant, op.action))],
@@ -169,24 +144,3 @@ KEYS: Mapping[type, Callable[[str, Any], Iterable[Named]]] = {
     transactions.LiftStop: lambda tenant, op: [("stops", (tenant, op.scope, op.target))],
     transactions.CloseChange: lambda tenant, op: [("changes", (tenant, op.id))],
 }
-
-
-class TableView:
-    """Rows of a table as a batch sees them: as they were read, and as its members leave them."""
-
-    def __init__(self) -> None:
-        self.rows: dict[Key, Row] = {}
-        self.stored: set[Key] = set()
-        self.changed: set[Key] = set()
-
-    def read(self, columns: Sequence[str], width: int, found: Iterable[Sequence[Any]]) -> None:
-        """Take over rows that the database gave."""
-        for values in found:
-            key = tuple(values[:width])
-            self.rows[key] = dict(zip(columns, values, strict=True))
-            self.stored.add(key)
-
-    def left(self, *, stored: bool) -> list[Row]:
-        """The changed rows that are there, of those that were stored before or of the others."""
-        keys = sorted(key for key in self.changed if (key in self.stored) is stored)
-        return [self.rows[key] for key in keys if key in self.rows]
