@@ -153,6 +153,8 @@ CLAIMS: dict[str, str] = {
     "approval.service-levels": "A queue is reminded once, escalated once, and expires in its time.",
     "approval.notices-signed": "A webhook is signed, tried again under one id, and has no payload.",
     "approval.notices-by-mail": "Mail goes out by STARTTLS; a dead server changes nothing else.",
+    "approval.break-glass-bounded": "A broken glass passes asking rules alone, and for minutes.",
+    "approval.break-glass-reviewed": "A broken glass is listed with its uses until it is reviewed.",
     # execution
     "execution.never-resend-without-key": "Only a kept key lets a send in doubt be repeated.",
     "execution.unknown-is-not-failed": "Failed is only what certainly did nothing; else unknown.",
