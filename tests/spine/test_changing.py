@@ -15,7 +15,7 @@ CLERK = AGENT.replace("NAME", "clerk")
 
 async def compared(house: House, **changed: str | None) -> dict[str, Any]:
     """A stored release with other files, compared with the active one."""
-    digest = await released(house, "propose", **changed)
+    digest = await released(house, "propose", {}, **changed)
     told: dict[str, Any] = await house.command("ada", "release diff", digest=digest)
     return told
 
