@@ -82,7 +82,7 @@ endef
 	$(call sync,run-postgres)
 	$(install_project)
 
-.venv/ready: requirements/test.txt pyproject.toml src/bailiwick_verify.py $(UV)
+.venv/ready: requirements/test.txt pyproject.toml src/bailiwick_verify.py src/bailiwick_witness.py $(UV)
 	$(call sync,test)
 	$(install_project)
 

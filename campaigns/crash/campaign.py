@@ -33,12 +33,13 @@ _LOOK_S = 0.002
 _TELL_S = 5.0
 # A life that nobody kills ends by itself within its kind's times; this is for one that hangs.
 _LONGEST_LIFE_S = 60.0
+_LONGEST_SHARED_LIFE_S = 180.0  # it waits for the server as well
 _SETTLING_S = 90.0
 _MAX_SHARE = 0.05
-# On PostgreSQL: how many processes a database has, how often a campaign kills the server, and for
-# how long it stays away on purpose.
+# On PostgreSQL: how many processes a database has, after how many kills of theirs the server is
+# killed, and for how long it stays away on purpose.
 _TOGETHER = 2
-_SERVER_KILLS = 20
+_SERVER_KILL_EVERY = 40
 _LONGEST_GONE_S = 1.0
 
 
@@ -177,7 +178,7 @@ class _Campaign:
             age_s = time.monotonic() - life.began_s
             if life.kill_after_s is not None and age_s >= life.kill_after_s:
                 os.kill(pid, signal.SIGKILL)
-            elif age_s > _LONGEST_LIFE_S:
+            elif age_s > (_LONGEST_LIFE_S if self._server is None else _LONGEST_SHARED_LIFE_S):
                 self._findings.append(Finding("", f"a life of {lane.folder} hung"))
                 os.kill(pid, signal.SIGKILL)
             gone, status = os.waitpid(pid, os.WNOHANG)
@@ -187,7 +188,7 @@ class _Campaign:
 
     def _kill_server(self, kills: int) -> None:
         """Kill the postmaster, now and then, and start it again after a moment."""
-        due = self._kills.total() * _SERVER_KILLS // kills
+        due = self._kills.total() // min(kills // 2 + 1, _SERVER_KILL_EVERY)
         if self._server is None or due <= self._server_kills:
             return
         self._server_kills += 1

@@ -13,7 +13,16 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from bailiwick import approval, catalog, execution, identity, ledger, limits, verification
+from bailiwick import (
+    approval,
+    catalog,
+    execution,
+    identity,
+    ledger,
+    limits,
+    telemetry,
+    verification,
+)
 from bailiwick.errors import BadInput, LedgerError, StoreError
 from bailiwick.nouns import (
     Action,
@@ -314,6 +323,7 @@ async def _degrade(world: World, action: Action, case: Case) -> None:
         record = ledger.mode_set(action.tenant, setting, control.epoch + 1)
         ops = (EpochIs(epoch=control.epoch), *limits.mode_ops(setting), record)
         if isinstance(await world.store.commit(Commit(tenant=action.tenant, ops=ops)), Committed):
+            telemetry.changed(world, (record,))
             return
 
 

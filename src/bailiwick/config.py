@@ -18,6 +18,7 @@ Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 
 # Source: RFC 9110, 5.1 and 5.5.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}").fullmatch
 _FIELD_VALUE = re.compile(r"[\x20-\x7e]*").fullmatch
 
 
@@ -40,6 +41,8 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     `child_spans` is the share of ordinary actions that get a span a step; those that failed, or
     took `slow_seconds`, always do. Metrics are exported every `interval_seconds`.
+    `events` is a file, or `stderr`. With `content` spans have arguments and results, redacted;
+    `redact` names further members to leave out.
     """
 
     headers: Mapping[str, str] = {}
@@ -49,6 +52,9 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     child_spans: Share = 0.01
     slow_seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 1.0
     interval_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 60.0
+    events: str | None = None
+    content: bool = False
+    redact: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, value in self.headers.items():
@@ -57,6 +63,67 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     def __repr__(self) -> str:
         return "TelemetrySettings(…)"  # no header
+
+
+class WitnessSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The witness that cosigns the ledger's heads: its address, its vkey, and what waits for it.
+
+    An attacker who can change this can name a witness of his own.
+    """
+
+    url: str
+    key: str
+    required: bool = False
+
+
+class EmailSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The mail server by which queues are told (SMTP, RFC 5321; STARTTLS, RFC 3207).
+
+    `to` are addresses by queue. `credential` names the password, which only `notify.email` may
+    use; without a `username` nobody logs in. `certificate` is a CA's file, beside the system's.
+    """
+
+    host: str
+    sender: str
+    to: Mapping[str, tuple[str, ...]]
+    port: Annotated[int, msgspec.Meta(ge=1, le=65535)] = 587
+    starttls: bool = True
+    username: str = ""
+    credential: str | None = None
+    certificate: str | None = None
+    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
+
+    def __post_init__(self) -> None:
+        if bool(self.username) != bool(self.credential):
+            raise ValueError("a mail user needs a credential, and a credential a user")
+        if self.username and not self.starttls:
+            raise ValueError("a password does not go out without STARTTLS")
+        for address in (self.sender, *(each for all_of in self.to.values() for each in all_of)):
+            if not _ADDRESS(address):
+                raise ValueError("an e-mail address is not a plain `name@host`")
+
+
+class WebhookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where notices are posted, signed by Standard Webhooks; `credential` names `whsec_…`."""
+
+    url: str
+    credential: str
+    timeout_seconds: Annotated[float, msgspec.Meta(gt=0, le=60)] = 10.0
+
+    def __post_init__(self) -> None:
+        if not _is_collector(self.url):
+            raise ValueError("the webhook's `url` is not an http or https address without a user")
+
+
+class NotifySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How people are told of requests. `tell` adds to what is told the subject, the resource.
+
+    An attacker who can change this learns who asks for what, and can keep people from knowing.
+    """
+
+    email: EmailSettings | None = None
+    webhook: WebhookSettings | None = None
+    tell: tuple[Literal["subject", "resource"], ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -86,6 +153,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     free_space_watermark_mb: int = 64
     telemetry_endpoint: str | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
+    witness: WitnessSource | None = None
+    tiles: str | None = None
+    notify: NotifySettings = NotifySettings()
 
     def __post_init__(self) -> None:
         if self.telemetry_endpoint is not None and not _is_collector(self.telemetry_endpoint):

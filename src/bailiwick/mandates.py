@@ -43,7 +43,21 @@ class StandingApproval(Struct, frozen=True, kw_only=True, tag="standing"):
         return f"standing:{self.id}"
 
 
-Statement = StandingApproval
+class Delegation(Struct, frozen=True, kw_only=True, tag="delegation"):
+    """A person's votes for one queue, lent to another person from a time until a time."""
+
+    id: str
+    tenant: str
+    person: str
+    to: str
+    queue: str
+    from_us: int
+    until_us: int
+    reason: str
+    signature: str = ""
+
+
+Statement = StandingApproval | Delegation
 
 
 class Mandate(Struct, frozen=True, kw_only=True, omit_defaults=True):

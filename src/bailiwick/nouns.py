@@ -33,11 +33,14 @@ State = Literal["parked", "intended", "done", "failed", "unknown", "refused", "d
 Listed = State | Literal["contradicted"]
 Status = Literal["done", "failed", "unknown", "refused", "denied", "parked", "running"]
 Verdict = Literal["verified", "contradicted", "unverifiable"]
-Scope = Literal["everything", "tenant", "agent", "tool", "upstream", "run"]
+# `ledger` is set by the runtime alone: the tree is not the one that it was, and nothing is written.
+Scope = Literal["everything", "tenant", "agent", "tool", "upstream", "run", "ledger"]
 Role = Literal["viewer", "operator", "approver", "auditor", "admin"]
 # The tightest first: decided and never executed; only reads; every write asks; the rules decide.
 Mode = Literal["shadow", "read-only", "draft", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
+# How long payloads are kept after an action ended, where its agent's manifest says nothing.
+RETENTION_DAYS = 30
 
 
 # --- who -----------------------------------------------------------------------------------------
@@ -99,6 +102,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
 
     `modes` are by tool, `prefix.*` or `*`. `max_error_ppm` is how many of a million writes with a
     tool may go wrong before the agent is put back to reading there; None leaves it alone.
+    `retention_days` is how long an action's payloads are kept after it ended.
     `models` are by the agent's roles: the program asks for them, nothing here calls a model.
     """
 
@@ -114,6 +118,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     max_error_ppm: int | None = None
     asks_over_budget: bool = False
     models: Mapping[str, str] = {}
+    retention_days: int = RETENTION_DAYS
     source: Mapping[str, JSON] = {}
 
 
@@ -429,7 +434,10 @@ class Decision(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Vote(Struct, frozen=True, kw_only=True):
-    """One person's signed statement over a request digest. An unsigned row does not count."""
+    """One person's signed statement over a request digest. An unsigned row does not count.
+
+    `on_behalf_of` is whose vote it is, if another person lent it to the one who signs.
+    """
 
     action: str
     person: str
@@ -438,10 +446,14 @@ class Vote(Struct, frozen=True, kw_only=True):
     reason: str
     cast_at_us: int
     signature: str
+    on_behalf_of: str = ""
 
 
 class Approval(Struct, frozen=True, kw_only=True):
-    """A request to people about one action, and their votes; evidence for the policy."""
+    """A request to people about one action, and their votes; evidence for the policy.
+
+    `escalated` are pairs of queues: people of the second may vote for the first as well.
+    """
 
     action: str
     tenant: str
@@ -451,6 +463,23 @@ class Approval(Struct, frozen=True, kw_only=True):
     requested_at_us: int
     expires_at_us: int
     votes: tuple[Vote, ...] = ()
+    escalated: tuple[tuple[str, str], ...] = ()
+
+    def serving(self, ask: Ask) -> frozenset[str]:
+        """Give the queues whose people may vote for an asking rule."""
+        return frozenset((ask.queue, *(to for queue, to in self.escalated if queue == ask.queue)))
+
+
+class Erasure(Struct, frozen=True, kw_only=True):
+    """When, by whom and why payloads were erased, and the epoch that this began.
+
+    `by` is empty where their time was over.
+    """
+
+    at_us: int
+    by: str
+    reason: str
+    epoch: int
 
 
 class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -494,6 +523,7 @@ class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost_micro_usd: int = 0
     timings_us: tuple[int, ...] = ()
     ahead: tuple[str, ...] = ()
+    erased: Erasure | None = None
 
 
 class EffectReport(Struct, frozen=True, kw_only=True):
@@ -560,12 +590,30 @@ class ModeSetting(Struct, frozen=True, kw_only=True):
     since_us: int
 
 
+class LegalHold(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Nothing of a run, or of a subject, is erased until two people lift it.
+
+    One that was lifted says by whom, and binds nobody.
+    """
+
+    kind: Literal["run", "subject"]
+    target: str
+    by: str
+    reason: str
+    since_us: int
+    lifted_by: tuple[str, ...] = ()
+
+
 class Standing(Struct, frozen=True, kw_only=True):
-    """What an agent's account says now: whether it may act and with which keys (JWK, by kid)."""
+    """What an agent's account says now: whether it may act and with which keys (JWK, by kid).
+
+    `since_us` says when each key was registered, where that is known.
+    """
 
     agent: str
     enabled: bool
     keys: Mapping[str, Mapping[str, JSON]]
+    since_us: Mapping[str, int] = {}
 
 
 class Breaker(Struct, frozen=True, kw_only=True):

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from bailiwick.config import Settings
 from bailiwick.mandates import Mandate, StandingApproval
+from bailiwick.notices import Notice, ServiceLevel
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -18,6 +19,7 @@ from bailiwick.nouns import (
     Caller,
     Cap,
     Decision,
+    LegalHold,
     Listed,
     Manifest,
     Mode,
@@ -56,6 +58,7 @@ class ControlState(Struct, frozen=True, kw_only=True):
     revoked: frozenset[str]
     modes: tuple[ModeSetting, ...] = ()
     mandates: tuple[Mandate, ...] = ()
+    holds: tuple[LegalHold, ...] = ()
 
 
 class Ledger(Protocol):
@@ -134,7 +137,7 @@ class Shelf(Protocol):
         """The run and the sealed bytes; None once erased."""
 
     async def run_key(self, tenant: str, run: str) -> bytes | None:
-        """The run's wrapped vault key."""
+        """The run's wrapped vault key; None once dropped."""
 
     async def run_started_us(
         self, tenant: str, run: str, waits_since_us: int | None = None
@@ -185,6 +188,16 @@ class Register(Protocol):
         """Every budget node's balance in its current bucket."""
 
 
+class Mandates(Protocol):
+    """What people signed ahead of an action."""
+
+    async def signed(self, tenant: str) -> Sequence[Mandate]:
+        """All of it, newest first, whether it still runs or not; at most 1000."""
+
+    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
+        """The actions that drew on a mandate, in order."""
+
+
 class Proposed(NamedTuple):
     """An action, and the sealed proposal that it was decided by; None once erased."""
 
@@ -204,14 +217,14 @@ class Archive(Protocol):
         """The records of releases that were activated, oldest first; their places are not told."""
 
 
-class Mandates(Protocol):
-    """What people signed ahead of an action."""
+class Outbox(Protocol):
+    """Notices to people, written in the commit of what they tell of."""
 
-    async def signed(self, tenant: str) -> Sequence[Mandate]:
-        """All of it, newest first, whether it still runs or not; at most 1000."""
+    async def due(self, tenant: str, owner: str) -> Sequence[Notice]:
+        """Waiting notices that are due: claimed with a lease, so that two ticks never get one."""
 
-    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
-        """The actions that drew on a mandate, in order."""
+    async def undelivered(self, tenant: str) -> Sequence[Notice]:
+        """Notices that failed or wait after a failed attempt, newest first; at most 100."""
 
 
 class Due(Protocol):
@@ -242,10 +255,20 @@ class Due(Protocol):
         """How many outcomes wait for a person: nobody knows them, or the world contradicts them."""
 
     async def run_keys(self, tenant: str, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
-        """The runs that come after an id, in order, with their wrapped vault keys."""
+        """The runs with a key that come after an id, in order, with their wrapped vault keys."""
 
     async def rewrap(self, tenant: str, keys: Sequence[tuple[str, bytes, bytes]]) -> int:
         """Each run whose wrapped key is still the second member has the third; how many have."""
+
+
+class Keeping(Protocol):
+    """What has payloads that may be erased."""
+
+    async def kept(self, tenant: str, run: str, after: str, limit: int) -> Sequence[Action]:
+        """The run's actions that are not erased, oldest first, from beyond the id `after` on."""
+
+    async def round(self, tenant: str, name: str, lease_us: int) -> str | None:
+        """How far a round got, if it is due: nobody else gets it until the lease is over."""
 
 
 # --- what shapes decisions -----------------------------------------------------------------------
@@ -315,6 +338,7 @@ class Bundle(Struct, frozen=True, kw_only=True):
     manifests: Mapping[str, Manifest]
     caps: tuple[Cap, ...]
     rates: tuple[Cap, ...]
+    queues: Mapping[str, ServiceLevel] = {}
 
 
 class Case(Struct, kw_only=True):
@@ -441,13 +465,47 @@ class Keys(Protocol):
         """A 32-byte key for one use: `pseudonym`, `equality`."""
 
 
+class Cosigner(Protocol):
+    """Whoever cosigns the ledger's heads: a process with a key and a memory of its own."""
+
+    @property
+    def name(self) -> str:
+        """Its key's name."""
+
+    @property
+    def vkey(self) -> str:
+        """Its public key as text (C2SP vkey)."""
+
+    @property
+    def required(self) -> bool:
+        """Whether receipts wait for it."""
+
+    def begin(self) -> bool:
+        """Whether it may be asked now, by one caller: not soon after it did not answer."""
+
+    def end(self) -> None:
+        """The caller who began has done with it."""
+
+    async def add(self, old: int, proof: Sequence[bytes], checkpoint: bytes) -> tuple[int, bytes]:
+        """Ask it to cosign a head that extends its own of size `old`: the status and the body.
+
+        Raises `LedgerError` (`witness_silent`) when no whole answer came in time.
+        """
+
+    async def held(self, origin: str) -> bytes | None:
+        """The head of a log that it cosigned last. Raises as `add` does."""
+
+
 class Vault(Protocol):
     """Payloads sealed under their run's key, which only the vault key can unwrap."""
 
     async def seal(
-        self, action: Action, kind: str, value: Mapping[str, JSON | Canonical]
+        self, action: Action, kind: str, value: Mapping[str, JSON | Canonical], epoch: int
     ) -> tuple[tuple[Op, ...], str]:
-        """The writes that keep the payload, and its commitment for the record (hex)."""
+        """The writes that keep the payload, and its commitment for the record (hex).
+
+        They hold for a commit under this control epoch, or of an action that is open.
+        """
 
     async def open(self, tenant: str, action: str, kind: str) -> Mapping[str, JSON] | None:
         """A payload in clear; None once erased. Raises `LedgerError` if it was changed."""
@@ -481,6 +539,7 @@ class Told(Struct, frozen=True, kw_only=True, gc=False):
     `binding` is `python`, `http` or `mcp`. `woken`: nobody's call, the housekeeper's. `steps_us`
     are the times of the twelve steps. What is not known at the step that refused is empty.
     `waited_us` is how long people took, told once, when they have answered or their time is over.
+    `arguments` and `result` are redacted JSON, if the project asks for content.
     """
 
     tenant: str
@@ -499,6 +558,8 @@ class Told(Struct, frozen=True, kw_only=True, gc=False):
     cost_micro_usd: int
     steps_us: tuple[int, ...]
     waited_us: int | None = None
+    arguments: str = ""
+    result: str = ""
 
 
 class Telemetry(Protocol):
@@ -506,6 +567,9 @@ class Telemetry(Protocol):
 
     def report(self, told: Told) -> None:
         """Tell of one action. Returns at once: what cannot be kept is dropped and counted."""
+
+    def change(self, record: bytes) -> None:
+        """Tell of a control change by its ledger record, which names nobody in clear."""
 
     def wants_standing(self) -> bool:
         """Whether it is time to measure how the tenants stand."""
@@ -524,10 +588,12 @@ class World(Struct, frozen=True, kw_only=True):
     store: Store
     shelf: Shelf
     register: Register
-    archive: Archive
     mandates: Mandates
+    archive: Archive
+    outbox: Outbox
     ledger: Ledger
     due: Due
+    keeping: Keeping
     keys: Keys
     tokens: TokenCache
     vault: Vault
@@ -540,3 +606,4 @@ class World(Struct, frozen=True, kw_only=True):
     random: Callable[[int], bytes]
     owner: str
     close: Callable[[], Awaitable[None]]
+    witness: Cosigner | None = None

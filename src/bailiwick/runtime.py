@@ -178,7 +178,7 @@ class Bailiwick:
                 await asyncio.gather(house, return_exceptions=True)
         finally:
             try:
-                await ledger.sequence(world.ledger, world.keys)
+                await ledger.grow(world)
             finally:
                 await world.close()
 

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from msgspec import Struct
 
 from bailiwick.mandates import Mandate
+from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     Approval,
     Cap,
     Hold,
+    LegalHold,
     ModeSetting,
     Person,
     Release,
@@ -117,6 +119,27 @@ class UseMandate(Struct, frozen=True, kw_only=True):
     until_us: int
 
 
+class PutNotice(Struct, frozen=True, kw_only=True):
+    """Write, once: something to tell people, when it is due."""
+
+    notice: Notice
+
+
+class MoveNotice(Struct, frozen=True, kw_only=True):
+    """Guard and write: a waiting notice after one attempt more, `notice.attempts`."""
+
+    notice: Notice
+
+
+class Escalate(Struct, frozen=True, kw_only=True):
+    """Guard and write: people of `to` may vote for `queue` too, on the open request."""
+
+    action: str
+    request_digest: str
+    queue: str
+    to: str
+
+
 class PutPayload(Struct, frozen=True, kw_only=True):
     """Write: a sealed payload of an action, whose row a proposal or result is written with."""
 
@@ -128,11 +151,35 @@ class PutPayload(Struct, frozen=True, kw_only=True):
 
 
 class PutRun(Struct, frozen=True, kw_only=True):
-    """Write, once: a run with its wrapped vault key. The first writer's key stands."""
+    """Write, once: a run with its wrapped vault key. The first writer's key stands.
+
+    A run whose key was dropped is given this one.
+    """
 
     run: str
     agent: str
     wrapped_key: bytes
+
+
+class RunIsClosed(Struct, frozen=True, kw_only=True):
+    """Guard: nothing of the run is parked, in flight or in doubt. Blocked as `run_open`.
+
+    It holds to the end of the transaction only in one that raises the epoch.
+    """
+
+    run: str
+
+
+class Erase(Struct, frozen=True, kw_only=True):
+    """Guard and write: an action's payloads are gone with their salts; its row as `MoveAction`."""
+
+    action: Action
+
+
+class DropRunKey(Struct, frozen=True, kw_only=True):
+    """Guard and write: a run without a payload loses its key. Blocked as `run_kept`."""
+
+    run: str
 
 
 class AddParked(Struct, frozen=True, kw_only=True):
@@ -185,6 +232,20 @@ class PutMode(Struct, frozen=True, kw_only=True):
     """Write: how far an agent may go with a tool; it replaces the setting for the same two."""
 
     setting: ModeSetting
+
+
+class PutLegalHold(Struct, frozen=True, kw_only=True):
+    """Write: a legal hold, new or lifted; it replaces the one on the same run or subject."""
+
+    hold: LegalHold
+
+
+class PutRound(Struct, frozen=True, kw_only=True):
+    """Write: how far one of the housekeeper's rounds got, and when it goes on."""
+
+    name: str
+    reached: str
+    due_at_us: int
 
 
 class PutStanding(Struct, frozen=True, kw_only=True):
@@ -240,10 +301,11 @@ class CloseChange(Struct, frozen=True, kw_only=True):
 
 _Acting = EpochIs | InsertAction | MoveAction | Take | Settle | Claim | Free | PutRun | AddParked
 _Keeping = OpenApproval | CloseApproval | CastVote | PutPayload | Append | MarkBreaker
-_Ahead = PutMandate | UseMandate
+_Ahead = PutMandate | UseMandate | PutNotice | MoveNotice | Escalate
 _Standing = RaiseEpoch | PutStop | LiftStop | PutMode | PutStanding | Revoke | PutPerson
 _Releasing = PutRelease | Activate | PutChange | CloseChange
-Op = _Acting | _Keeping | _Ahead | _Standing | _Releasing
+_Erasing = RunIsClosed | Erase | DropRunKey | PutLegalHold | PutRound
+Op = _Acting | _Keeping | _Ahead | _Standing | _Releasing | _Erasing
 
 
 class Commit(Struct, frozen=True, kw_only=True):
@@ -270,8 +332,8 @@ class Blocked(Struct, frozen=True, kw_only=True):
     """A guard did not hold and nothing was written: which one, and who or what is in the way.
 
     `code` is one of epoch_moved, disk_low, duplicate_name, action_moved, over_budget,
-    run_key_moved, effect_key_held, approval_moved, already_voted, not_stopped, change_moved,
-    mandate_over.
+    run_key_moved, run_open, run_kept, effect_key_held, approval_moved, already_voted, not_stopped,
+    change_moved, mandate_over, notice_moved.
     """
 
     code: str

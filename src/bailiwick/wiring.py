@@ -4,6 +4,7 @@ What is not always needed is opened through one table of names, so that no impor
 function and `import bailiwick` stays light.
 """
 
+import asyncio
 import os
 import secrets
 import sys
@@ -29,9 +30,13 @@ ON_DEMAND: Mapping[str, str] = {
     "mcp": "bailiwick.execution.mcp",
     "operations": "bailiwick.operations",
     "cel": "bailiwick.verification.expressions:compile_cel",
+    "notify": "bailiwick.execution.notifying:notify",
     "migrate": "bailiwick.store.migrating:migrate",
+    "migrate_postgres": "bailiwick.store.postgres:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
+    "events": "bailiwick.telemetry.events:EventLog",
+    "inspect": "bailiwick.store.postgres.inspecting:inspect",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
 }
 
@@ -92,9 +97,9 @@ def open_world(
         if store.schema_version(file) != store.SCHEMA_VERSION:
             on_demand("migrate")(file)
     keys = identity.load_keyring(keys_folder(settings), settings.log_origin)
+    # Before the store: it may be refused, and holds nothing open until it is told something.
+    told = told or _telemetry(settings, alone=alone)
     doors = _doors(settings, now_us, alone=alone)
-    if told is None:
-        told = _telemetry(settings, alone=alone)
     folder = settings.path(".")
     door: Egress = egress or on_demand("egress")(
         upstreams=lambda: on_demand("mcp").Upstreams(folder)
@@ -102,7 +107,7 @@ def open_world(
 
     async def close() -> None:
         await door.close()
-        told.close()
+        await asyncio.to_thread(told.close)
         await doors.close()
 
     return World(
@@ -110,10 +115,12 @@ def open_world(
         store=doors.store,
         shelf=doors.shelf,
         register=doors.register,
-        archive=doors.archive,
         mandates=doors.mandates,
+        archive=doors.archive,
+        outbox=doors.outbox,
         ledger=doors.ledger,
         due=doors.due,
+        keeping=doors.keeping,
         keys=keys,
         tokens=identity.VerifiedTokens(os.urandom),
         vault=ledger.RunVault(keys, doors.shelf, os.urandom),
@@ -126,15 +133,24 @@ def open_world(
         random=os.urandom,
         owner=secrets.token_hex(8),
         close=close,
+        witness=_witness(settings, door),
     )
 
 
 def _telemetry(settings: Settings, *, alone: bool) -> Telemetry:
-    """Who is told of actions. A command beside the owner carries out none."""
-    if settings.telemetry_endpoint is None or not alone:
-        return telemetry.Silent()
-    otlp: Telemetry = on_demand("otlp")(settings)
-    return otlp
+    """Who is told. A command beside the owner changes control, but carries out no action."""
+    doors: list[Telemetry] = []
+    if settings.telemetry.events is not None:
+        doors.append(on_demand("events")(settings))
+    if settings.telemetry_endpoint is not None and alone:
+        doors.append(on_demand("otlp")(settings))
+    return telemetry.Several(doors) if doors else telemetry.Silent()
+
+
+def _witness(settings: Settings, door: Egress) -> ledger.WitnessDoor | None:
+    if settings.witness is None:
+        return None
+    return ledger.WitnessDoor(settings.witness, door, lambda: time.monotonic_ns() // 1000)
 
 
 def _wall_us() -> int:
@@ -152,10 +168,12 @@ def _doors(settings: Settings, now_us: Callable[[], int] | None, *, alone: bool)
         store=store.SqliteStore(database),
         shelf=store.SqliteShelf(database),
         register=store.SqliteRegister(database),
-        archive=store.SqliteArchive(database),
         mandates=store.SqliteMandates(database),
+        archive=store.SqliteArchive(database),
+        outbox=store.SqliteOutbox(database),
         ledger=store.SqliteLedger(database),
         due=store.SqliteDue(database, int(settings.lease_seconds * 1_000_000)),
+        keeping=store.SqliteKeeping(database),
         close=database.close,
     )
 
@@ -239,6 +257,7 @@ def compile_bundle(release: Release) -> Bundle:
         manifests=manifests,
         caps=caps,
         rates=rates,
+        queues=catalog.load_queues(files),
     )
 
 

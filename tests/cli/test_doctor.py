@@ -1,5 +1,6 @@
 """`doctor` says what is not in order and what to do, and names no secret."""
 
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -156,3 +157,25 @@ def test_a_record_that_nobody_sequences(desk: Desk) -> None:
         if "sequencer" in checks:
             break
     assert checks["sequencer"]["level"] == "warn"
+
+
+@pytest.mark.claim("cli.doctor-finds")
+def test_a_clock_that_was_set_is_told_once(desk: Desk) -> None:
+    assert "it was not set since the last look" in desk.here("nobody", "doctor").out
+    file = desk.project / "state" / "clock.json"
+    look = json.loads(file.read_text())
+    file.write_text(json.dumps({**look, "offset_us": look["offset_us"] - 90_000_000}))
+    told = desk.here("nobody", "doctor")
+    assert told.code == 0
+    assert "it was set forward by" in told.out
+    assert "it was not set since the last look" in desk.here("nobody", "doctor").out
+
+
+@pytest.mark.claim("cli.doctor-finds")
+def test_backups_that_nobody_made_or_tried_are_told(desk: Desk) -> None:
+    assert "none was made by `bailiwick backup` here" in desk.here("nobody", "doctor").out
+    old = {"backup": 1_600_000_000_000_000, "drill": 1_600_000_000_000_000}
+    (desk.project / "state" / "backups.json").write_text(json.dumps(old))
+    told = desk.here("nobody", "doctor")
+    assert "warn  backup" in told.out
+    assert "the last backup was" in told.out

@@ -13,6 +13,11 @@ from tests.cli.desk import Desk
 from tests.repo.sources import ROOT
 
 AS_BEFORE = """
+drop table legal_holds;
+drop table rounds;
+drop index actions_by_run;
+alter table actions drop column run;
+alter table actions drop column erased;
 drop table modes;
 alter table breakers drop column recent;
 insert into payloads (tenant, action, kind, run, sealed, commitment)
@@ -25,6 +30,7 @@ alter table actions drop column proposal;
 alter table actions drop column result;
 drop table mandates;
 drop table mandate_uses;
+drop table notices;
 drop index records_of_control;
 drop index checkpoints_cosigned;
 alter table checkpoints drop column cosignature;
@@ -59,7 +65,7 @@ def test_what_is_in_doubt_keeps_its_hold_until_a_person_resolves_it(
     (listed,) = desk.data("ada", "in-doubt", "list")
     assert (listed["action"], listed["state"], listed["doubt"]) == (id, state, doubt)
     assert held(desk) == 1
-    assert "1 outcomes" in desk.here("ada", "doctor").out
+    assert "1 outcome" in desk.here("ada", "doctor").out
     words = ("in-doubt", "resolve", id, word, "--evidence", "I asked the customer: c_1 knows")
     assert desk.here("ada", *words).code == 0
     assert held(desk) == 0

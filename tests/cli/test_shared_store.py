@@ -3,12 +3,19 @@
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 import yaml
+from msgspec.structs import replace
 
-from bailiwick.config import load_settings
+from bailiwick.config import Settings, load_settings
 from bailiwick.operations import found
+from bailiwick.operations.server_checks import server_checks
+from bailiwick.store import postgres
+from bailiwick.store.postgres.inspecting import ServerLook, Standby, inspect
+from bailiwick.store.postgres.migrating import Schema
 from tests.cli.desk import MORE, PEOPLE, Desk, acting, write_project
 from tests.postgres import Server
 
@@ -44,6 +51,8 @@ def test_a_project_is_used_from_the_command_line(shared: Desk, server: Server) -
     doctor = shared.here("ada", "doctor")
     assert "[" not in doctor.err, doctor.err
     assert server.password not in doctor.out + doctor.err
+    migrated = shared.data("ada", "migrate")
+    assert (migrated["from"], migrated["to"]) == (postgres.SCHEMA_VERSION,) * 2
     assert not (shared.project / "state" / "bailiwick.sqlite").exists()
 
 
@@ -59,3 +68,90 @@ def test_a_project_is_founded_on_an_empty_database_once(server: Server, tmp_path
     assert not (tmp_path / "two" / "keys").exists()
     assert server.password not in made.out + made.err + again.out + again.err
     assert yaml.safe_load((tmp_path / "one" / "bailiwick.yaml").read_text())["keys"] == "keys"
+
+
+def test_doctor_looks_at_the_server_and_says_what_to_do(server: Server, blank: str) -> None:
+    name = server.create(blank)
+    settings = Settings(store=server.url(name))
+    seen = inspect(settings)
+    checks = {check.name: check for check in server_checks(seen, 64)}
+    # The tests' server does not sync, and its only role is a superuser.
+    levels = {each.name: each.level for each in checks.values() if each.level != "ok"}
+    assert levels == {"durability": "fail", "rights": "warn"}
+    assert "fsync = on" in checks["durability"].help
+    assert all(check.help for check in checks.values() if check.level != "ok")
+    assert abs(seen.clock_off_us) <= seen.clock_sure_us + 100_000
+    assert seen.free_mb is not None
+    server.tell("create role clerk login password 'x'")
+    server.tell(f'grant connect on database "{name}" to clerk')
+    with psycopg.connect(settings.store) as connection:
+        given = "select, insert, update, delete on all tables in schema public"
+        connection.execute(f"grant {given} to clerk".encode())
+        connection.execute("revoke delete on effect_keys from clerk")
+    address = settings.store.replace(f"bailiwick:{server.password}@", "clerk:x@")
+    seen = inspect(Settings(store=address))
+    assert (seen.lacks, seen.superuser) == (("effect_keys", "record_numbers"), False)
+    assert (seen.standbys, seen.free_mb) == (None, None)
+    server.drop(name)
+    server.tell("drop role clerk")
+
+
+SOUND = {
+    "fsync": "on",
+    "full_page_writes": "on",
+    "synchronous_commit": "on",
+    "synchronous_standby_names": "",
+    "max_connections": "100",
+}
+GOOD = ServerLook(
+    version="18.0",
+    in_force=SOUND,
+    read_only=False,
+    schema=Schema(4, 1),
+    wanted_schema=4,
+    role="bailiwick",
+    superuser=False,
+    lacks=(),
+    standbys=(Standby(name="b", sync="sync"),),
+    connections=12,
+    size_mb=10,
+    free_mb=10_000,
+    clock_off_us=40_000,
+    clock_sure_us=1_000,
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ({}, []),
+        ({"in_force": {**SOUND, "full_page_writes": "off"}}, [("durability", "fail")]),
+        ({"read_only": True}, [("server", "fail")]),
+        ({"schema": Schema(3, 1)}, [("schema", "fail")]),
+        ({"schema": Schema(5, 1)}, [("schema", "warn")]),
+        ({"schema": Schema(5, 5)}, [("schema", "fail")]),
+        ({"standbys": ()}, []),
+        ({"standbys": None}, [("standbys", "warn")]),
+        ({"standbys": (Standby(name="b", sync="async"),)}, [("standbys", "warn")]),
+        (
+            {"standbys": (), "in_force": {**SOUND, "synchronous_standby_names": "b"}},
+            [("standbys", "fail")],
+        ),
+        ({"in_force": {**SOUND, "synchronous_commit": "local"}}, [("standbys", "warn")]),
+        ({"lacks": ("actions",)}, [("rights", "fail")]),
+        ({"superuser": True}, [("rights", "warn")]),
+        ({"connections": 95}, [("connections", "warn")]),
+        ({"free_mb": 100}, [("disk", "warn")]),
+        ({"free_mb": None}, []),
+        ({"clock_off_us": -2_000_000}, [("server clock", "warn")]),
+        ({"clock_off_us": 9_000_000}, [("server clock", "fail")]),
+        ({"clock_off_us": 9_000_000, "clock_sure_us": 9_000_000}, []),
+    ],
+)
+def test_what_doctor_makes_of_a_server(
+    change: dict[str, Any], found: list[tuple[str, str]]
+) -> None:
+    checks = list(server_checks(replace(GOOD, **change), 64))
+    bad = [check for check in checks if check.level != "ok"]
+    assert [(check.name, check.level) for check in bad] == found
+    assert all(check.help for check in bad)

@@ -18,6 +18,7 @@ from bailiwick.runtime import Bailiwick
 from bailiwick.wiring import open_world
 from tests.cli.desk import Desk
 from tests.repo.sources import ROOT
+from tests.spine.house import House
 
 Members = Mapping[str, Any]
 Tamper = Callable[[sqlite3.Connection], object]
@@ -278,7 +279,7 @@ def test_what_was_revoked_or_disabled_and_is_not_any_more_is_found(used: Desk) -
 
 
 async def unsequenced(desk: Desk) -> None:
-    """Act, vote and stop without anybody who sequences."""
+    """Act, vote, be refused and stop without anybody who sequences."""
     world = open_world(load_settings(desk.project))
     try:
         session = await Bailiwick(world).session("note-taker", subject="a-customer")
@@ -286,6 +287,11 @@ async def unsequenced(desk: Desk) -> None:
         assert (await session.act("notes.add", arguments)).status == "done"
         parked = await session.act("notes.add", {"customer": "c_2", "text": "for everyone"})
         assert parked.status == "parked"
+        refused = await session.act("notes.add", {"customer": "c_2", "text": ""})
+        assert refused.status == "refused"
+        house = House(Bailiwick(world), {})
+        await house.vote("bo", parked.action)
+        await house.command("ada", "kill", scope="tool", target="faults.refuse", reason="test")
     finally:
         await world.close()
 
@@ -297,6 +303,9 @@ async def unsequenced(desk: Desk) -> None:
         ("concluded", "it is done, but its newest record, "),
         ("intended", "the record of its intent is missing"),
         ("parked", "it is parked, and no record says so"),
+        ("refused", "it is refused, and no record says so"),
+        ("vote", "vote of bo on action "),
+        ("control", "was begun by no record"),
     ],
 )
 def test_a_record_removed_before_it_had_a_place_is_found(

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from bailiwick.nouns import Action, Caller, Capability, Resource
-from campaigns.crash.books import Books, check_budgets, compare
+from campaigns.crash.books import Books, Count, Finding, check_budgets, compare
+from campaigns.crash.campaign import ALL_KINDS, Result
 from campaigns.crash.client import Call
 from campaigns.crash.kinds import KINDS
 from campaigns.crash.lanes import Answer
@@ -30,6 +31,29 @@ NUMBERS = (
     "unresolved",
     "unresolved_where_key_settles",
 )
+
+
+@pytest.mark.claim("crash.unresolved-are-listed")
+@pytest.mark.parametrize(
+    ("kills", "unresolved", "findings", "holds"),
+    [
+        (100, 5, 0, True),
+        (100, 6, 0, False),  # more than one in twenty, where the provider's key would settle it
+        (99, 0, 0, False),
+        (100, 0, 1, False),
+    ],
+)
+def test_a_campaign_holds_only_within_its_bounds(
+    kills: int, unresolved: int, findings: int, holds: bool
+) -> None:
+    (settles, *_) = (kind.name for kind in ALL_KINDS if kind.key_settles)
+    (other, *_) = (kind.name for kind in ALL_KINDS if not kind.key_settles)
+    counts = Count(unresolved_where_key_settles=unresolved)
+    found = (Finding("lost_acknowledgements", "one"),) * findings
+    result = Result(Counter({settles: kills}), counts, found)
+    assert result.holds(100) is holds
+    # Kills of kinds whose key settles nothing do not thin the share out.
+    assert Result(Counter({settles: kills, other: 9000}), counts, found).share == result.share
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:

@@ -170,11 +170,11 @@ def test_a_typo_in_what_was_pasted_is_an_error(file: str, was: str, now: str, sa
 
 @pytest.mark.claim("catalog.unknown-member-refused")
 def test_what_cannot_take_effect_is_refused_by_name() -> None:
-    text = pasted()[SUPPORT].replace("trace_all_runs: true", "retention_days: 30")
+    text = pasted()[SUPPORT].replace("trace_all_runs: true", "trace_all_runs: false")
     with pytest.raises(CatalogError) as error:
         compiled(pasted(**{SUPPORT: text}))
     assert error.value.code == "manifest_member_unsupported"
-    assert "`retention_days` would erase payloads" in error.value.message
+    assert "would leave runs out of the record" in error.value.message
     assert "leave it out" in error.value.help
 
 

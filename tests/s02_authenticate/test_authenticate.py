@@ -288,6 +288,7 @@ def test_what_is_put_together_by_hand_is_otherwise_good(desk: Desk) -> None:
     ],
 )
 @pytest.mark.parametrize("remembered", [False, True])
+@pytest.mark.claim("identity.token-has-its-time")
 def test_a_token_has_its_time(
     desk: Desk, offset_s: int, code: str | None, remembered: bool
 ) -> None:

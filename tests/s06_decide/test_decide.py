@@ -178,6 +178,25 @@ def test_cedar_itself_allows_beside_the_error_that_denies_here(book: RuleBook) -
 
 
 @pytest.mark.claim("policy.error-denies")
+def test_a_rule_that_asks_about_an_absent_entity_denies(book: RuleBook) -> None:
+    """Cedar skips the forbid that it cannot evaluate, and allows."""
+    (permit,) = [rule for rule in book.rules if rule.id == "refund-desk.may"]
+    text = '@id("owned")\nforbid (principal, action, resource)\nwhen { Team::"support".suspended };'
+    rules = [permit, *read_rules("policies/owned.cedar", text)[0]]
+    asked = {
+        "principal": 'Agent::"refund-desk"',
+        "action": 'Action::"payments.refund"',
+        "resource": 'Charge::"ch_1"',
+        "context": {},
+    }
+    answer = cedarpy.is_authorized(asked, f"permit (principal, action, resource);\n{text}", [])
+    assert (answer.allowed, "does not exist" in answer.diagnostics.errors[0]) == (True, True)
+    decision = RuleBook(rules, book.shapes, book.manifests).decide(ask(SMALL))
+    assert decision.effect == "deny"
+    assert "`owned` fails: " in decision.errors[0]
+
+
+@pytest.mark.claim("policy.error-denies")
 def test_an_error_that_only_the_evidence_uncovers_denies() -> None:
     rules = """
         @id("slow") @approval("ops:1")

@@ -69,7 +69,7 @@ class Office:
         parked = replace(ACTION, park_until_us=NOW_US + HOUR_US if stored else None)
         case = Case(
             control=CONTROL,
-            bundle=cast(Bundle, None),
+            bundle=cast(Bundle, SimpleNamespace(queues={})),
             now_us=NOW_US + later_us,
             proposal=Proposal(
                 tenant="acme",

@@ -13,10 +13,11 @@ import psycopg
 
 from bailiwick.config import Settings
 from bailiwick.nouns import Action, Caller, Cap, Capability, Hold
-from bailiwick.ports import Due, Ledger, Register, Shelf, Store
+from bailiwick.ports import Due, Keeping, Ledger, Register, Shelf, Store
 from bailiwick.store import (
     Database,
     SqliteDue,
+    SqliteKeeping,
     SqliteLedger,
     SqliteRegister,
     SqliteShelf,
@@ -66,6 +67,7 @@ class Depot:
     shelf: Shelf
     register: Register
     ledger: Ledger
+    keeping: Keeping
     due_of: Callable[[int], Due]
     clock: list[int]
     database: Any
@@ -124,6 +126,7 @@ def _file(where: Where, of: Settings, clock: list[int], alone: bool) -> Opened:
         SqliteShelf(database),
         SqliteRegister(database),
         SqliteLedger(database),
+        SqliteKeeping(database),
         lambda lease_us: SqliteDue(database, lease_us),
         clock,
         database,
@@ -139,6 +142,7 @@ def _shared(where: Where, of: Settings, clock: list[int], alone: bool) -> Opened
         postgres.PostgresShelf(database),
         postgres.PostgresRegister(database),
         postgres.PostgresLedger(database),
+        postgres.PostgresKeeping(database),
         lambda lease_us: postgres.PostgresDue(database, lease_us),
         clock,
         database,

@@ -1,14 +1,11 @@
 """Files that cannot be owned, read or written: a coded fault, and nothing half done."""
 
 import asyncio
-import os
-import shutil
 import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ from msgspec.structs import replace
 from yoyo import get_backend, read_migrations
 
 from bailiwick.errors import StoreError, StoreFenced, StoreUnavailable
+from bailiwick.nouns import Stop
 from bailiwick.store import (
     SCHEMA_VERSION,
     SqliteRegister,
@@ -27,6 +25,7 @@ from bailiwick.store import (
     schema_version,
 )
 from bailiwick.store.bell import Bell
+from bailiwick.store.reserve import RESERVE_BYTES
 from bailiwick.store.writer import connect
 from bailiwick.transactions import (
     Append,
@@ -36,11 +35,13 @@ from bailiwick.transactions import (
     InsertAction,
     MoveAction,
     PutPayload,
+    PutStop,
     RaiseEpoch,
     Settle,
     Take,
 )
-from tests.s08_intend.depot import TENANT, Depot, action, depot, hold, within
+from tests.s08_intend.depot import NOW_US, TENANT, Depot, action, depot, hold, within
+from tests.s08_intend.disks import filled_up, small_disk
 
 MIB = 1024 * 1024
 
@@ -57,25 +58,6 @@ except StoreError as error:
 else:
     print("open")
 """
-
-
-@contextmanager
-def small_disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
-    """A disk of its own at the folder, which only root may mount; gives what remounts it."""
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("only root can mount a small disk to fill")
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o"]
-    if subprocess.run([*mount, f"size={size}", "none", str(folder)]).returncode != 0:
-        pytest.skip("this machine does not let a small disk be mounted")
-
-    def remount(how: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
-
-    try:
-        yield remount
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def other_process(file: Path, how: str) -> str:
@@ -316,6 +298,35 @@ async def test_one_member_too_large_for_the_disk_does_not_fail_its_neighbours(
             codes = [getattr(each, "code", type(each).__name__) for each in answers]
             assert codes == ["Committed", "disk_full", "Committed"]
             assert counts(at) == (2,) * 5
+
+
+@pytest.mark.claim("store.kill-on-a-full-disk")
+async def test_a_kill_is_written_on_a_disk_that_is_full_to_its_end(tmp_path: Path) -> None:
+    folder = tmp_path / "disk"
+    stop = Stop(scope="everything", target="", by="ada", reason="now", since_us=NOW_US)
+    with small_disk(folder, "24m"):
+        async with depot(within(folder)) as at:
+            assert isinstance(await at.commit(*stored("a")), Committed)
+            kept = folder / "store.sqlite.reserve"
+            assert kept.stat().st_blocks * 512 >= RESERVE_BYTES
+            filler = folder / "filler"
+            filled_up(filler)
+            done = await at.commit(RaiseEpoch(), PutStop(stop=stop))
+            assert isinstance(done, Committed)
+            assert (await at.store.control("acme")).stops == (stop,)
+            assert not kept.exists()
+            filled_up(filler)
+            with pytest.raises(StoreUnavailable) as fault:
+                await at.commit(
+                    PutPayload(
+                        action="act-b", run="run-1", kind="x", sealed=bytes(8 * MIB), commitment=""
+                    )
+                )
+            assert fault.value.code == "disk_full"
+            filler.unlink()
+            await asyncio.sleep(0.15)  # it looks at the disk ten times a second
+            assert isinstance(await at.commit(RaiseEpoch()), Committed)
+            assert kept.exists()
 
 
 @pytest.mark.claim("store.outcomes-still-fit")

@@ -1,10 +1,10 @@
 """A PostgreSQL database that processes share: what only such a store can get wrong."""
 
 import asyncio
-import re
+import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -16,6 +16,7 @@ from bailiwick.config import Settings
 from bailiwick.errors import BailiwickError, StoreFenced, StoreUnavailable
 from bailiwick.store.postgres import open_doors
 from bailiwick.store.postgres.connections import Address, Line, fault_of, is_gone
+from bailiwick.store.postgres.migrating import FOLDER, SCHEMA_VERSION, bring_up
 from bailiwick.store.postgres.statements import SQL
 from bailiwick.transactions import (
     Append,
@@ -24,14 +25,15 @@ from bailiwick.transactions import (
     EpochIs,
     InsertAction,
     MoveAction,
+    PutPayload,
     RaiseEpoch,
     Settle,
     Take,
 )
-from tests.postgres import Server
+from tests.postgres import Server, cutting
 from tests.s08_intend.depot import TENANT, Where, action, depot, hold
+from tests.s08_intend.disks import disk_of, filled_up
 
-COMMIT = re.compile(rb"\0commit;?\0")  # as a statement of the protocol, not as a part of one
 RECORD = Append(kind="test", action=None, body=b"{}", hash="00")
 
 
@@ -45,50 +47,6 @@ def where(server: Server, blank: str) -> Iterator[Where]:
 
 def insert(name: str) -> InsertAction:
     return InsertAction(action=action(name))
-
-
-@asynccontextmanager
-async def cutting(server: Server, *, before: bool) -> AsyncIterator[tuple[int, list[int]]]:
-    """A way to the server that is cut at the first COMMIT: before the server hears it, or after.
-
-    Gives the port, and a list that gets an entry when it has happened.
-    """
-    cuts: list[int] = []
-
-    async def carry(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, sends: bool
-    ) -> None:
-        while data := await reader.read(65536):
-            if sends and COMMIT.search(data) and not cuts:
-                cuts.append(1)
-                if not before:
-                    writer.write(data)
-                    await asyncio.sleep(0.3)  # the server has done it, and nobody hears of it
-                break
-            if not sends and cuts == [1] and not before:
-                continue
-            writer.write(data)
-        writer.close()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        to_reader, to_writer = await asyncio.open_connection("127.0.0.1", server.port)
-        ways = (carry(reader, to_writer, True), carry(to_reader, writer, False))
-        tasks = [asyncio.create_task(way) for way in ways]
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        cuts[:] = [2] if cuts else []
-        for each in (writer, to_writer):
-            each.transport.abort()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.sleep(0)  # the aborted transports close
-
-    door = await asyncio.start_server(connected, "127.0.0.1", 0)
-    try:
-        yield door.sockets[0].getsockname()[1], cuts
-    finally:
-        door.close()
-        await asyncio.sleep(0.1)
 
 
 @pytest.mark.claim("store.commit-fate")
@@ -274,10 +232,56 @@ async def test_the_password_may_come_from_a_file(
 @pytest.mark.claim("store.newer-schema-refused")
 def test_a_database_of_a_newer_program_is_not_touched(where: Where) -> None:
     with psycopg.connect(where.store) as connection:
-        connection.execute("insert into schema_versions values (99, now())")
+        connection.execute("insert into schema_versions values (99, now(), 99)")
     with pytest.raises(StoreFenced) as fault:
         open_doors(Settings(store=where.store))
     assert (fault.value.code, "newer program" in fault.value.help) == ("schema_version", True)
+
+
+@pytest.mark.claim("store.older-schema-migrated")
+async def test_a_database_of_an_older_program_is_migrated_when_asked(where: Where) -> None:
+    async with depot(where) as store:
+        await store.commit(InsertAction(action=action("a")))
+    with psycopg.connect(where.store) as connection:
+        connection.execute("drop table legal_holds, rounds, notices")
+        connection.execute("drop index records_of_releases")
+        connection.execute("alter table actions drop column run, drop column erased")
+        connection.execute("delete from schema_versions where version > 4")
+    with pytest.raises(StoreFenced) as fault:
+        open_doors(Settings(store=where.store), alone=False)
+    assert (fault.value.code, fault.value.help) == ("schema_version", "run `bailiwick migrate`")
+    address = Address(where.store)
+    assert bring_up(address) == (4, SCHEMA_VERSION)
+    assert bring_up(address) == (SCHEMA_VERSION, SCHEMA_VERSION)
+    async with depot(where) as store:
+        assert [each.id for each in await store.keeping.kept("acme", "run-1", "", 9)] == ["act-a"]
+
+
+@pytest.mark.claim("store.full-disk-nothing-half-done")
+async def test_a_servers_full_disk_fails_whole_commits_and_serves_again_with_room(
+    server: Server, blank: str
+) -> None:
+    with disk_of("nobody", "40m") as folder:
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute(f"create tablespace small location '{folder}'".encode())
+            full = f'create database filled template "{blank}" tablespace small'
+            connection.execute(full.encode())
+        where = Where(server.url("filled"))
+        async with depot(where) as store:
+            filled_up(folder / "filler")
+            sealed = PutPayload(
+                action="act-a", run="run-1", kind="x", sealed=os.urandom(2**20), commitment=""
+            )
+            with pytest.raises(StoreUnavailable) as fault:
+                await store.commit(sealed, InsertAction(action=action("a")))
+            assert fault.value.code == "disk_full"
+            assert store.rows("select count(*) from actions") == [(0,)]
+            (folder / "filler").unlink()
+            done = await store.commit(sealed, InsertAction(action=action("a")))
+            assert isinstance(done, Committed)
+        server.drop("filled")
+        with psycopg.connect(server.url(), autocommit=True) as connection:
+            connection.execute("drop tablespace small")
 
 
 def test_an_empty_database_is_given_its_tables_once_by_many(server: Server) -> None:
@@ -286,6 +290,63 @@ def test_an_empty_database_is_given_its_tables_once_by_many(server: Server) -> N
     with pytest.raises(StoreFenced):
         open_doors(settings, alone=False)
     open_doors(settings)
+    open_doors(settings)
+    server.drop(name)
+
+
+@pytest.mark.claim("store.versions-side-by-side")
+async def test_older_programs_go_on_beside_an_expanded_schema_and_stop_at_a_contracted_one(
+    where: Where, tmp_path: Path
+) -> None:
+    address = Address(where.store)
+    next_one, after_that = SCHEMA_VERSION + 1, SCHEMA_VERSION + 2
+    async with depot(where) as old:
+        (tmp_path / f"{next_one:04}_more.sql").write_text(
+            "-- expand\nalter table actions add column colour text;"
+        )
+        assert bring_up(address, tmp_path) == (SCHEMA_VERSION, next_one)
+        # One that runs, and one that is started now.
+        assert isinstance(await old.commit(insert("a"), RECORD), Committed)
+        async with depot(where, alone=False) as another:
+            assert isinstance(await another.commit(insert("b"), RECORD), Committed)
+        open_doors(Settings(store=where.store))
+
+        (tmp_path / f"{after_that:04}_less.sql").write_text(
+            "-- contract\nalter table actions drop column records;"
+        )
+        with psycopg.connect(where.store) as busy:
+            busy.execute(SQL["fence"])  # as a transaction does that is under way
+            waiting = asyncio.create_task(asyncio.to_thread(bring_up, address, tmp_path))
+            late = asyncio.create_task(old.commit(insert("c"), RECORD))
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+        assert await waiting == (next_one, after_that)
+        # Whoever was before the migration is written, whoever comes after it is refused.
+        for asked in (old.commit(insert("d")), old.ledger.keep_checkpoint(1, "")):
+            with pytest.raises(StoreFenced) as fault:
+                await asked
+            assert fault.value.code == "schema_version"
+            assert "newer program" in fault.value.help
+        with suppress(StoreFenced):
+            assert isinstance(await late, Committed)
+        assert ("act-d",) not in old.rows("select id from actions")
+    with pytest.raises(StoreFenced) as fault:
+        open_doors(Settings(store=where.store))
+    assert fault.value.code == "schema_version"
+
+
+@pytest.mark.claim("store.versions-side-by-side")
+def test_an_older_database_is_refused_until_it_is_migrated(server: Server, tmp_path: Path) -> None:
+    (first,) = FOLDER.glob("0001_*.sql")
+    (tmp_path / first.name).write_bytes(first.read_bytes())
+    name = server.create()
+    address, settings = Address(server.url(name)), Settings(store=server.url(name))
+    assert bring_up(address, tmp_path) == (0, 1)
+    with pytest.raises(StoreFenced) as fault:
+        open_doors(settings, alone=False)
+    assert (fault.value.code, "bailiwick migrate" in fault.value.help) == ("schema_version", True)
+    assert bring_up(address) == (1, SCHEMA_VERSION)
+    assert bring_up(address) == (SCHEMA_VERSION, SCHEMA_VERSION)
     open_doors(settings)
     server.drop(name)
 

@@ -48,6 +48,10 @@ class Raising:
         self.calls += 1
         raise RuntimeError(SECRET)
 
+    def change(self, record: bytes) -> None:
+        self.calls += 1
+        raise RuntimeError(SECRET)
+
     def wants_standing(self) -> bool:
         return True
 

@@ -298,8 +298,14 @@ class House:
         asked = {"command": name, "session": session["statement"], "parameters": parameters}
         return await perform(self.world, asked)
 
-    async def vote(self, person: str, action: str, choice: Any = "approve") -> None:
-        """Sign and cast a vote on exactly what is shown."""
+    async def perform(self, command: Any) -> Any:
+        """Give a command as it stands."""
+        return await perform(self.world, command)
+
+    async def vote(
+        self, person: str, action: str, choice: Any = "approve", *, lender: str = ""
+    ) -> None:
+        """Sign and cast a vote on exactly what is shown, one's own or one that was lent."""
         shown = await self.command(person, "approvals show", action=action)
         vote = Vote(
             action=action,
@@ -309,6 +315,7 @@ class House:
             reason="because",
             cast_at_us=self.world.now_us(),
             signature="",
+            on_behalf_of=lender,
         )
         key = Ed25519PrivateKey.from_private_bytes(decode(json.loads(self.sessions[person])["key"]))
         signed = msgspec.structs.asdict(sign_vote(vote, key))

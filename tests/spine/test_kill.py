@@ -110,10 +110,10 @@ def till_files(folder: Path, payments: OutsideSystem, kind: Kind) -> Path:
     return folder
 
 
-async def by_the_owner(house: House) -> Killed:
+async def by_the_owner(house: House, scope: str = "everything", target: str = "") -> Killed:
     await house.command("ada", "whoami")  # logs in, which is not what is measured
     began = time.monotonic()
-    told = await house.command("ada", "kill", scope="everything", reason="test")
+    told = await house.command("ada", "kill", scope=scope, target=target, reason="test")
     took_s, returned_us = time.monotonic() - began, time.time_ns() // 1000
     assert told["quiet"] is True
     return Killed({each["action"] for each in told["in_flight"]}, returned_us, took_s)
@@ -181,7 +181,11 @@ async def test_after_a_kill_nothing_new_begins(
 
 
 @pytest.mark.claim("limits.kill-fences")
-async def test_after_a_kill_nothing_is_sent_again(till: House, payments: OutsideSystem) -> None:
+@pytest.mark.claim("spine.killed-is-refused")
+@pytest.mark.parametrize("scope", ["everything", "upstream"])
+async def test_after_a_kill_nothing_is_sent_again(
+    till: House, payments: OutsideSystem, scope: str
+) -> None:
     await till.command("ada", "whoami")
     charge = f"{till.world.owner}-busy"
     await asyncio.to_thread(add_charge, payments, charge)
@@ -197,11 +201,20 @@ async def test_after_a_kill_nothing_is_sent_again(till: House, payments: Outside
             flying = await till.world.register.actions("default", ("intended",), 1)
             sends = await asyncio.to_thread(sent_for, payments, {each.id for each in flying})
     assert len(sends) == 1, calling
-    killed = await by_the_owner(till)
+    release = (await till.world.store.control("default")).release
+    tool = (await till.world.bundle("default", release)).catalogue.tools["sound.refund"]
+    target = (tool.upstream or "") if scope == "upstream" else ""
+    killed = await by_the_owner(till, scope, target)
     outcome = await calling
     assert (outcome.status, outcome.code) == ("failed", "stopped")
     assert killed.in_flight == {outcome.action}
     assert await asyncio.to_thread(sent_for, payments, {outcome.action}) == sends
+    charge = f"{till.world.owner}-next"
+    await asyncio.to_thread(add_charge, payments, charge)
+    next_one = await session.act("sound.refund", asked | {"charge": charge})
+    assert (next_one.status, next_one.step, next_one.code) == ("refused", 3, "stopped")
+    await till.command("ada", "resume", scope=scope, target=target)
+    assert (await session.act("sound.refund", asked | {"charge": charge})).status == "done"
 
 
 def sent_for(payments: OutsideSystem, actions: set[str]) -> list[int]:

@@ -9,25 +9,30 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from bailiwick.errors import StoreError
+from bailiwick import Bailiwick, Outcome
+from bailiwick.errors import StoreError, StoreUnavailable
+from bailiwick.nouns import Action
 from bailiwick.operations import found
+from bailiwick.store.postgres import Address, PostgresDatabase, PostgresStore
 from campaigns.crash.kinds import Kind
 from campaigns.crash.project import READ_SECRET
 from tests.examples.outside_system import OutsideSystem
-from tests.postgres import Server
-from tests.spine.house import PEOPLE, House, opened, storing_in
+from tests.postgres import Server, cutting
+from tests.spine.house import PEOPLE, House, effects, founded, opened, storing_in
 from tests.spine.test_kill import add_charge, payments, till_files
 
 __all__ = ["payments"]  # a fixture
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 60
+GONE_S = 1.5
 
 WORKER = """
 import asyncio, json, sys
@@ -168,6 +173,71 @@ async def test_what_a_killed_process_had_under_way_another_finds_out(
     counts = [await asyncio.to_thread(refunds, payments, name) for name in names]
     assert counts == [1] * len(names)
     assert (await till.balances())["tenant value:USD"] == (len(names), 0)
+
+
+@pytest.mark.claim("store.server-restart")
+async def test_while_the_server_is_away_calls_are_refused_and_what_was_under_way_is_not_lost(
+    till: House, payments: OutsideSystem, server: Server
+) -> None:
+    slow(payments, 0.6)
+    names = await charges(payments, till, "away", 4)
+    session = await till.bailiwick.session("client", subject="sue", run="run-1")
+
+    async def call(name: str) -> Outcome:
+        asked = {"charge": name, "amount_minor": 1, "currency": "USD"}
+        return await session.act("sound.refund", asked, key=name)
+
+    calls = [asyncio.create_task(call(name)) for name in names]
+    async with asyncio.timeout(20):
+        flying: Sequence[Action] = ()
+        while len(flying) < len(names):
+            flying = await till.world.register.actions("default", ("intended",), 100)
+            await asyncio.sleep(0.01)
+    await asyncio.to_thread(server.stop)
+    try:
+        for fault in await asyncio.gather(*calls, return_exceptions=True):
+            assert isinstance(fault, StoreUnavailable)
+            assert fault.code == "store_unreachable"
+        for _ in range(3):
+            async with asyncio.timeout(2):
+                with pytest.raises(StoreUnavailable) as refused:
+                    await call("meanwhile")
+            assert refused.value.code == "store_unreachable"
+        await asyncio.sleep(GONE_S)  # longer than a lease
+    finally:
+        await asyncio.to_thread(server.start)
+    told = [await till.until(await call(name), timeout_s=30) for name in names]
+    assert {each.status for each in told} == {"done"}
+    assert [await asyncio.to_thread(refunds, payments, name) for name in names] == [1] * len(names)
+    assert (await till.balances())["tenant value:USD"] == (len(names), 0)
+
+
+@pytest.mark.claim("store.commit-fate")
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_commit_whose_fate_nobody_can_tell_is_unknown_until_recovery_finds_out(
+    server: Server, tmp_path: Path, before: bool
+) -> None:
+    asked = {"on": "ch-1", "amount_minor": 100}
+    async with opened(await founded(tmp_path / "project")) as house:
+        settings = house.world.settings
+        async with cutting(server, before=before, for_good=True) as (port, cuts):
+            address = Address(settings.store.replace(f":{server.port}/", f":{port}/"))
+            database = PostgresDatabase(address, settings, fate_s=0.3)
+            lost = replace(house.world, store=PostgresStore(database), owner="lost")
+            caller = await Bailiwick(lost).session("clerk", subject="sue", run="run-1")
+            with pytest.raises(StoreError) as fault:
+                await caller.act("desk.refund", asked, key="k")
+            assert (fault.value.code, cuts) == ("commit_unknown", [2])
+            assert not isinstance(fault.value, StoreUnavailable)
+            await database.close()
+        assert effects("ch-1") == 0
+        # Another process is asked the same: it begins, or it finds out what was begun.
+        again = await (await house.clerk()).act("desk.refund", asked, key="k")
+        assert again.status == ("done" if before else "running")
+        done = await house.until(again)
+        assert (done.status, effects("ch-1")) == ("done", 1)
+        assert await house.kinds(done.action) == ["intended", "concluded"]
+        assert (await house.balances())["tenant value:USD"] == (100, 0)
 
 
 @pytest.mark.claim("store.server-restart")

@@ -9,24 +9,23 @@ Pure but for `closed` and `weigh`, which read the votes. Who calls what:
     tally, conflicts     who counts for which rule; what ties a person to an action
     lines                the request as text for a person
     closed               the no that a parked action has had already
+    electorate           who may vote, with the votes that they lent to each other
     standing_for         the standing approvals that cover a call; `voices`, what they count for
     weigh                the step itself: today's request, and the evidence there is for it
 """
 
-from bailiwick.approval.ahead import (
+from bailiwick.approval.ahead import standing_for, voices
+from bailiwick.approval.conflicts import conflicts
+from bailiwick.approval.electorate import NOBODY, Ahead, Electorate, People, electorate, queues_of
+from bailiwick.approval.request import digest_of, request, request_document
+from bailiwick.approval.showing import lines
+from bailiwick.approval.statements import (
     is_signed_by,
     mandate_digest,
     mandate_statement,
     sign_mandate,
-    standing_for,
-    voices,
 )
-from bailiwick.approval.conflicts import conflicts
-from bailiwick.approval.request import digest_of, request, request_document
-from bailiwick.approval.showing import lines
 from bailiwick.approval.votes import (
-    NOBODY,
-    Ahead,
     check_vote,
     denied,
     evidence,
@@ -39,16 +38,20 @@ from bailiwick.approval.weighing import closed, weigh
 __all__ = [
     "NOBODY",
     "Ahead",
+    "Electorate",
+    "People",
     "check_vote",
     "closed",
     "conflicts",
     "denied",
     "digest_of",
+    "electorate",
     "evidence",
     "is_signed_by",
     "lines",
     "mandate_digest",
     "mandate_statement",
+    "queues_of",
     "request",
     "request_document",
     "sign_mandate",

@@ -8,41 +8,13 @@ a budget.
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from msgspec.structs import asdict, replace
-
-from bailiwick.approval.signing import is_signed, signature
-from bailiwick.approval.votes import People, approvers, is_requester
-from bailiwick.mandates import Mandate, StandingApproval, Statement
+from bailiwick.approval.electorate import People
+from bailiwick.approval.statements import is_signed_by
+from bailiwick.approval.votes import approvers, is_requester
+from bailiwick.mandates import Mandate, StandingApproval
 from bailiwick.nouns import Approval, Ask, Caller, Cap, Hold, Person, Resource, names_tool
 from bailiwick.ports import World
-from bailiwick.values import JSON, canonical, digest
-
-_TYPES: Mapping[type[Statement], str] = {StandingApproval: "bailiwick.standing-approval.v1"}
-
-
-def mandate_statement(statement: Statement) -> bytes:
-    """Give the bytes that its person signs: all of it but the signature, canonical JSON."""
-    members = asdict(statement)
-    del members["signature"]
-    if isinstance(statement, StandingApproval):
-        members["rules"] = [asdict(rule) for rule in statement.rules]
-    return canonical({"type": _TYPES[type(statement)], **members})
-
-
-def sign_mandate(statement: StandingApproval, key: Ed25519PrivateKey) -> StandingApproval:
-    """Give the statement with its signature, as votes are signed."""
-    return replace(statement, signature=signature(key, mandate_statement(statement)))
-
-
-def mandate_digest(statement: Statement) -> str:
-    """Give the SHA-256 of what was signed, in hex: the record of a mandate names it."""
-    return digest([mandate_statement(statement).decode()])
-
-
-def is_signed_by(statement: Statement, person: Person) -> bool:
-    """Say whether the statement carries the person's own signature."""
-    return is_signed(person, statement.signature, mandate_statement(statement))
+from bailiwick.values import JSON
 
 
 async def standing_for(

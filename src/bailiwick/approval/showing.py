@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 from bailiwick.approval.conflicts import conflicts
+from bailiwick.approval.electorate import NOBODY, Ahead
 from bailiwick.approval.quorum import satisfied
 from bailiwick.approval.quoting import (
     MAX_TEXT,
@@ -19,7 +20,7 @@ from bailiwick.approval.quoting import (
     scalar,
 )
 from bailiwick.approval.request import RequestDocument, asked_rules, digest_of
-from bailiwick.approval.votes import NOBODY, Ahead, objection, tally
+from bailiwick.approval.votes import objection, tally
 from bailiwick.errors import ApprovalError
 from bailiwick.nouns import Approval, Caller, Manifest, Person, Tool
 from bailiwick.values import JSON
@@ -166,7 +167,8 @@ def _asking(
             yield from field("no vote", [found.message])
         else:
             word = "approved by" if vote.choice == "approve" else "denied by"
-            yield from field(word, [quoted(vote.person, None)])
+            lent = f" on behalf of {quoted(vote.on_behalf_of, None)}" if vote.on_behalf_of else ""
+            yield from field(word, [quoted(vote.person, None) + lent])
     for name in sorted(ahead):
         yield from field("ahead", [f"{quoted(name, None)} has a standing approval that covers it"])
     yield from field("state", [approval.state])

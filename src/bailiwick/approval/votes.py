@@ -5,12 +5,12 @@ vote count; a row in the store is worth nothing by itself. The same rule is appl
 cast and each time it is counted, so that an account disabled in between no longer counts.
 """
 
-from collections.abc import Collection, Mapping
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Sequence
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
+from bailiwick.approval.electorate import NOBODY, Ahead, People, queues_of
 from bailiwick.approval.quorum import assign, satisfied
 from bailiwick.approval.signing import is_signed, signature
 from bailiwick.errors import ApprovalError, BadInput
@@ -19,16 +19,13 @@ from bailiwick.values import canonical, shown
 
 STATEMENT_TYPE = "bailiwick.vote.v1"
 
-People = Mapping[str, Person]
-# Who signed ahead, each with the rules for which that counts.
-Ahead = Mapping[str, Collection[str]]
-NOBODY: Ahead = MappingProxyType({})
-
 
 def vote_statement(vote: Vote) -> bytes:
     """Give the bytes that a voter signs: all of the vote but its signature, canonical JSON."""
+    lent = {"on_behalf_of": vote.on_behalf_of} if vote.on_behalf_of else {}
     return canonical(
         {
+            **lent,
             "type": STATEMENT_TYPE,
             "action": vote.action,
             "person": vote.person,
@@ -49,7 +46,7 @@ def check_vote(approval: Approval, vote: Vote, people: People, caller: Caller, n
     """Return if the vote may be cast, else raise `ApprovalError` saying why not.
 
     `caller` is who proposed the action. Codes: approval_closed, approval_expired,
-    vote_without_reason, already_voted, and those of `objection`.
+    vote_without_reason, already_voted, delegation_missing, and those of `objection`.
     """
     if approval.state != "open":
         raise ApprovalError(
@@ -71,8 +68,17 @@ def check_vote(approval: Approval, vote: Vote, people: People, caller: Caller, n
         )
     if found := objection(approval, vote, people, caller):
         raise found
-    cast = (each for each in approval.votes if each.request_digest == approval.request_digest)
-    if any(_same_voter(each, vote, people) for each in cast):
+    if vote.on_behalf_of and not queues_of(vote, people, now_us):
+        raise _not_lent(vote)
+    cast = [each for each in approval.votes if each.request_digest == approval.request_digest]
+    # A lent vote that no longer counts does not keep its lender from voting.
+    over = [
+        each for each in cast if each.on_behalf_of and objection(approval, each, people, caller)
+    ]
+    if any(
+        each.person == vote.person or (each not in over and _same_voter(each, vote, people))
+        for each in cast
+    ):
         raise ApprovalError(
             f"`{shown(vote.person)}` has voted on action `{approval.action}` already",
             code="already_voted",
@@ -121,19 +127,25 @@ def tally(
     """Give each asking rule with the people whose approval counts for it, given now or ahead."""
     asks = approval.asks if approval else ()
     votes = [vote for vote in _valid(approval, digest, people, caller) if vote.choice == "approve"]
-    rules: dict[str, set[str]] = {}
-    for vote in votes:
-        own = people[vote.person].queues
-        rules[vote.person] = {ask.rule for ask in asks if ask.queue in own}
-    for name, named in ahead.items():
-        rules.setdefault(name, set()).update(named)
+    group_of = _groups(votes, people)
     voters: dict[str, set[str]] = {}
-    known: dict[str, str] = {}
-    for name in sorted(rules):
-        # Two accounts with one key are one person.
-        first = known.setdefault(people[name].public_key, name)
-        voters.setdefault(first, set()).update(rules[name] if first == name else ())
+    seen: dict[str, str] = {}
+    for vote in sorted(votes, key=lambda vote: vote.person):
+        # Two accounts with one key are one person; so are who lends a vote and who casts it.
+        if seen.setdefault(group_of(vote.person), vote.person) == vote.person:
+            queues = queues_of(vote, people, vote.cast_at_us)
+            voters[vote.person] = set(_rules(approval, queues))
+    for name in sorted(ahead):
+        if seen.setdefault(group_of(name), name) == name and name not in voters:
+            voters[name] = set(ahead[name])
     return assign(asks, voters)
+
+
+def _rules(approval: Approval | None, queues: frozenset[str]) -> Iterator[str]:
+    """The asking rules that people of some queues may vote for, as it was escalated."""
+    for ask in approval.asks if approval else ():
+        if approval and not queues.isdisjoint(approval.serving(ask)):
+            yield ask.rule
 
 
 def approvers(approval: Approval, people: People, caller: Caller) -> frozenset[str]:
@@ -147,8 +159,8 @@ def objection(
 ) -> ApprovalError | None:
     """Say why a vote cannot count on this request, or None if it can.
 
-    Codes: vote_stale, vote_late, voter_unknown, voter_disabled, voter_not_entitled,
-    voter_is_requester, vote_unsigned.
+    Codes: vote_stale, vote_late, voter_unknown, voter_disabled, delegation_missing,
+    voter_not_entitled, voter_is_requester, vote_unsigned.
     """
     name = shown(vote.person)
     if vote.action != approval.action or vote.request_digest != approval.request_digest:
@@ -164,16 +176,20 @@ def objection(
         return ApprovalError(f"there is no account `{name}`", code="voter_unknown")
     if not person.enabled:
         return ApprovalError(f"the account `{name}` is disabled", code="voter_disabled")
-    queues = sorted({ask.queue for ask in approval.asks})
-    if "approver" not in person.roles or not set(queues).intersection(person.queues):
+    queues = sorted({queue for ask in approval.asks for queue in approval.serving(ask)})
+    serves = queues_of(vote, people, vote.cast_at_us)
+    if vote.on_behalf_of and not serves:
+        return _not_lent(vote)
+    if "approver" not in person.roles or serves.isdisjoint(queues):
         return ApprovalError(
             f"`{name}` is not an approver for `{', '.join(queues)}`",
             code="voter_not_entitled",
             help="a person who is an approver for one of these queues has to vote",
         )
-    if is_requester(person, people, caller):
+    voices = [people[each] for each in (vote.person, vote.on_behalf_of) if each]
+    if any(is_requester(each, people, caller) for each in voices):
         return ApprovalError(
-            f"`{name}` is who asks, and may not vote on it",
+            f"`{name}` is who asks, or votes for who asks, and may not vote on it",
             code="voter_is_requester",
             help="another person has to vote",
         )
@@ -211,10 +227,41 @@ def _expired(approval: Approval, now_us: int) -> bool:
 
 
 def _same_voter(one: Vote, other: Vote, people: People) -> bool:
-    if one.person == other.person:
-        return True
-    first, second = people.get(one.person), people.get(other.person)
-    return first is not None and second is not None and first.public_key == second.public_key
+    """Whether two votes are one person's: cast by, or lent by, the same one."""
+    first, second = _voices(one, people), _voices(other, people)
+    return not first.isdisjoint(second)
+
+
+def _voices(vote: Vote, people: People) -> set[str]:
+    """The keys of who casts a vote and of whose it is."""
+    named = (people.get(name) for name in (vote.person, vote.on_behalf_of) if name)
+    return {person.public_key for person in named if person is not None}
+
+
+def _groups(votes: Sequence[Vote], people: People) -> Callable[[str], str]:
+    """Tell of each name which person it stands for, as one key of all that are the same."""
+    joined: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        while key in joined:
+            key = joined[key]
+        return key
+
+    for vote in votes:
+        first, *rest = (find(key) for key in sorted(_voices(vote, people)))
+        for key in rest:
+            if key != first:
+                joined[key] = first
+    return lambda name: find(people[name].public_key)
+
+
+def _not_lent(vote: Vote) -> ApprovalError:
+    lender = shown(vote.on_behalf_of)
+    return ApprovalError(
+        f"`{lender}` has not lent `{shown(vote.person)}` a vote for this moment",
+        code="delegation_missing",
+        help="see `bailiwick delegation list`; only its own person lends a vote",
+    )
 
 
 def _signed(vote: Vote, person: Person) -> bool:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from bailiwick.approval.ahead import draws, standing_for, used, voices
+from bailiwick.approval.electorate import People, electorate
 from bailiwick.approval.request import request
-from bailiwick.approval.votes import People, denied, evidence, tally
+from bailiwick.approval.votes import denied, evidence, tally
 from bailiwick.mandates import StandingApproval
 from bailiwick.nouns import Action, Approval, Caller, Refusal
 from bailiwick.ports import Case, World
@@ -22,7 +23,7 @@ async def closed(world: World, action: Action, now_us: int) -> Refusal | None:
     """
     kept = await world.shelf.approval(action.tenant, action.id)
     if kept is not None:
-        people = {person.name: person for person in await world.register.people(action.tenant)}
+        people = await electorate(world, await world.store.control(action.tenant))
         if (no := _denied(kept, people, action.caller)) is not None:
             return no
     return _expired(action.park_until_us, now_us)
@@ -39,7 +40,7 @@ async def weigh(world: World, case: Case) -> Refusal | None:
     assert case.situation is not None
     assert case.decision is not None
     action = case.action
-    park_until_us = action.park_until_us or case.now_us + world.settings.park_seconds * 1_000_000
+    park_until_us = action.park_until_us or case.now_us + _patience_us(world, case)
     case.evidence = {}
     case.approval = request(
         action,
@@ -59,13 +60,21 @@ async def weigh(world: World, case: Case) -> Refusal | None:
     case.approval = replace(kept, state="open")
     if not kept.votes and not case.control.mandates:
         return None
-    people = {person.name: person for person in await world.register.people(action.tenant)}
+    people = await electorate(world, case.control)
     if (no := _denied(kept, people, case.caller)) is not None:
         return no
     case.evidence = _evidence(kept, people, case)
     if len(case.evidence) < len(kept.asks) and not case.price.over:
         await _look_ahead(world, case, kept, people)
     return None
+
+
+def _patience_us(world: World, case: Case) -> int:
+    """How long people have: as the settings say, or less if a queue that is asked has less."""
+    assert case.decision is not None
+    levels = (case.bundle.queues.get(ask.queue) for ask in case.decision.asks)
+    bounds = [level.expire_after_us for level in levels if level and level.expire_after_us]
+    return min([world.settings.park_seconds * 1_000_000, *bounds])
 
 
 async def _look_ahead(world: World, case: Case, kept: Approval, people: People) -> None:

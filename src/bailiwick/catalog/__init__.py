@@ -8,7 +8,7 @@ and `compile_path` and `compile_plain` compile the plainest expressions without 
 """
 
 from bailiwick.catalog.catalogue import load_catalogue
-from bailiwick.catalog.ceilings import load_limits
+from bailiwick.catalog.ceilings import load_limits, load_queues
 from bailiwick.catalog.input_types import left_out
 from bailiwick.catalog.manifests import load_manifests
 from bailiwick.catalog.mcp_tools import DeclaredUpstream, declared_upstreams
@@ -41,6 +41,7 @@ __all__ = [
     "load_catalogue",
     "load_limits",
     "load_manifests",
+    "load_queues",
     "outside_references",
     "path_of",
     "pins_text",

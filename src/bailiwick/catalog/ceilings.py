@@ -9,6 +9,7 @@
 A node without a name stands for each: `run` is every run by itself.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
@@ -18,11 +19,15 @@ from bailiwick.catalog.money import currency_code, micro_usd, minor_units
 from bailiwick.catalog.problems import did_you_mean, problem, read_as, refuse, unknown_members
 from bailiwick.catalog.yaml_text import load_yaml
 from bailiwick.errors import BadInput, CatalogError
+from bailiwick.notices import ServiceLevel
 from bailiwick.nouns import Cap, Manifest
 from bailiwick.ports import Catalogue
 from bailiwick.values import MAX_INTEGER, shown
 
 LIMITS_FILE = "limits.yaml"
+
+_QUEUE = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}").fullmatch
+_MAX_WAIT_S = 366 * 86_400
 
 
 class BudgetForm(Struct, frozen=True, kw_only=True):
@@ -47,11 +52,53 @@ class RateForm(Struct, frozen=True, kw_only=True):
     agent: str | None = None
 
 
+class QueueForm(Struct, frozen=True, kw_only=True):
+    """Within how many seconds a queue answers: reminded, escalated to another queue, expired."""
+
+    remind_after_s: int | None = None
+    escalate_after_s: int | None = None
+    escalate_to: str = ""
+    expire_after_s: int | None = None
+
+
 class LimitsForm(Struct, frozen=True, kw_only=True):
     """The members of `limits.yaml`."""
 
     budgets: tuple[BudgetForm, ...] = ()
     rates: tuple[RateForm, ...] = ()
+    queues: Mapping[str, QueueForm] = {}
+
+
+def load_queues(files: Mapping[str, str]) -> Mapping[str, ServiceLevel]:
+    """Load within what time each queue answers, from `limits.yaml`. Raises `CatalogError`."""
+    if LIMITS_FILE not in files:
+        return {}
+    form = read_as(load_yaml(files[LIMITS_FILE], LIMITS_FILE), LimitsForm, LIMITS_FILE)
+    problems: list[CatalogError] = []
+    levels: dict[str, ServiceLevel] = {}
+    for queue, each in form.queues.items():
+        where = f"{LIMITS_FILE}, queues.{shown(queue)}"
+        times = (each.remind_after_s, each.escalate_after_s, each.expire_after_s)
+        if not _QUEUE(queue) or (each.escalate_to and not _QUEUE(each.escalate_to)):
+            problems.append(problem("member_invalid", where, "a queue is named by a-z, 0-9, _, -"))
+        if any(time is not None and not 1 <= time <= _MAX_WAIT_S for time in times):
+            problems.append(problem("member_invalid", where, f"a time is 1 to {_MAX_WAIT_S} s"))
+        if (each.escalate_after_s is None) is bool(each.escalate_to) or each.escalate_to == queue:
+            reason = "escalation needs a time and another queue to go to"
+            problems.append(problem("member_invalid", where, reason))
+        levels[queue] = ServiceLevel(
+            queue=queue,
+            remind_after_us=_micro(each.remind_after_s),
+            escalate_after_us=_micro(each.escalate_after_s),
+            escalate_to=each.escalate_to,
+            expire_after_us=_micro(each.expire_after_s),
+        )
+    refuse(problems)
+    return levels
+
+
+def _micro(seconds: int | None) -> int | None:
+    return None if seconds is None else seconds * 1_000_000
 
 
 def load_limits(

@@ -7,7 +7,7 @@
       fallbacks:
         on_budget_exceeded: ask          # or deny, which is the default
         on_tool_error_rate_gt: 0.2       # or "20%": back to reading with that tool
-    logging: {trace_all_runs: true, store_retrieval_sources: true}
+    logging: {trace_all_runs: true, store_retrieval_sources: true, retention_days: 90}
 
 What cannot take effect is refused by name, with what it would mean and what to write instead.
 """
@@ -20,6 +20,7 @@ from msgspec import Struct
 from bailiwick.catalog.money import micro_usd
 from bailiwick.catalog.problems import did_you_mean, problem
 from bailiwick.errors import BadInput, CatalogError
+from bailiwick.nouns import RETENTION_DAYS
 from bailiwick.values import shown
 
 # The words that people use for the two things that can happen over budget.
@@ -39,6 +40,7 @@ ASK = frozenset(
     }
 )
 DENY = frozenset({"abort", "block", "deny", "fail", "halt", "refuse", "stop"})
+_MOST_DAYS = 36_500
 _MODEL_WORDS = ("model", "cheap", "downgrade", "route", "summar")
 
 
@@ -116,13 +118,18 @@ def logging_problems(form: LoggingForm, where: str) -> Iterator[CatalogError]:
             "would forget what an agent went by; rules and people see it while it waits",
             "write `true`, and have the program send no `sources`",
         )
-    if form.retention_days is not None:
-        yield unsupported(
+    if not 1 <= kept_days(form) <= _MOST_DAYS:
+        yield problem(
+            "member_invalid",
             where,
-            "`retention_days`",
-            "would erase payloads after so many days; nothing is erased by itself yet",
-            "leave it out, and remove old databases and their keys by hand",
+            f"`retention_days: {form.retention_days}` is not from 1 to {_MOST_DAYS}",
+            "write after how many days payloads are erased; a legal hold keeps them longer",
         )
+
+
+def kept_days(form: LoggingForm) -> int:
+    """After how many days an ended action's payloads are erased."""
+    return RETENTION_DAYS if form.retention_days is None else form.retention_days
 
 
 def asks(form: FallbacksForm) -> bool:

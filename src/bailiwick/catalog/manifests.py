@@ -20,6 +20,7 @@ from bailiwick.catalog.fallbacks import (
     asks,
     error_ppm,
     fallback_problems,
+    kept_days,
     logging_problems,
 )
 from bailiwick.catalog.problems import did_you_mean, problem, read_as, refuse, unknown_members
@@ -201,6 +202,7 @@ def _manifest(
         max_error_ppm=min((ppm for ppm in rates_ppm if ppm is not None), default=None),
         asks_over_budget=any(map(asks, fallbacks)),
         models=_models(form),
+        retention_days=kept_days(form.logging),
         source=content,
     )
     return manifest, problems

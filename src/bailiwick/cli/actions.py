@@ -10,9 +10,22 @@ import msgspec
 
 from bailiwick import approval
 from bailiwick.approval.quoting import block, quoted
-from bailiwick.cli.frame import FOUND, OK, REFUSED, Frame, Group, pass_frame
-from bailiwick.cli.reaching import ask, by_agent, log_in
-from bailiwick.cli.releases import judged
+from bailiwick.cli.frame import (
+    FOUND,
+    OK,
+    REFUSED,
+    Frame,
+    Group,
+    pass_frame,
+)
+from bailiwick.cli.reaching import (
+    ask,
+    by_agent,
+    log_in,
+)
+from bailiwick.cli.releases import (
+    judged,
+)
 from bailiwick.cli.telling import at, fields, line, table, took
 from bailiwick.errors import ApprovalError, BadInput
 from bailiwick.nouns import State, Vote
@@ -154,7 +167,12 @@ def _story(story: Object) -> Iterator[str]:
     for each in cast("list[Object]", story["ahead"]):
         yield f"by the standing approval {line(each['id'])} of {line(each['person'])}"
     yield from _records(cast("list[Object]", story["records"]))
-    yield from _payloads(cast("Object | None", story["payloads"]))
+    erased = cast("Object | None", story["erased"])
+    if erased is not None:
+        by = f"by {line(erased['by'])}" if erased["by"] else "by the agent's retention"
+        yield f"payloads were erased at {at(erased['at_us'])} {by}: {line(erased['reason'])}"
+    else:
+        yield from _payloads(cast("Object | None", story["payloads"]))
 
 
 def _steps(steps: Sequence[Object]) -> Iterator[str]:
@@ -193,7 +211,8 @@ def _approval(asked: Object | None) -> Iterator[str]:
         yield from _rule_text(rule)
     for vote in cast("list[Object]", asked["votes"]):
         word = "approved" if vote["choice"] == "approve" else "denied"
-        yield f"  {word} by {line(vote['person'])} at {at(vote['cast_at_us'])}"
+        lent = f" on behalf of {line(vote['on_behalf_of'])}" if vote["on_behalf_of"] else ""
+        yield f"  {word} by {line(vote['person'])}{lent} at {at(vote['cast_at_us'])}"
         if vote["reason"]:
             yield from block(str(vote["reason"]))
 
@@ -312,13 +331,16 @@ def approvals_show(frame: Frame, id: str, whole: bool) -> int:
 @click.option("--reason", default="", help="Why; it is kept, sealed.")
 @click.option("--digest", help="The digest that `show` gave: vote only on exactly that.")
 @click.option("--yes", is_flag=True, help="Vote on what is asked now, without being shown it.")
+@click.option("--on-behalf-of", "lender", default="", help="Who lent you the vote.")
 @pass_frame
-def approvals_approve(frame: Frame, id: str, reason: str, digest: str | None, yes: bool) -> int:
+def approvals_approve(
+    frame: Frame, /, id: str, reason: str, digest: str | None, yes: bool, lender: str
+) -> int:
     """Approve the request on the action ID, signed with your key.
 
     On a terminal the request is shown first, and you are asked; elsewhere give `--digest`.
     """
-    return _vote(frame, id, "approve", reason, digest=digest, yes=yes)
+    return _vote(frame, id, "approve", reason, digest=digest, yes=yes, lender=lender)
 
 
 @approvals.command("deny")
@@ -326,13 +348,25 @@ def approvals_approve(frame: Frame, id: str, reason: str, digest: str | None, ye
 @click.option("--reason", required=True, help="Why, for whoever asked.")
 @click.option("--digest", help="The digest that `show` gave: vote only on exactly that.")
 @click.option("--yes", is_flag=True, help="Vote on what is asked now, without being shown it.")
+@click.option("--on-behalf-of", "lender", default="", help="Who lent you the vote.")
 @pass_frame
-def approvals_deny(frame: Frame, id: str, reason: str, digest: str | None, yes: bool) -> int:
+def approvals_deny(
+    frame: Frame, /, id: str, reason: str, digest: str | None, yes: bool, lender: str
+) -> int:
     """Deny the request on the action ID, signed with your key: one denial is enough."""
-    return _vote(frame, id, "deny", reason, digest=digest, yes=yes)
+    return _vote(frame, id, "deny", reason, digest=digest, yes=yes, lender=lender)
 
 
-def _vote(frame: Frame, id: str, choice: str, reason: str, *, digest: str | None, yes: bool) -> int:
+def _vote(
+    frame: Frame,
+    id: str,
+    choice: str,
+    reason: str,
+    *,
+    digest: str | None,
+    yes: bool,
+    lender: str,
+) -> int:
     asked = cast("Object", ask(frame, "approvals show", action=id))
     seen = str(asked["digest"])
     # What is signed is what is shown: the digest is computed here, from the document itself.
@@ -353,6 +387,7 @@ def _vote(frame: Frame, id: str, choice: str, reason: str, *, digest: str | None
         reason=reason,
         cast_at_us=cast("int", asked["now_us"]),
         signature="",
+        on_behalf_of=lender,
     )
     signed = approval.sign_vote(vote, login.key)
     members: Object = {name: getattr(signed, name) for name in signed.__struct_fields__}

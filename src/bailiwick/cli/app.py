@@ -8,6 +8,8 @@ import click
 
 from bailiwick.cli import (
     actions,
+    agents,
+    backups,
     control,
     keys,
     mandates,
@@ -17,13 +19,9 @@ from bailiwick.cli import (
     rules,
     starting,
     upstreams,
+    vault,
 )
-from bailiwick.cli.frame import (
-    INTERNAL,
-    OK,
-    Frame,
-    Group,
-)
+from bailiwick.cli.frame import INTERNAL, OK, Frame, Group
 from bailiwick.errors import BadInput, BailiwickError
 
 _INTERRUPTED, _CUT_OFF = 130, 141
@@ -36,21 +34,22 @@ def app() -> None:
 
     \b
     Begin:    init, check, run, login, doctor, migrate
-    Decide:   approvals, standing, in-doubt
+    Decide:   approvals, standing, delegation, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke
-    Change:   release, tools, agents, people, changes
+    Change:   release, tools, agents, token, people, changes
     Prove:    ledger
-    Keep:     keys
+    Keep:     keys, vault, backup, restore
 
     Exit codes: 0 done; 1 a check found something; 2 bad input; 3 refused or not allowed; 4 it
     waits for people; 5 in doubt; 6 the action failed; 69 unavailable; 70 a fault of the program.
     """
 
 
-for _module in (
+_MODULES = (
     starting,
     people,
+    agents,
     actions,
     mandates,
     control,
@@ -59,9 +58,11 @@ for _module in (
     upstreams,
     proofs,
     keys,
-):
-    for _command in _module.COMMANDS:
-        app.add_command(_command)
+    vault,
+    backups,
+)
+for _command in (each for module in _MODULES for each in module.COMMANDS):
+    app.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,26 +1,21 @@
-"""kill, resume, stops, mode, revoke, changes, agents: who and what may act from now on."""
+"""kill, resume, stops, mode, revoke, changes: who and what may act from now on."""
 
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import cast, get_args
 
 import click
 
-from bailiwick import identity
 from bailiwick.cli.frame import FOUND, OK, Command, Frame, Group, pass_frame
 from bailiwick.cli.people import waiting
 from bailiwick.cli.reaching import ask
 from bailiwick.cli.telling import at, line, table
-from bailiwick.errors import BadInput, StoreError
-from bailiwick.identity.jose import public_jwk
+from bailiwick.errors import StoreError
 from bailiwick.nouns import MODES, Scope
-from bailiwick.values import JSON, parse
-from bailiwick.wiring import agent_key_file
+from bailiwick.values import JSON
 
 Object = Mapping[str, JSON]
 
-_SCOPES = click.Choice(get_args(Scope))
+_SCOPES = click.Choice([scope for scope in get_args(Scope) if scope != "ledger"])
 
 
 # --- switches ------------------------------------------------------------------------------------
@@ -186,84 +181,4 @@ def _what(answer: Object) -> str:
     return f"{answer['scope']} {line(answer['target'])}".strip()
 
 
-# --- agents --------------------------------------------------------------------------------------
-
-
-@click.group("agents", cls=Group)
-def agents() -> None:
-    """The agents' accounts and keys."""
-
-
-@agents.command("list")
-@pass_frame
-def agents_list(frame: Frame) -> int:
-    """List the agents: whether each has an account, may act, and by which keys."""
-    answer = cast("list[Object]", ask(frame, "agents list"))
-    names = ("agent", "owner", "registered", "enabled", "keys")
-    rows = [[each[name] for name in names] for each in answer]
-    headings = ["AGENT", "OWNER", "REGISTERED", "ENABLED", "KEYS"]
-    frame.tell(answer, table(headings, rows, "there are no agents"))
-    return OK
-
-
-@agents.command("register")
-@click.argument("agent")
-@click.option(
-    "--jwk",
-    "file",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
-    help="The agent's public key (JWK). Without it a key is made in the project's keys.",
-)
-@pass_frame
-def agents_register(frame: Frame, agent: str, file: Path | None) -> int:
-    """Register a key of AGENT. With two administrators the second one does it."""
-    settings = frame.enter()
-    if file is not None:
-        jwk: Object = parse(file.read_bytes())
-    else:
-        path = agent_key_file(settings, _agent_name(agent))
-        if not path.exists():
-            identity.create_agent_key(path, os.urandom)
-        jwk = public_jwk(identity.read_agent_key(path))
-    answer = ask(frame, "agents register", agent=agent, jwk=_public(jwk))
-    if (waits := waiting(frame, answer)) is not None:
-        return waits
-    told = cast("Object", answer)
-    frame.tell(told, [f"registered: {told['agent']} with the key {told['key']}"])
-    return OK
-
-
-@agents.command("disable")
-@click.argument("agent")
-@pass_frame
-def agents_disable(frame: Frame, agent: str) -> int:
-    """Disable AGENT at once."""
-    frame.tell(ask(frame, "agents disable", agent=agent), [f"disabled: {line(agent)}"])
-    return OK
-
-
-@agents.command("enable")
-@click.argument("agent")
-@pass_frame
-def agents_enable(frame: Frame, agent: str) -> int:
-    """Enable AGENT. With two administrators the second one does it."""
-    answer = ask(frame, "agents enable", agent=agent)
-    if (waits := waiting(frame, answer)) is not None:
-        return waits
-    frame.tell(answer, [f"enabled: {line(agent)}"])
-    return OK
-
-
-def _agent_name(agent: str) -> str:
-    """A name that may be a file's; the owner checks it again."""
-    if not agent.replace("-", "").replace("_", "").isalnum():
-        raise BadInput(f"{agent!r} cannot name an agent", code="agent_name_invalid")
-    return agent
-
-
-def _public(jwk: Object) -> Object:
-    """The public members alone: a private key given by mistake goes nowhere."""
-    return {name: jwk[name] for name in ("kty", "crv", "x") if name in jwk}
-
-
-COMMANDS = (kill, resume, stops, mode, revoke, changes, agents)
+COMMANDS = (kill, resume, stops, mode, revoke, changes)

@@ -42,6 +42,10 @@ OK, FOUND, USAGE, REFUSED, WAITS, DOUBT, FAILED, UNAVAILABLE, INTERNAL = 0, 1, 2
 
 _BY_CODE: Mapping[str, int] = {
     "action_unknown": USAGE,
+    "already_erased": REFUSED,
+    "backup_damaged": FOUND,
+    "backup_incomplete": FOUND,
+    "already_held": REFUSED,
     "agent_key_exposed": UNAVAILABLE,
     "agent_key_malformed": UNAVAILABLE,
     "agent_key_missing": USAGE,
@@ -51,12 +55,17 @@ _BY_CODE: Mapping[str, int] = {
     "key_in_use": REFUSED,
     "last_admin": REFUSED,
     "name_invalid": USAGE,
+    "legal_hold": REFUSED,
+    "not_held": REFUSED,
     "not_sequenced": UNAVAILABLE,
     "owner_failed": UNAVAILABLE,
     "owner_silent": UNAVAILABLE,
     "payload_missing": UNAVAILABLE,
     "person_invalid": USAGE,
     "password_unfit": USAGE,
+    "run_open": REFUSED,
+    "run_unknown": USAGE,
+    "subject_unknown": USAGE,
     "tool_file_failed": FOUND,
     "value_mistyped": USAGE,
 }

@@ -1,8 +1,10 @@
-"""standing: what people sign ahead of an action, bounded by count, sum and time."""
+"""standing, delegation: what people sign ahead of an action, and votes that they lend."""
 
 import re
 import sys
+import time
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import cast
 
 import click
@@ -14,7 +16,7 @@ from bailiwick.cli.people import waiting
 from bailiwick.cli.reaching import ask, log_in
 from bailiwick.cli.telling import at, fields, line, table
 from bailiwick.errors import BadInput
-from bailiwick.mandates import StandingApproval
+from bailiwick.mandates import Delegation, StandingApproval
 from bailiwick.values import JSON
 
 Object = Mapping[str, JSON]
@@ -112,6 +114,73 @@ def standing_withdraw(frame: Frame, id: str) -> int:
     return OK
 
 
+@click.group("delegation", cls=Group)
+def delegation() -> None:
+    """Votes that people lend to each other, from a time until a time."""
+
+
+@delegation.command("grant")
+@click.argument("to")
+@click.option("--queue", required=True, help="The queue whose votes are lent.")
+@click.option("--from", "begins", help="From when (UTC): 2026-12-01 or 2026-12-01T09:00; else now.")
+@click.option("--until", "ends", required=True, help="Until when, likewise; or a span: 7d.")
+@click.option("--reason", required=True)
+@_yes
+@pass_frame
+def delegation_grant(frame: Frame, /, to: str, yes: bool, **told: str | None) -> int:
+    """Lend your votes for a queue to the person TO, who then votes `--on-behalf-of` you.
+
+    You and TO count as one person on an action on which TO votes for you.
+    """
+    given: dict[str, JSON] = {
+        "to": to,
+        "queue": told["queue"],
+        "from_us": moment(told["begins"]) if told["begins"] else None,
+        "until_us": moment(str(told["ends"])),
+        "reason": told["reason"],
+    }
+    draft = cast("Object", ask(frame, "delegation draft", **given))
+    statement = msgspec.convert(draft["statement"], Delegation)
+    lines = fields(
+        {
+            "delegation": statement.id,
+            "of": statement.person,
+            "to": statement.to,
+            "queue": statement.queue,
+            "from": at(statement.from_us),
+            "until": at(statement.until_us),
+            "reason": statement.reason,
+        }
+    )
+    agree(lines, yes)
+    signed = approval.sign_mandate(statement, log_in(frame.enter()).key)
+    return _granted(frame, ask(frame, "delegation grant", statement=msgspec.to_builtins(signed)))
+
+
+@delegation.command("list")
+@pass_frame
+def delegation_list(frame: Frame) -> int:
+    """List delegations, newest first."""
+    answer = cast("list[Object]", ask(frame, "delegation list"))
+    headings = ["ID", "STATE", "OF", "TO", "QUEUE", "FROM", "UNTIL", "WHY"]
+    names = ("id", "state", "person", "to", "queue")
+    rows = [
+        [*(each[name] for name in names), at(each["from_us"]), at(each["until_us"]), each["reason"]]
+        for each in answer
+    ]
+    frame.tell(answer, table(headings, rows, "nobody has lent a vote"))
+    return OK
+
+
+@delegation.command("end")
+@click.argument("id")
+@pass_frame
+def delegation_end(frame: Frame, id: str) -> int:
+    """End the delegation ID at once. Votes that rest on it no longer count."""
+    frame.tell(ask(frame, "delegation end", id=id), [f"ended: {line(id)}"])
+    return OK
+
+
 def shown(statement: StandingApproval, texts: Object) -> list[str]:
     """The lines that show a standing approval to whoever signs or confirms it."""
     sum_ = f"{statement.max_value} minor units of {statement.currency}"
@@ -161,6 +230,22 @@ def seconds(span: str) -> int:
     return int(match[1]) * _SECONDS[match[2]]
 
 
+def moment(text: str) -> int:
+    """A day, a minute or a span from now as microseconds since the epoch, UTC."""
+    if _SPAN(text):
+        return time.time_ns() // 1000 + seconds(text) * 1_000_000
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise BadInput(
+            f"`{line(text)}` is no moment",
+            code="moment_invalid",
+            help="write 2026-12-01, 2026-12-01T09:00 (UTC), or a span such as 7d",
+        ) from None
+    known = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    return int(known.timestamp()) * 1_000_000
+
+
 def _granted(frame: Frame, answer: JSON) -> int:
     if (waits := waiting(frame, answer)) is not None:
         return waits
@@ -175,4 +260,4 @@ def _sum(each: Object) -> str:
     return f"{each['used_value']} of {each['max_value']} {each['currency']} (minor units)"
 
 
-COMMANDS = (standing,)
+COMMANDS = (standing, delegation)

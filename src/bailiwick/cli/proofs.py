@@ -11,10 +11,12 @@ import click
 from bailiwick import ledger as log
 from bailiwick import operations
 from bailiwick.cli.frame import FOUND, OK, Frame, Group, pass_frame
+from bailiwick.cli.people import waiting
 from bailiwick.cli.reaching import ask, beside, in_place
-from bailiwick.cli.telling import line
+from bailiwick.cli.telling import at, line
 from bailiwick.config import Settings
 from bailiwick.errors import StoreFenced
+from bailiwick.ports import World
 from bailiwick.values import JSON, counted
 
 Object = Mapping[str, JSON]
@@ -90,11 +92,17 @@ def prove(frame: Frame, of: str, folder: Path | None) -> int:
 
 
 @ledger.command("export")
-@click.argument("folder", type=_FOLDER)
+@click.argument("folder", type=_FOLDER, required=False)
+@click.option("--tiles", type=_FOLDER, help="Bring this folder's tiles up to date instead.")
 @pass_frame
-def export(frame: Frame, folder: Path) -> int:
-    """Write the whole ledger below a new FOLDER, for others to verify. Needs no log-in."""
-    answer = asyncio.run(_exported(frame.enter(), folder))
+def export(frame: Frame, folder: Path | None, tiles: Path | None) -> int:
+    """Write the whole ledger below a new FOLDER, for others to verify. Needs no log-in.
+
+    With `--tiles` the folder may hold tiles of an earlier time (C2SP tlog-tiles).
+    """
+    if (folder is None) == (tiles is None):
+        raise click.UsageError("give either FOLDER or --tiles")
+    answer = asyncio.run(_exported(frame.enter(), folder, tiles))
     lines = [
         f"{_records(answer['records'])} in {answer['folder']}",
         f"key {answer['vkey']}",
@@ -112,6 +120,50 @@ def _records(number: JSON) -> str:
     return _many(number, "record")
 
 
+@ledger.command("witness")
+@pass_frame
+def witness(frame: Frame) -> int:
+    """Show what the witness has cosigned and how far it lags. Exit code 1 if it does not answer."""
+    state = asyncio.run(_witness(frame.enter()))
+    if state["witness"] is None:
+        frame.tell(state, [operations.NO_WITNESS])
+        return OK
+    lines = [
+        f"{line(state['witness'])} has cosigned {state['cosigned']} of {state['signed']} records"
+    ]
+    if state["cosigned_at_us"] is not None:
+        lines.append(f"last at {at(state['cosigned_at_us'])}")
+    if not state["answers"]:
+        lines.append(f"{line(state['said'])}: {state['lag']} records wait for it")
+    elif state["holds"] != state["cosigned"]:
+        lines.append(f"it says that it holds {state['holds']} records")
+    if state["held"]:
+        lines.append("THE LEDGER IS HELD: nothing is written; see `bailiwick stops list`")
+    frame.tell(state, lines)
+    return OK if state["answers"] and not state["held"] else FOUND
+
+
+@ledger.command("accept-restore")
+@pass_frame
+def accept_restore(frame: Frame) -> int:
+    """Accept that the database is older than what tiles or the witness know, and write again.
+
+    What was done after it was copied stays done in the world, and its records are not here: look
+    at the tiles, and at the providers, before. With two administrators both have to ask for it.
+    """
+    answer = cast("Object", ask(frame, "ledger accept-restore"))
+    if (waits := waiting(frame, answer)) is not None:
+        return waits
+    heads = ", ".join(map(str, cast("list[JSON]", answer["heads"])))
+    frame.tell(answer, [f"the ledger goes on without what was known as {heads}; it says so itself"])
+    return OK
+
+
+async def _witness(settings: Settings) -> dict[str, JSON]:
+    async with beside(settings) as world:
+        return await operations.witness_state(world)
+
+
 async def _keys(settings: Settings) -> list[log.Tenure]:
     async with beside(settings) as world:
         return await log.tenures(world)
@@ -122,16 +174,22 @@ async def _verified(settings: Settings) -> dict[str, JSON]:
         return await operations.audit(world)
 
 
-async def _exported(settings: Settings, folder: Path) -> dict[str, JSON]:
+async def _exported(settings: Settings, folder: Path | None, tiles: Path | None) -> dict[str, JSON]:
+    async def write(world: World) -> dict[str, JSON]:
+        if tiles is not None:
+            return await operations.project(world, tiles)
+        assert folder is not None
+        return await operations.export(world, folder)
+
     try:
         async with in_place(settings) as world:
-            await log.sequence(world.ledger, world.keys)
-            return await operations.export(world, folder)
+            await log.grow(world)
+            return await write(world)
     except StoreFenced as fault:
         if fault.code != "store_owned":
             raise
     async with beside(settings) as world:
-        return await operations.export(world, folder)
+        return await write(world)
 
 
 COMMANDS = (ledger,)

@@ -153,11 +153,11 @@ async def _in_place(frame: Frame, settings: Settings, command: Mapping[str, JSON
         except BailiwickError as error:
             frame.warn(f"house could not be kept: {line(str(error))}")
         if str(command["command"]).startswith("ledger "):
-            await ledger.sequence(world.ledger, world.keys)
+            await ledger.grow(world)
         answer = await operations.perform(world, command)
         if command["command"] != "login":
             try:
-                faults = (await tick(world)).faults
+                faults = (await tick(world, delivers=False)).faults
             except BailiwickError as error:
                 faults = (error,)
             for fault in faults:

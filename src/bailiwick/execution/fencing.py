@@ -62,6 +62,8 @@ def covering(control: ControlState, action: Action, tool: Tool) -> str | None:
     targets = {"agent": agents, "tool": (tool.name,), "run": (action.run,)}
     targets["upstream"] = (tool.upstream,) if tool.upstream else ()
     for stop in control.stops:
+        if stop.scope == "ledger" and tool.effect == "read":
+            continue
         # A stop of scope `everything` or `tenant` is kept with the very tenant that it covers.
         if stop.scope not in targets or stop.target in targets[stop.scope]:
             return f"a stop on {stop.scope} `{shown(stop.target)}` stands"

@@ -28,11 +28,16 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def register_agent(
-    name: str, jwk: Mapping[str, JSON], standing: Standing | None = None
+    name: str,
+    jwk: Mapping[str, JSON],
+    standing: Standing | None = None,
+    *,
+    now_us: int | None = None,
 ) -> Standing:
     """The account of an agent with this public key, added to the keys of `standing` if given.
 
-    `standing` is the account as it is; without one a new, enabled account is made. Raises
+    `standing` is the account as it is; without one a new, enabled account is made. `now_us` is
+    kept as the time of a key that is new. Raises
     `IdentityError`: `agent_name_invalid`, `key_malformed`.
     """
     if not NAME.fullmatch(name) or (standing is not None and standing.agent != name):
@@ -44,8 +49,12 @@ def register_agent(
     read_public_jwk(jwk)
     kid = key_thumbprint(jwk)
     key: dict[str, JSON] = {member: jwk[member] for member in ("kty", "crv", "x")}
+    since_us = dict(standing.since_us) if standing else {}
+    if now_us is not None:
+        since_us.setdefault(kid, now_us)
     return Standing(
         agent=name,
+        since_us=since_us,
         enabled=standing.enabled if standing else True,
         keys={**(standing.keys if standing else {}), kid: {**key, "kid": kid}},
     )

@@ -18,6 +18,7 @@ _VOTERS_AND_AUDITORS: frozenset[Role] = frozenset({"approver", "auditor"})
 # Who signs ahead has to be an approver of each rule's queue; the second person may be either.
 _GIVERS: frozenset[Role] = frozenset({"approver", "admin"})
 _ADMINS: frozenset[Role] = frozenset({"admin"})
+_KEEPERS: frozenset[Role] = frozenset({"auditor", "admin"})
 
 # `actions payload` is no command: who has it is told the contents of payloads too.
 COMMANDS: Mapping[str, frozenset[Role]] = {
@@ -30,16 +31,24 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "agents enable": _ADMINS,
     "agents list": _ANYONE,
     "agents register": _ADMINS,
+    "agents revoke-key": _STOPPERS,
+    "agents rotate": _ADMINS,
+    "agents show": _ANYONE,
     "approvals approve": frozenset({"approver"}),
     "approvals deny": frozenset({"approver"}),
     "approvals list": _ANYONE,
     "approvals show": _VOTERS_AND_AUDITORS,
     "budget": _ANYONE,
     "changes list": _ANYONE,
+    "delegation draft": frozenset({"approver"}),
+    "delegation end": _STOPPERS,
+    "delegation grant": frozenset({"approver"}),
+    "delegation list": _ANYONE,
     "in-doubt list": _ANYONE,
     "in-doubt resolve": frozenset({"operator"}),
     "keys rewrap": _ADMINS,
     "kill": _STOPPERS,
+    "ledger accept-restore": _ADMINS,
     "ledger prove": _ANYONE,
     "mode list": _ANYONE,
     "mode set": _OPERATORS,
@@ -65,6 +74,10 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "standing list": _ANYONE,
     "standing withdraw": _STOPPERS,
     "stops list": _ANYONE,
+    "vault erase": _KEEPERS,
+    "vault hold": _KEEPERS,
+    "vault holds": _ANYONE,
+    "vault release-hold": _KEEPERS,
     "who-can": _ANYONE,
     "whoami": _ANYONE,
 }

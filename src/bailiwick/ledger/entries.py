@@ -1,10 +1,11 @@
 """What each step of the spine adds to its commit: one record, and the payloads it commits to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 from bailiwick.ledger import records
 from bailiwick.ledger.tree import leaf_hash
+from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     EffectReport,
@@ -24,7 +25,7 @@ async def refused(world: World, case: Case, no: Refusal) -> Entries:
     proposal: tuple[Op, ...] = ()
     commitment = ""
     if case.situation is not None or not case.stored:
-        proposal, commitment = await world.vault.seal(case.action, "proposal", _proposal(case))
+        proposal, commitment = await _sealed(world, case, "proposal", _proposal(case))
     decision = case.decision
     fields = records.refused(
         **_asked(world, case, commitment),
@@ -45,7 +46,7 @@ async def parked(world: World, case: Case) -> Entries:
     """The action waits for people."""
     approval = case.approval
     assert approval is not None
-    proposal, commitment = await world.vault.seal(case.action, "proposal", _proposal(case))
+    proposal, commitment = await _sealed(world, case, "proposal", _proposal(case))
     fields = records.parked(
         **_judged(world, case, commitment),
         request=pseudonym(world, case.action.tenant, "request", approval.request_digest),
@@ -60,7 +61,7 @@ async def intended(world: World, case: Case) -> Entries:
     assert situation is not None
     assert action.deadline_at_us is not None
     tenant = action.tenant
-    proposal, commitment = await world.vault.seal(action, "proposal", _proposal(case))
+    proposal, commitment = await _sealed(world, case, "proposal", _proposal(case))
     request = case.approval.request_digest if case.approval else ""
     fields = records.intended(
         **_judged(world, case, commitment),
@@ -95,7 +96,7 @@ async def concluded(
     }
     if verification is not None:
         result |= {"after": verification.after, "verification": verification.reason}
-    sealed, commitment = await world.vault.seal(action, "result", result)
+    sealed, commitment = await _sealed(world, case, "result", result)
     became: records.Became = {
         "status": report.status,
         "verdict": verification.verdict if verification else None,
@@ -105,7 +106,7 @@ async def concluded(
         "latency_us": max(0, now_us - action.created_at_us),
     }
     if case.tool.effect == "read":
-        proposal, asked = await world.vault.seal(action, "proposal", _proposal(case))
+        proposal, asked = await _sealed(world, case, "proposal", _proposal(case))
         judged = _judged(world, case, asked)
         judged["at_us"] = now_us
         fields = records.concluded_read(**judged, **became)
@@ -136,6 +137,21 @@ def mode_set(tenant: str, setting: ModeSetting, epoch: int, by: Sequence[str] = 
     return append("control", None, fields)
 
 
+def escalated(tenant: str, notice: Notice, *, epoch: int, at_us: int) -> Append:
+    """A request that another queue may vote on as well: its own took too long; by nobody."""
+    fields = records.control(
+        tenant=tenant,
+        at_us=at_us,
+        epoch=epoch,
+        change="escalate",
+        scope=None,
+        target=f"{notice.action}/{notice.queue}/{notice.escalate_to}",
+        by=(),
+        reason_commitment=None,
+    )
+    return append("control", None, fields)
+
+
 def pseudonym(world: World, tenant: str, kind: str, text: str) -> str:
     """The token that stands for a text in this tenant's records."""
     return _pseudonym(world.keys.secret_key("pseudonym"), tenant, kind, text)
@@ -153,6 +169,12 @@ def append(kind: str, action: str | None, fields: records.Fields) -> Append:
 def _entries(kind: str, action: Action, fields: records.Fields, ops: tuple[Op, ...]) -> Entries:
     record = append(kind, action.id, fields)
     return Entries(ops=(*ops, record), hash=record.hash)
+
+
+async def _sealed(
+    world: World, case: Case, kind: str, value: Mapping[str, JSON | Canonical]
+) -> tuple[tuple[Op, ...], str]:
+    return await world.vault.seal(case.action, kind, value, case.control.epoch)
 
 
 def _proposal(case: Case) -> dict[str, JSON | Canonical]:

@@ -43,7 +43,7 @@ def export_files(records: Iterable[bytes], checkpoint: bytes) -> Iterator[tuple[
     source, frontier = iter(records), Frontier()
     levels: list[_Level] = [_Level(0)]
     while bundle := list(islice(source, TILE_WIDTH)):
-        yield tile_path(None, frontier.size // TILE_WIDTH, len(bundle)), _entries(bundle)
+        yield tile_path(None, frontier.size // TILE_WIDTH, len(bundle)), entry_bundle(bundle)
         hashes = list(map(leaf_hash, bundle))
         frontier, completed = append(frontier, hashes)
         yield from levels[0].add(hashes)
@@ -90,7 +90,8 @@ class _Level:
             yield tile_path(self._level, self._index, width), b"".join(self._hashes)
 
 
-def _entries(records: list[bytes]) -> bytes:
+def entry_bundle(records: list[bytes]) -> bytes:
+    """Give the content of a tile of entries: each record, preceded by its length."""
     if any(len(record) > MAX_RECORD_BYTES for record in records):
         raise LedgerError("a record is larger than an entry may be", code="record_too_large")
     return b"".join(len(record).to_bytes(2, "big") + record for record in records)

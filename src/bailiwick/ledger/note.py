@@ -49,7 +49,7 @@ class NoteKey:
     @property
     def vkey(self) -> str:
         """The key as text: `name+hex(id)+base64(algorithm ‖ public)`."""
-        return f"{self.name}+{self.id.hex()}+{_base64(bytes([self.algorithm]) + self.public)}"
+        return f"{self.name}+{self.id.hex()}+{base64_text(bytes([self.algorithm]) + self.public)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class NoteSigner:
         """The private key as text, for its file: whoever reads it can sign as the log."""
         name, algorithm = self.key.name, bytes([self.key.algorithm])
         seed = self.private.private_bytes_raw()
-        return f"{_SECRET}+{name}+{self.key.id.hex()}+{_base64(algorithm + seed)}"
+        return f"{_SECRET}+{name}+{self.key.id.hex()}+{base64_text(algorithm + seed)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ def verify(data: bytes, keys: Sequence[NoteKey]) -> tuple[Note, tuple[NoteKey, .
 
 def checkpoint_text(checkpoint: Checkpoint) -> str:
     """Give the three lines that are signed. Raises `LedgerError` for what cannot be one."""
-    text = f"{checkpoint.origin}\n{checkpoint.size}\n{_base64(checkpoint.root)}\n"
+    text = f"{checkpoint.origin}\n{checkpoint.size}\n{base64_text(checkpoint.root)}\n"
     if parse_checkpoint(text) != checkpoint:
         _malformed("its origin is empty or of several lines")
     return text
@@ -268,7 +268,7 @@ def decode_base64(text: str, what: str) -> bytes:
         data = base64.b64decode(text.encode("ascii"), validate=True)
     except (UnicodeEncodeError, binascii.Error):
         data = b""
-    if _base64(data) != text:
+    if base64_text(data) != text:
         raise LedgerError(f"the {what} is not canonical base64", code="base64_not_canonical")
     return data
 
@@ -280,7 +280,8 @@ def decode_decimal(text: str, what: str) -> int:
     return int(text)
 
 
-def _base64(data: bytes) -> str:
+def base64_text(data: bytes) -> str:
+    """Encode as standard base64, the one form that `decode_base64` accepts."""
     return base64.b64encode(data).decode("ascii")
 
 
@@ -328,7 +329,7 @@ def _parse_signature(line: str) -> NoteSignature:
 
 
 def _signature_line(key: NoteKey, signature: bytes) -> str:
-    return f"{_DASH}{key.name} {_base64(key.id + signature)}\n"
+    return f"{_DASH}{key.name} {base64_text(key.id + signature)}\n"
 
 
 def _cosigned(text: str, time_s: int) -> bytes:

@@ -20,8 +20,9 @@ microseconds since the epoch, UTC.
 import hmac
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from hashlib import sha256
-from typing import Literal, NamedTuple, NoReturn, TypedDict, Unpack
+from typing import Literal, NamedTuple, NoReturn, TypedDict, Unpack, get_args
 
 from bailiwick.errors import LedgerError
 from bailiwick.nouns import Effect, Scope, Verdict
@@ -309,7 +310,7 @@ def encode(fields: Mapping[str, object]) -> bytes:
     """
     kind = _kind(fields)
     data = plain(fields)
-    if kind is None or _PATTERNS[kind].fullmatch(data.decode()) is None:
+    if kind is None or _pattern(kind).fullmatch(data.decode()) is None:
         wrong = wrong_member(fields)
         if wrong is not None:
             _invalid(wrong)
@@ -532,7 +533,7 @@ _KINDS: dict[str, _Schema] = {
     "control": {
         "epoch": _count,
         "change": _name,
-        "scope": _or_null(_one_of("everything", "tenant", "agent", "tool", "upstream", "run")),
+        "scope": _or_null(_one_of(*get_args(Scope))),
         "target": _or_null(_name),
         "by": _tokens,
         "reason_commitment": _or_null(_hash),
@@ -559,7 +560,12 @@ KINDS = tuple(_KINDS)
 _SCHEMAS: dict[str, _Schema] = {
     kind: {**_ENVELOPE, **schema} for kind, schema in {**_KINDS, "read": _READ}.items()
 }
-_PATTERNS = {kind: re.compile(_members(schema).json) for kind, schema in _SCHEMAS.items()}
+
+
+@cache
+def _pattern(kind: str) -> re.Pattern[str]:
+    """What a record of the kind looks like; compiled when the first of it is made."""
+    return re.compile(_members(_SCHEMAS[kind]).json)
 
 
 def _kind(fields: Mapping[str, object]) -> str | None:

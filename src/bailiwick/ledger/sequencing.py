@@ -54,16 +54,26 @@ async def _extends(
     head = note.verify_checkpoint(kept[1].encode(), log_keys(keys))
     if head.size == 0:
         return edge.size > 0
-    plan = tree.consistency_plan(head.size, edge.size)
-    nodes = await ledger.nodes([place for step in plan for place in step])
-    try:
-        proof = tree.consistency_proof(head.size, edge.size, lambda *place: nodes[place])
-    except KeyError:
-        raise _incomplete(edge.size) from None
+    proof = await proof_between(ledger, head.size, edge.size)
     tree.verify_consistency(
         old=head.size, new=edge.size, old_root=head.root, new_root=tree.root(edge), proof=proof
     )
     return edge.size > head.size
+
+
+async def proof_between(ledger: Ledger, old: int, new: int) -> tuple[bytes, ...]:
+    """The proof that the stored tree of `new` records extends that of `old`; from 0 it is empty.
+
+    Raises `LedgerError` (`tree_smaller`, `tree_incomplete`).
+    """
+    if old == 0:
+        return ()
+    plan = tree.consistency_plan(old, new)
+    nodes = await ledger.nodes([place for step in plan for place in step])
+    try:
+        return tree.consistency_proof(old, new, lambda *place: nodes[place])
+    except KeyError:
+        raise _incomplete(new) from None
 
 
 async def sign(ledger: Ledger, keys: Keys, frontier: tree.Frontier) -> None:
@@ -98,12 +108,22 @@ async def waiting_us(ledger: Ledger, now_us: int) -> int:
     return max(0, now_us - cast("int", records.decode(waiting[0].body)["at_us"]))
 
 
-async def prove(ledger: Ledger, leaf_index: int) -> bytes:
-    """Give the receipt of a sequenced record under the newest checkpoint (C2SP tlog-proof).
+async def prove(ledger: Ledger, leaf_index: int, *, cosigned: bool = False) -> bytes:
+    """Give the receipt of a sequenced record (C2SP tlog-proof).
 
-    Raises `LedgerError` (`not_sequenced`) while no checkpoint covers the record.
+    It is under the newest checkpoint that the witness cosigned, or under the newest one while no
+    such checkpoint covers the record, which is not enough if it must be `cosigned`. Raises
+    `LedgerError` (`not_sequenced`, `not_cosigned`) while no checkpoint covers the record.
     """
-    kept = await ledger.checkpoint()
+    kept = await ledger.checkpoint(cosigned=True)
+    if kept is None or leaf_index >= kept[0]:
+        if cosigned:
+            raise LedgerError(
+                f"the witness has cosigned nothing that covers record {leaf_index} yet",
+                code="not_cosigned",
+                help="try again in a second; `bailiwick ledger witness` says how the witness is",
+            )
+        kept = await ledger.checkpoint()
     if kept is None or leaf_index >= kept[0]:
         raise LedgerError(
             f"no checkpoint covers record {leaf_index} yet",

@@ -28,6 +28,7 @@ class _Ready(NamedTuple):
     wrapped: bytes
     place: bytes
     stored: bool
+    epoch: int
 
 
 class RunVault:
@@ -40,10 +41,13 @@ class RunVault:
         self._ready: OrderedDict[tuple[str, str], _Ready] = OrderedDict()
 
     async def seal(
-        self, action: Action, kind: str, value: Mapping[str, JSON | Canonical]
+        self, action: Action, kind: str, value: Mapping[str, JSON | Canonical], epoch: int
     ) -> tuple[tuple[Op, ...], str]:
-        """Seal a payload; give the writes that keep it, and its commitment (hex)."""
-        ready = await self._key(action.tenant, action.run)
+        """Seal a payload; give the writes that keep it, and its commitment (hex).
+
+        A run's key may have been dropped by a change that began the epoch: it is read again then.
+        """
+        ready = await self._key(action.tenant, action.run, epoch)
         noise = self._random(SALT_BYTES + NONCE_BYTES)
         sealed = ready.key.seal(
             aad=ready.place + framed(action.id) + framed(kind),
@@ -77,7 +81,14 @@ class RunVault:
         ready = await self._key(tenant, run)
         if not ready.stored:
             return None
-        opened = ready.key.open(sealed, aad=ready.place + framed(action) + framed(kind))
+        aad = ready.place + framed(action) + framed(kind)
+        try:
+            opened = ready.key.open(sealed, aad=aad)
+        except LedgerError:
+            # Another process may have dropped the key that is known here, and begun anew.
+            self.forget(tenant, run)
+            ready = await self._key(tenant, run)
+            opened = ready.key.open(sealed, aad=aad)
         try:
             return _decode(opened.payload)
         except msgspec.MsgspecError as error:
@@ -87,20 +98,22 @@ class RunVault:
         """Look the run's key up again next time."""
         self._ready.pop((tenant, run), None)
 
-    async def _key(self, tenant: str, run: str) -> _Ready:
+    async def _key(self, tenant: str, run: str, epoch: int = 0) -> _Ready:
         ready = self._ready.get((tenant, run))
         if ready is not None and ready.stored:
-            return ready
+            if ready.epoch >= epoch:
+                return ready
+            ready = None
         wrapped = await self._shelf.run_key(tenant, run)
         keks = [kek for _, kek in self._keys.vault_keys()]
         if wrapped is not None:
             key = RunKey.unwrap(keks, wrapped, tenant=tenant, run=run)
-            ready = _Ready(key, wrapped, place(tenant, run), stored=True)
+            ready = _Ready(key, wrapped, place(tenant, run), stored=True, epoch=epoch)
         elif ready is None:
             key = RunKey(self._random(KEY_BYTES))
             nonce = self._random(NONCE_BYTES)
             wrapped = key.wrap(keks[0], tenant=tenant, run=run, nonce=nonce)
-            ready = _Ready(key, wrapped, place(tenant, run), stored=False)
+            ready = _Ready(key, wrapped, place(tenant, run), stored=False, epoch=epoch)
         self._ready[tenant, run] = ready
         if len(self._ready) > _READY_RUNS:
             self._ready.popitem(last=False)

@@ -32,6 +32,7 @@ async def admit(world: World, case: Case, started: tuple[int, int] | None) -> Re
             upstream=tool.upstream,
             run=caller.capability.run,
             actors=caller.actors,
+            writes=tool.effect == "write",
         ):
             return _stopped(stop)
     if case.mode == "read-only" and tool.effect == "write":
@@ -76,8 +77,11 @@ def covers(
     upstream: str | None,
     run: str,
     actors: tuple[str, ...] = (),
+    writes: bool = True,
 ) -> bool:
     """Say whether a stop covers a call. A scope that is not known here covers everything.
+
+    A held ledger covers what writes.
 
     A stopped agent is stopped as an actor too: what it has delegated stops with it.
     """
@@ -92,6 +96,8 @@ def covers(
             return upstream is not None and stop.target == upstream
         case "run":
             return stop.target == run
+        case "ledger":
+            return writes
         case _:
             return True
 

@@ -7,7 +7,8 @@ from bailiwick.nouns import Scope, Stop
 from bailiwick.transactions import LiftStop, PutStop, RaiseEpoch
 from bailiwick.values import identifier, shown
 
-SCOPES: tuple[str, ...] = get_args(Scope)
+# What people may stop. That a ledger is held is no switch of theirs.
+SCOPES: tuple[str, ...] = tuple(scope for scope in get_args(Scope) if scope != "ledger")
 
 # What only takes rights away. Disabling a person is not among them: it could leave one
 # administrator, who would then need nobody's consent to loosen anything.

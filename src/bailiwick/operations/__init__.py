@@ -2,6 +2,7 @@
 
     perform         one command, by the socket or in place: the session, the role, the command
     serve, call     the local socket between the commands and the process that owns the database
+    backup, restore a copy of a project, and the drill of both
     audit, export   verify the ledger and write it out; they need nobody's leave
     examine         what a look at the installation shows
     found           a new project: keys, database, agents, people, first release
@@ -9,27 +10,34 @@
 Tightening takes effect at once; loosening waits for a second person as soon as there are two.
 """
 
-from bailiwick.operations.auditing import audit
+from bailiwick.operations.auditing import NO_WITNESS, audit
+from bailiwick.operations.backups import backup, drill, restore
 from bailiwick.operations.channel import answers, call, serve, silent
 from bailiwick.operations.commands import COMMANDS, READS, perform
 from bailiwick.operations.examining import examine
 from bailiwick.operations.founding import Founded, Newcomer, found
-from bailiwick.operations.proofs import export
+from bailiwick.operations.proofs import export, project, witness_state
 from bailiwick.operations.rotation import retire_key
 
 __all__ = [
     "COMMANDS",
+    "NO_WITNESS",
     "READS",
     "Founded",
     "Newcomer",
     "answers",
     "audit",
+    "backup",
     "call",
+    "drill",
     "examine",
     "export",
     "found",
     "perform",
+    "project",
+    "restore",
     "retire_key",
     "serve",
     "silent",
+    "witness_state",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
-from bailiwick import approval, ledger
+from bailiwick import announcing, approval, ledger
 from bailiwick.errors import ApprovalError, BadInput, ControlError, LedgerError
 from bailiwick.identity.jose import decode
 from bailiwick.ledger import records
@@ -46,7 +46,8 @@ async def approvals_list(world: World, person: Person, given: Parameters) -> JSO
                 "tool": action.tool,
                 "resource": _resource(action),
                 "rules": counted(asked, action, people, await _ahead(world, action, asked, people)),
-                "mine": not {ask.queue for ask in asked.asks}.isdisjoint(person.queues),
+                "mine": any(not asked.serving(ask).isdisjoint(person.queues) for ask in asked.asks),
+                "escalated": [list(pair) for pair in asked.escalated],
                 "requested_at_us": asked.requested_at_us,
                 "expires_at_us": asked.expires_at_us,
             }
@@ -122,9 +123,10 @@ async def _cast(world: World, person: Person, given: Parameters, choice: str) ->
         now_us = await world.store.now_us()
         approval.check_vote(asked, vote, people, action.caller, now_us)
         voted = replace(asked, votes=(*asked.votes, vote))
-        ops = (CastVote(vote=vote), *await _recorded(world, person, action, asked, vote))
+        queues = approval.queues_of(vote, people, vote.cast_at_us)
+        ops = (CastVote(vote=vote), *await _recorded(world, queues, action, asked, vote))
         ahead = await _ahead(world, action, asked, people)
-        close = _closing(voted, action, people, now_us, ahead=ahead)
+        close = _told(world, action, _closing(voted, action, people, now_us, ahead=ahead), now_us)
         done = await world.store.commit(Commit(tenant=action.tenant, ops=(*ops, *close)))
         if isinstance(done, Committed):
             return await _settled(world, action)
@@ -146,7 +148,8 @@ async def _settled(world: World, action: Action) -> JSON:
     assert asked is not None
     people = await _people(world)
     ahead = await _ahead(world, action, asked, people)
-    close = _closing(asked, action, people, await world.store.now_us(), ahead=ahead)
+    now_us = await world.store.now_us()
+    close = _told(world, action, _closing(asked, action, people, now_us, ahead=ahead), now_us)
     if close and asked.state == "open":
         await world.store.commit(Commit(tenant=action.tenant, ops=close))
         asked = await world.shelf.approval(action.tenant, action.id) or asked
@@ -164,7 +167,7 @@ async def settle_open(world: World) -> None:
 
 
 async def _ahead(
-    world: World, action: Action, asked: Approval, people: Mapping[str, Person]
+    world: World, action: Action, asked: Approval, people: approval.People
 ) -> approval.Ahead:
     """Who has signed ahead for the action, and for which of its rules that counts."""
     control = await world.store.control(action.tenant)
@@ -190,11 +193,11 @@ async def _ahead(
 def _closing(
     asked: Approval,
     action: Action,
-    people: Mapping[str, Person],
+    people: approval.People,
     now_us: int,
     *,
     ahead: approval.Ahead,
-) -> tuple[Op, ...]:
+) -> tuple[CloseApproval, ...]:
     """What closes a request on which enough was said, so that the housekeeper wakes the action."""
     digest, caller = asked.request_digest, action.caller
     if approval.denied(asked, digest, people, caller) is not None:
@@ -205,8 +208,17 @@ def _closing(
     return ()
 
 
+def _told(
+    world: World, action: Action, close: tuple[CloseApproval, ...], now_us: int
+) -> tuple[Op, ...]:
+    """What closes a request, with the notices that it is decided."""
+    asks = action.decision.asks if action.decision else ()
+    told = [announcing.decided(world.settings, action, asks, op.state, now_us) for op in close]
+    return (*close, *(op for ops in told for op in ops))
+
+
 async def _recorded(
-    world: World, person: Person, action: Action, asked: Approval, vote: Vote
+    world: World, queues: frozenset[str], action: Action, asked: Approval, vote: Vote
 ) -> tuple[Op, ...]:
     """The vote's record; a reason is sealed with the run's payloads."""
     tenant = action.tenant
@@ -214,14 +226,16 @@ async def _recorded(
     commitment = None
     if vote.reason:
         kind = f"vote:{vote.person}:{vote.request_digest[:16]}"
-        sealed, commitment = await world.vault.seal(action, kind, {"reason": vote.reason})
+        epoch = await world.store.epoch(tenant)
+        told = {"reason": vote.reason}
+        sealed, commitment = await world.vault.seal(action, kind, told, epoch)
     fields = records.vote(
         tenant=tenant,
         at_us=await world.store.now_us(),
         action=action.id,
         voter=ledger.pseudonym(world, tenant, "person", vote.person),
         choice=vote.choice,
-        rules=sorted(ask.rule for ask in asked.asks if ask.queue in person.queues),
+        rules=sorted(ask.rule for ask in asked.asks if asked.serving(ask) & queues),
         request=ledger.pseudonym(world, tenant, "request", vote.request_digest),
         signature_hash=signature_hash(vote),
         reason_commitment=commitment,
@@ -289,7 +303,7 @@ def _document(
 def counted(
     asked: Approval,
     action: Action,
-    people: Mapping[str, Person],
+    people: approval.People,
     ahead: approval.Ahead = approval.NOBODY,
 ) -> list[dict[str, JSON]]:
     """Each asking rule with who counts for it, now or ahead, and how many are missing."""
@@ -331,6 +345,5 @@ def _moved(action: str, code: str) -> ControlError:
     )
 
 
-async def _people(world: World) -> dict[str, Person]:
-    people = await world.register.people(world.settings.tenant)
-    return {person.name: person for person in people}
+async def _people(world: World) -> approval.Electorate:
+    return await approval.electorate(world, await world.store.control(world.settings.tenant))

@@ -19,6 +19,7 @@ from bailiwick.ledger import note, records, tree
 from bailiwick.nouns import Action, Record, Vote
 from bailiwick.operations.approvals import STATES, signature_hash
 from bailiwick.operations.changes import named
+from bailiwick.operations.keeping import held_as
 from bailiwick.operations.mandates import BEGINNING, ENDING, recorded_as
 from bailiwick.ports import ControlState, World
 from bailiwick.values import JSON, counted, shown
@@ -63,7 +64,9 @@ class Audit(msgspec.Struct, kw_only=True):
     signed: int = 0
     said: list[Said] = []
     actions: int = 0
+    erased: set[tuple[str, int]] = set()
     findings: list[tuple[str, str]] = []
+    witness: str = ""
 
     def find(self, what: str, reason: str) -> None:
         """Keep a finding."""
@@ -88,7 +91,7 @@ async def audit(world: World) -> dict[str, JSON]:
         "unsequenced": sum(said.index is None for said in found.said),
         "actions": found.actions,
         "findings": [{"what": what, "reason": reason} for what, reason in found.findings],
-        "witness": NO_WITNESS,
+        "witness": found.witness or NO_WITNESS,
     }
 
 
@@ -124,14 +127,14 @@ async def _tree(world: World, found: Audit) -> None:
     """Read all records in the tree's order; compare leaves, nodes, root and the signed head."""
     found.size = await world.ledger.tree_size()
     head = await _head(world, found)
+    heads = {each.size: each for each in (await _cosigned(world, found), head) if each is not None}
     frontier = tree.Frontier()
-    if head is not None and head.size == 0:
-        _compare_root(found, head, frontier)
+    if 0 in heads:
+        _compare_root(found, heads[0], frontier)
     first = 0
     while first < found.size:
         limit = min(_PAGE, found.size - first)
-        if head is not None and first < head.size:
-            limit = min(limit, head.size - first)
+        limit = min(limit, *(size - first for size in heads if size > first), limit)
         page = {r.leaf_index: r for r in await world.ledger.records(first, limit)}
         leaves = []
         for index in range(first, first + limit):
@@ -145,8 +148,8 @@ async def _tree(world: World, found: Audit) -> None:
         outer = [(0, first + i, leaf) for i, leaf in enumerate(leaves)]
         await _compare_nodes(world, found, [*outer, *inner])
         first += limit
-        if head is not None and first == head.size:
-            _compare_root(found, head, frontier)
+        if first in heads:
+            _compare_root(found, heads[first], frontier)
     found.root = tree.root(frontier).hex()
 
 
@@ -171,6 +174,29 @@ async def _head(world: World, found: Audit) -> note.Checkpoint | None:
             f"it has {counted(found.size, 'record')}, fewer than the {head.size} that were signed:"
             " records were removed, or an older backup was restored",
         )
+    return head
+
+
+async def _cosigned(world: World, found: Audit) -> note.Checkpoint | None:
+    """The newest head that the witness cosigned, if there is a witness and its word holds."""
+    if world.witness is None:
+        return None
+    name = shown(world.witness.name)
+    kept = await world.ledger.checkpoint(cosigned=True)
+    if kept is None:
+        found.witness = f"the witness `{name}` has cosigned nothing yet; {NO_WITNESS}"
+        return None
+    key = note.parse_vkey(world.witness.vkey)
+    try:
+        keys = await ledger.keys_at(world, kept[0])
+        head = note.verify_checkpoint(kept[1].encode(), keys, [key])
+    except LedgerError as fault:
+        found.find(f"cosigned checkpoint {kept[0]}", fault.message)
+        return None
+    later = found.size - head.size
+    found.witness = f"the witness `{name}` cosigned {head.size} records" + (
+        f"; nobody else vouches for the {later} after them" if later else ""
+    )
     return head
 
 
@@ -224,6 +250,8 @@ async def _actions(
         while page := await world.register.actions(tenant, (), _PAGE, before):
             for action in page:
                 seen.add((tenant, action.id))
+                if action.erased is not None:
+                    found.erased.add((tenant, action.erased.epoch))
                 reasons = list(_wrong(world, action, by_action.get((tenant, action.id), ())))
                 if reasons:
                     reasons = await _looked_again(world, action)
@@ -358,6 +386,8 @@ def _control(found: Audit, state: ControlState) -> None:
 def _switches(world: World, found: Audit, state: ControlState) -> None:
     """What is stopped, revoked and disabled is what the recorded changes left."""
     stops: set[tuple[JSON, JSON]] = set()
+    holds: set[tuple[JSON, JSON]] = set()
+    erasures: set[JSON] = set()
     revoked: set[JSON] = set()
     enabled: dict[JSON, bool] = {}
     for said in sorted(found.said, key=lambda each: each.seq):
@@ -372,12 +402,27 @@ def _switches(world: World, found: Audit, state: ControlState) -> None:
                 stops.discard(place)
             case "revoke":
                 revoked.add(fields["target"])
+            case "vault-hold":
+                holds.add(place)
+            case "vault-release-hold":
+                holds.discard(place)
+            case "vault-erase" | "retention":
+                erasures.add(fields["epoch"])
             case "agents-disable" | "agents-enable":
                 enabled[fields["target"]] = fields["change"] == "agents-enable"
     now = {(stop.scope, named(world, stop.target)) for stop in state.stops}
     for scope, target in stops ^ now:
         reason = "is on record and not in force" if (scope, target) in stops else "is on no record"
         found.find(f"stop on {scope} {target}".rstrip(), f"it {reason}")
+    kept = {
+        ("run" if hold.kind == "run" else None, named(world, held_as(world, hold)))
+        for hold in state.holds
+    }
+    if holds != kept:
+        found.find("legal holds", "they are not the ones on record")
+    for epoch in sorted({each for tenant, each in found.erased if tenant == state.tenant}):
+        if epoch not in erasures:
+            found.find(f"erasure of epoch {epoch}", "no record says so")
     if revoked != {named(world, id) for id in state.revoked}:
         found.find("revocations", "they are not the ones on record")
     for agent, standing in state.standings.items():

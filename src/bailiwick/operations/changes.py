@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple, cast
 
-from bailiwick import identity, ledger, limits
+from bailiwick import identity, ledger, limits, telemetry
 from bailiwick.errors import ControlError, StoreUnavailable
 from bailiwick.ledger import records
 from bailiwick.nouns import Person, Scope
@@ -69,6 +69,7 @@ async def change(
         guarded = (EpochIs(epoch=epoch), *raised, *ops, *consent.ops, *leaves)
         done = await world.store.commit(Commit(tenant=tenant, ops=guarded))
         if isinstance(done, Committed):
+            telemetry.changed(world, leaves)
             return begun
         if done.code != "epoch_moved":
             raise refused(what, done)
@@ -199,6 +200,10 @@ def refused(what: str, by: Blocked) -> ControlError:
         "not_stopped": (
             "nothing is stopped under that scope and target",
             "see `bailiwick stops list`",
+        ),
+        "run_open": (
+            "something of the run is parked, in flight or in doubt",
+            "decide, resolve or wait for it, then erase",
         ),
         "change_moved": ("the change was decided or has expired", "propose it again"),
     }

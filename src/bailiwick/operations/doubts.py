@@ -68,7 +68,8 @@ async def _resolved(
             help="list what is with `bailiwick in-doubt list`",
         )
     told: dict[str, JSON] = {"by": person.name, "status": status, "evidence": evidence}
-    sealed, commitment = await world.vault.seal(action, "resolution", told)
+    epoch = await world.store.epoch(action.tenant)
+    sealed, commitment = await world.vault.seal(action, "resolution", told, epoch)
     holds = await _holds(world, action)
     became: Literal["done", "failed"] = "done" if status == "done" else "failed"
     fields = records.resolved(

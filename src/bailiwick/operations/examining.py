@@ -6,9 +6,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
+import msgspec
 from msgspec import Struct
 
 from bailiwick import identity, ledger, store
@@ -16,37 +18,38 @@ from bailiwick.config import CredentialSource, Settings
 from bailiwick.errors import BailiwickError
 from bailiwick.execution import CredentialBroker
 from bailiwick.ledger import note, records
+from bailiwick.operations import backups
 from bailiwick.operations.channel import answers, silent
+from bailiwick.operations.checks import Check, failed
 from bailiwick.operations.doubts import doubt_of, doubtful
+from bailiwick.operations.proofs import witness_state
 from bailiwick.operations.rotation import runs_by_key
+from bailiwick.operations.server_checks import server_checks
 from bailiwick.ports import World
 from bailiwick.values import counted
-from bailiwick.wiring import keys_folder, open_world
+from bailiwick.wiring import keys_folder, on_demand, open_world
 
 _LATE_US = 2_000_000
 _SKEW_US = 5_000_000
+_STEP_US = 2_000_000
 _ANSWER_S = 1.0
 _SYNCS = 16
+_DAY_US = 86_400_000_000
+_OLD_DAYS = 30
 # The quickest disks that keep what they synced through a power cut take longer than this.
 _TOO_QUICK_US = 20
 # The file format's "read version", https://www.sqlite.org/fileformat.html: 2 says write-ahead log.
 _READ_VERSION_AT, _WAL = 19, 2
 
 
-class Check(Struct, frozen=True, kw_only=True):
-    """One line: what was looked at, how it stands, and what to do if it is not in order."""
-
-    name: str
-    level: Literal["ok", "warn", "fail"]
-    said: str
-    help: str = ""
-
-
 async def examine(settings: Settings) -> list[Check]:
     """Look at everything that can be looked at; what cannot be opened is a line, not a fault."""
     checks = [*_keys(settings), *_agent_keys(settings), *_disk(settings)]
     checks += _credentials(settings)
-    if not settings.is_shared:
+    checks += _backups(settings)
+    if settings.is_shared:
+        checks += _server(settings)
+    else:
         file = settings.path(settings.store)
         checks += _file(file)
         if not file.exists():
@@ -57,16 +60,27 @@ async def examine(settings: Settings) -> list[Check]:
     except BailiwickError as fault:
         # What keeps it from being opened stands among the checks of the files, as a rule.
         known = any(f"[{fault.code}]" in check.said for check in checks)
-        return checks if known else [*checks, _failed("store", fault)]
+        return checks if known else [*checks, failed("store", fault)]
     try:
-        for part in (_clock, _release, _log, _vault, _doubts, _people):
+        parts = (_clock, _step, _release, _log, _witness, _vault, _doubts, _notices, _people)
+        for part in parts:
             try:
                 checks += [check async for check in part(world)]
             except BailiwickError as fault:
-                checks.append(_failed(part.__name__.removeprefix("_"), fault))
+                checks.append(failed(part.__name__.removeprefix("_"), fault))
     finally:
         await world.close()
     return checks
+
+
+def _server(settings: Settings) -> Iterator[Check]:
+    """What can be seen of a PostgreSQL server."""
+    try:
+        look = on_demand("inspect")(settings)
+    except BailiwickError as fault:
+        yield failed("server", fault)
+        return
+    yield from server_checks(look, settings.free_space_watermark_mb)
 
 
 # --- the files -----------------------------------------------------------------------------------
@@ -78,7 +92,7 @@ def _keys(settings: Settings) -> Iterator[Check]:
         identity.load_keyring(folder, settings.log_origin)
         yield Check(name="keys", level="ok", said=f"all there and private in {folder}")
     except BailiwickError as fault:
-        yield _failed("keys", fault)
+        yield failed("keys", fault)
     data = settings.data.resolve()
     if folder.resolve().is_relative_to(data):
         yield Check(
@@ -95,7 +109,7 @@ def _agent_keys(settings: Settings) -> Iterator[Check]:
         try:
             identity.read_agent_key(path)
         except BailiwickError as fault:
-            yield _failed("agent key", fault)
+            yield failed("agent key", fault)
     yield Check(name="agent keys", level="ok", said=f"{len(found)} found")
 
 
@@ -114,6 +128,25 @@ def _disk(settings: Settings) -> Iterator[Check]:
         yield Check(name="disk", level="ok", said=said)
 
 
+def _backups(settings: Settings) -> Iterator[Check]:
+    """How old the newest backup and the newest drill are that were made here."""
+    if settings.is_shared:
+        return
+    kept = backups.last(settings)
+    now_us = time.time_ns() // 1000
+    days = {what: (now_us - at_us) // _DAY_US for what, at_us in kept.items()}
+    told = [f"the last {what} was {age} days ago" for what, age in sorted(days.items())]
+    if not told:
+        said = "none was made by `bailiwick backup` here"
+        help = "make one elsewhere, and try it with `bailiwick backup --drill`"
+        yield Check(name="backup", level="warn", said=said, help=help)
+    elif max(days.values()) > _OLD_DAYS or "drill" not in days:
+        help = "run `bailiwick backup DIR`, and `bailiwick backup --drill`"
+        yield Check(name="backup", level="warn", said="; ".join(told), help=help)
+    else:
+        yield Check(name="backup", level="ok", said="; ".join(told))
+
+
 def _credentials(settings: Settings) -> Iterator[Check]:
     """Whether each can be resolved in this process; the value is looked at by nobody."""
     broker = CredentialBroker(settings)
@@ -122,7 +155,7 @@ def _credentials(settings: Settings) -> Iterator[Check]:
             broker.secret(name, *_stated_use(source))
             yield Check(name="credential", level="ok", said=f"{name} can be resolved")
         except BailiwickError as fault:
-            yield _failed("credential", fault)
+            yield failed("credential", fault)
 
 
 def _stated_use(source: CredentialSource) -> tuple[str, str, bool]:
@@ -140,7 +173,7 @@ def _file(file: Path) -> Iterator[Check]:
     try:
         version = store.schema_version(file)
     except BailiwickError as fault:
-        yield _failed("store", fault)
+        yield failed("store", fault)
         return
     if version == store.SCHEMA_VERSION:
         yield Check(name="schema", level="ok", said=f"version {version}")
@@ -173,7 +206,7 @@ def _durability(file: Path) -> Check:
     try:
         mode, level = store.durability(file)
     except BailiwickError as fault:
-        return _failed("durability", fault)
+        return failed("durability", fault)
     said = f"journal_mode={mode} and synchronous={level} are in force on a connection that writes"
     return Check(name="durability", level="ok", said=f"{said}; without them nothing is written")
 
@@ -212,10 +245,10 @@ async def _owner(file: Path) -> Check:
         if not store.is_owned(file):
             return Check(name="owner", level="ok", said="no process owns the database now")
     except BailiwickError as fault:
-        return _failed("owner", fault)
+        return failed("owner", fault)
     if await answers(file.with_suffix(".sock"), _ANSWER_S):
         return Check(name="owner", level="ok", said="a process owns the database, and answers")
-    return _failed("owner", silent())
+    return failed("owner", silent())
 
 
 # --- the database --------------------------------------------------------------------------------
@@ -237,6 +270,47 @@ async def _clock(world: World) -> AsyncIterator[Check]:
         )
     else:
         yield Check(name="clock", level="ok", said="not behind the newest record")
+
+
+class ClockLook(Struct, frozen=True, kw_only=True):
+    """The store's clock, less the time since the machine began, at a look in a boot of it."""
+
+    boot: str
+    offset_us: int
+
+
+async def _step(world: World) -> AsyncIterator[Check]:
+    """Whether the store's clock went as the machine's own time did since the last look."""
+    running_us = (
+        time.clock_gettime_ns(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) // 1000
+    )
+    now = ClockLook(boot=_boot(), offset_us=await world.store.now_us() - running_us)
+    file = world.settings.data / "clock.json"
+    try:
+        before = msgspec.json.decode(file.read_bytes(), type=ClockLook)
+    except (OSError, msgspec.MsgspecError):
+        before = now
+    stepped_us = now.offset_us - before.offset_us if now.boot == before.boot else 0
+    with suppress(OSError):
+        file.write_bytes(msgspec.json.encode(now))
+    if abs(stepped_us) <= _STEP_US:
+        yield Check(name="clock step", level="ok", said="it was not set since the last look")
+        return
+    way = "forward" if stepped_us > 0 else "back"
+    yield Check(
+        name="clock step",
+        level="warn",
+        said=f"it was set {way} by {abs(stepped_us) // 1_000_000} s since the last look",
+        help="expiry, budgets, leases and retention go by it: let it be slewed, never set",
+    )
+
+
+def _boot() -> str:
+    """Which run of the machine this is; empty where that cannot be told."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
 
 
 async def _release(world: World) -> AsyncIterator[Check]:
@@ -272,6 +346,8 @@ async def _log(world: World) -> AsyncIterator[Check]:
         yield Check(
             name="log", level="ok", said=f"{counted(size, 'record')}, signed up to {signed}"
         )
+    if await ledger.held(world):
+        yield failed("ledger", ledger.is_held())
     late_us = await ledger.waiting_us(world.ledger, world.now_us())
     if late_us > _LATE_US:
         yield Check(
@@ -280,6 +356,25 @@ async def _log(world: World) -> AsyncIterator[Check]:
             said=f"a record has waited {late_us // 1_000_000} s for its place in the log",
             help="start the owner of the database, or run any command that changes something",
         )
+
+
+async def _witness(world: World) -> AsyncIterator[Check]:
+    state = await witness_state(world)
+    name, lag = state["witness"], cast("int", state["lag"])
+    if name is None:
+        said = "there is none: whoever has the log's key and the database can rewrite history"
+        yield Check(name="witness", level="warn", said=said, help="run `bailiwick-witness init`")
+    elif not state["answers"]:
+        said = f"{state['said']}; it has not cosigned the newest {lag} records"
+        help = "start it again; receipts wait for it" if state["required"] else "start it again"
+        yield Check(name="witness", level="fail", said=said, help=help)
+    elif lag or state["holds"] != state["cosigned"]:
+        said = f"{name} has cosigned {state['cosigned']} records of {state['signed']}"
+        said = f"{said}, and holds {state['holds']}"
+        help = "start the owner of the database; if it stays so, see `bailiwick ledger witness`"
+        yield Check(name="witness", level="warn", said=said, help=help)
+    else:
+        yield Check(name="witness", level="ok", said=f"{name} has cosigned all {state['signed']}")
 
 
 async def _vault(world: World) -> AsyncIterator[Check]:
@@ -308,6 +403,18 @@ async def _doubts(world: World) -> AsyncIterator[Check]:
         yield Check(name="in doubt", level="ok", said="nothing")
 
 
+async def _notices(world: World) -> AsyncIterator[Check]:
+    found = await world.outbox.undelivered(world.settings.tenant)
+    if not found:
+        yield Check(name="notices", level="ok", said="none is undelivered")
+        return
+    codes = ", ".join(sorted({f"{each.channel} {each.said}" for each in found}))
+    given_up = sum(each.state == "failed" for each in found)
+    said = f"{len(found)} could not be delivered ({codes}), {given_up} are given up"
+    help = "look at `notify` in bailiwick.yaml and at the server; `bailiwick approvals list` tells"
+    yield Check(name="notices", level="warn", said=said, help=f"{help} what waits")
+
+
 async def _people(world: World) -> AsyncIterator[Check]:
     people = await world.register.people(world.settings.tenant)
     admins = sum(person.enabled and "admin" in person.roles for person in people)
@@ -320,8 +427,3 @@ async def _people(world: World) -> AsyncIterator[Check]:
         yield Check(name="people", level="warn", said=said, help=help)
     else:
         yield Check(name="people", level="ok", said=f"{admins} administrators")
-
-
-def _failed(name: str, fault: BailiwickError) -> Check:
-    help = fault.help or "restore what the message names, or a backup"
-    return Check(name=name, level="fail", said=f"{fault.message} [{fault.code}]", help=help)

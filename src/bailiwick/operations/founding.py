@@ -105,7 +105,7 @@ async def _found(world: World, project: Path, accounts: Sequence[Account]) -> Fo
     ops: list[Op] = [RaiseEpoch(), PutRelease(release=release), Activate(digest=release.digest)]
     for name in compile_bundle(release).manifests:
         jwk = identity.create_agent_key(agent_key_file(settings, name), world.random)
-        ops.append(PutStanding(standing=identity.register_agent(name, jwk)))
+        ops.append(PutStanding(standing=identity.register_agent(name, jwk, now_us=world.now_us())))
     passwords: dict[str, str] = {}
     for person, secret, password in accounts:
         passwords[person.name] = password

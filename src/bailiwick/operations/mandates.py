@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from bailiwick import approval, catalog
 from bailiwick.catalog.money import minor_units
 from bailiwick.errors import ApprovalError, BadInput, ControlError
-from bailiwick.mandates import Mandate, SignedRule, StandingApproval
+from bailiwick.mandates import Mandate, SignedRule, StandingApproval, Statement
 from bailiwick.nouns import Cap, Person, names_tool
 from bailiwick.operations.approvals import settle_open
 from bailiwick.operations.changes import Consent, Parameters, control, second_person
@@ -24,7 +24,8 @@ MAX_SECONDS = 366 * 86_400
 _MAX_REASON = 1000
 _KIND = "standing grant"
 # The changes on record that put something that was signed ahead into force, and that end it.
-BEGINNING, ENDING = frozenset({"standing-grant"}), frozenset({"standing-withdraw"})
+BEGINNING = frozenset({"standing-grant", "delegation-grant"})
+ENDING = frozenset({"standing-withdraw", "delegation-end"})
 
 
 async def standing_draft(world: World, person: Person, given: Parameters) -> JSON:
@@ -115,7 +116,7 @@ def recorded_as(mandate: Mandate) -> str:
     return f"{mandate.statement.id}:{approval.mandate_digest(mandate.statement)}"
 
 
-async def running(world: World, id: str, kind: type[StandingApproval]) -> Mandate:
+async def running(world: World, id: str, kind: type[Statement]) -> Mandate:
     """A mandate of a kind that is in force. Raises `ControlError` `mandate_unknown`."""
     for mandate in await world.mandates.signed(world.settings.tenant):
         if mandate.statement.id == id and isinstance(mandate.statement, kind):

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from bailiwick import ledger
 from bailiwick.errors import ControlError, LedgerError
+from bailiwick.ledger import note
 from bailiwick.ledger.export import export_files, write_export
 from bailiwick.nouns import Person, Record
-from bailiwick.operations.changes import Parameters
+from bailiwick.operations.changes import Consent, Parameters, control, second_person
 from bailiwick.operations.channel import text_of
 from bailiwick.ports import Keys, World
+from bailiwick.transactions import LiftStop
 from bailiwick.values import JSON, shown
 
 _PAGE = 1000
@@ -25,8 +27,12 @@ async def ledger_prove(world: World, person: Person, given: Parameters) -> JSON:
 
 
 async def prove(world: World, of: str) -> JSON:
-    """See `ledger_prove`. Raises `ControlError`, or `LedgerError` while no checkpoint covers it."""
+    """See `ledger_prove`. Raises `ControlError`, or `LedgerError` while no checkpoint covers it.
+
+    A receipt carries the cosignature of the witness, and waits for it if the settings say so.
+    """
     found = await _found(world, of)
+    required = world.witness is not None and world.witness.required
     proofs: list[JSON] = []
     for record in found:
         if record.leaf_index is None:
@@ -35,7 +41,7 @@ async def prove(world: World, of: str) -> JSON:
                 code="not_sequenced",
                 help="try again in a second, while the owner of the database runs",
             )
-        receipt = await ledger.prove(world.ledger, record.leaf_index)
+        receipt = await ledger.prove(world.ledger, record.leaf_index, cosigned=required)
         proofs.append(
             {
                 "index": record.leaf_index,
@@ -54,15 +60,85 @@ async def export(world: World, folder: Path) -> dict[str, JSON]:
     _check_empty(folder)
     kept = await world.ledger.checkpoint()
     if kept is None:
-        raise ControlError(
-            "the ledger has no checkpoint yet",
-            code="ledger_empty",
-            help="there is nothing to export before the first record is sequenced",
-        )
+        raise _empty()
     size, checkpoint = kept
     bodies = [record.body async for record in sequenced(world, size)]
     write_export(folder, export_files(bodies, checkpoint.encode()))
     return {"folder": str(folder), "records": size, "vkey": vkey(world.keys)}
+
+
+async def project(world: World, folder: Path) -> dict[str, JSON]:
+    """Bring the tiles in a folder to the newest checkpoint, or make them there anew.
+
+    Raises `ControlError` (`ledger_empty`), `LedgerError` for tiles that are not of this log.
+    """
+    with ledger.locked(folder) as alone:
+        if not alone:
+            raise LedgerError(
+                f"the tiles in `{folder}` are being written", code="tiles_busy", help="try again"
+            )
+        size = await ledger.project(world.ledger, folder, ledger.log_keys(world.keys))
+    if not size:
+        raise _empty()
+    return {"folder": str(folder), "records": size, "vkey": vkey(world.keys)}
+
+
+async def ledger_accept_restore(world: World, person: Person, _: Parameters) -> JSON:
+    """Accept that the tree is not the one that tiles or witness know, and go on: loosening.
+
+    What the forgotten records say was done has been done in the world: whoever accepts has looked.
+    """
+    state = await world.store.control(person.tenant)
+    targets = sorted(stop.target for stop in state.stops if stop.scope == "ledger")
+    if not targets:
+        raise ControlError(
+            "the ledger is not held: there is nothing to accept",
+            code="ledger_not_held",
+            help="see `bailiwick doctor`",
+        )
+    body: dict[str, JSON] = {"heads": [*targets]}
+    consent = await second_person(world, person, "ledger accept-restore", body, state.epoch)
+    if isinstance(consent, dict):
+        return consent
+    for target in targets:
+        lifted = (LiftStop(scope="ledger", target=target),)
+        epoch = await control(world, consent, "resume", lifted, scope="ledger", target=target)
+        consent = Consent(consent.by)
+    return {"epoch": epoch, **body}
+
+
+async def witness_state(world: World) -> dict[str, JSON]:
+    """What the witness has cosigned, what it says that it holds, and how far it lags behind."""
+    kept, cosigned = await world.ledger.checkpoint(), await world.ledger.checkpoint(cosigned=True)
+    signed = kept[0] if kept else 0
+    state: dict[str, JSON] = {
+        "signed": signed,
+        "cosigned": cosigned[0] if cosigned else 0,
+        "lag": signed - (cosigned[0] if cosigned else 0),
+        "cosigned_at_us": cosigned_at_us(world, cosigned),
+        "held": await ledger.held(world),
+    }
+    if world.witness is None:
+        return {**state, "witness": None}
+    state |= {"witness": world.witness.name, "required": world.witness.required}
+    origin, _ = world.keys.log_keys()
+    try:
+        theirs = await world.witness.held(origin)
+        head = note.parse_checkpoint(note.parse(theirs).text) if theirs else None
+    except LedgerError as fault:
+        return {**state, "answers": False, "said": fault.message}
+    return {**state, "answers": True, "holds": head.size if head else 0}
+
+
+def cosigned_at_us(world: World, cosigned: tuple[int, str] | None) -> int | None:
+    """When the witness cosigned a head, in microseconds; None if it did not, or somebody else."""
+    if cosigned is None or world.witness is None:
+        return None
+    key = note.parse_vkey(world.witness.vkey)
+    for each in note.parse(cosigned[1].encode()).signatures:
+        if (each.name, each.key_id) == (key.name, key.id):
+            return int.from_bytes(each.data[:8], "big") * 1_000_000
+    return None
 
 
 async def sequenced(world: World, size: int) -> AsyncIterator[Record]:
@@ -98,6 +174,14 @@ async def _found(world: World, of: str) -> Sequence[Record]:
             help="give an action's id, or the index of a record in the log",
         )
     return found
+
+
+def _empty() -> ControlError:
+    return ControlError(
+        "the ledger has no checkpoint yet",
+        code="ledger_empty",
+        help="there is nothing to export before the first record is sequenced",
+    )
 
 
 def _check_empty(folder: Path) -> None:

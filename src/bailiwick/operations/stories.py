@@ -6,7 +6,7 @@ Payloads are told only to those who may see them; everybody else sees their comm
 from collections.abc import Mapping, Sequence
 from typing import cast, get_args
 
-from bailiwick import identity, policy
+from bailiwick import approval, identity, policy
 from bailiwick.errors import BadInput, BailiwickError, ControlError, LedgerError
 from bailiwick.ledger import records
 from bailiwick.ledger.tree import leaf_hash
@@ -77,8 +77,17 @@ async def actions_show(world: World, person: Person, given: Parameters) -> JSON:
         "approval": await _approval(world, action, asked) if asked else None,
         "records": entries,
         "payloads": kept if may else None,
+        "erased": erased_of(action),
     }
     return {**story, "steps": _steps(action, asked, entries, kept)}
+
+
+def erased_of(action: Action) -> dict[str, JSON] | None:
+    """When, by whom and why an action's payloads were erased; None if they were not."""
+    by = action.erased
+    if by is None:
+        return None
+    return {"at_us": by.at_us, "by": by.by or None, "reason": by.reason, "epoch": by.epoch}
 
 
 async def existing(world: World, id: str) -> Action:
@@ -173,7 +182,7 @@ def _worded(rule: policy.Rule | None) -> dict[str, JSON]:
 
 
 async def _approval(world: World, action: Action, asked: Approval) -> dict[str, JSON]:
-    people = {each.name: each for each in await world.register.people(action.tenant)}
+    people = await approval.electorate(world, await world.store.control(action.tenant))
     rules = await _rules(world, action)
     return {
         "state": asked.state,
@@ -190,6 +199,7 @@ async def _approval(world: World, action: Action, asked: Approval) -> dict[str, 
                 "choice": vote.choice,
                 "cast_at_us": vote.cast_at_us,
                 "reason": vote.reason,
+                "on_behalf_of": vote.on_behalf_of or None,
             }
             for vote in asked.votes
         ],

@@ -6,6 +6,7 @@ what both kinds share; `postgres/` is opened by name. The doors implement the pr
 """
 
 from bailiwick.store.commits import conclude, intend, park, prepare, refuse, resolve
+from bailiwick.store.copying import Contents, contents, copy_database
 from bailiwick.store.database import (
     SCHEMA_VERSION,
     Database,
@@ -17,8 +18,10 @@ from bailiwick.store.doors import (
     BELL_TRUST_S,
     SqliteArchive,
     SqliteDue,
+    SqliteKeeping,
     SqliteLedger,
     SqliteMandates,
+    SqliteOutbox,
     SqliteRegister,
     SqliteShelf,
     SqliteStore,
@@ -28,16 +31,21 @@ from bailiwick.store.opened import Doors
 __all__ = [
     "BELL_TRUST_S",
     "SCHEMA_VERSION",
+    "Contents",
     "Database",
     "Doors",
     "SqliteArchive",
     "SqliteDue",
+    "SqliteKeeping",
     "SqliteLedger",
     "SqliteMandates",
+    "SqliteOutbox",
     "SqliteRegister",
     "SqliteShelf",
     "SqliteStore",
     "conclude",
+    "contents",
+    "copy_database",
     "durability",
     "intend",
     "is_owned",

@@ -14,10 +14,11 @@ from typing import Any
 import msgspec
 
 from bailiwick import transactions
+from bailiwick.notices import Notice
 from bailiwick.nouns import Action
 from bailiwick.store import statements as sql
 from bailiwick.store.balances import BalanceKey, Balances
-from bailiwick.store.rows import encode, is_contradicted
+from bailiwick.store.rows import encode, escalated, is_contradicted
 
 # What the action's own commits put into its row, unless it is so long (in bytes) that to write it
 # again with every later change would cost more than a table of its own.
@@ -55,6 +56,7 @@ class Batch:
         self.epochs: dict[str, int] = {}
         self.balances = Balances(now_us, self._look)
         self.controlled = False
+        self.erased = False
         # What a member's operations leave to the action's own row, which is written last.
         self.holder = ""
         self.holds: bytes | None = None
@@ -138,6 +140,7 @@ def _row(batch: Batch, tenant: str, action: Action) -> dict[str, object]:
     return {
         "tenant": tenant,
         "id": action.id,
+        "run": action.run,
         "agent": action.agent,
         "subject": action.subject,
         "name": action.name,
@@ -271,6 +274,37 @@ def _use_mandate(
     return None
 
 
+def _notice(tenant: str, notice: Notice) -> dict[str, object]:
+    return {
+        "tenant": tenant,
+        "id": notice.id,
+        "state": notice.state,
+        "due_at_us": notice.due_at_us,
+        "attempts": notice.attempts,
+        "body": encode(notice),
+    }
+
+
+def _put_notice(batch: Batch, tenant: str, op: transactions.PutNotice) -> None:
+    sql.run(batch.connection, "put_notice", _notice(tenant, op.notice))
+
+
+def _move_notice(
+    batch: Batch, tenant: str, op: transactions.MoveNotice
+) -> transactions.Blocked | None:
+    moved = sql.run(batch.connection, "move_notice", _notice(tenant, op.notice))
+    return None if moved else transactions.Blocked(code="notice_moved")
+
+
+def _escalate(batch: Batch, tenant: str, op: transactions.Escalate) -> transactions.Blocked | None:
+    row = sql.one(batch.connection, "approval_row", {"tenant": tenant, "action": op.action})
+    if row is None or row[0] != op.request_digest or row[1] != "open":
+        return transactions.Blocked(code="approval_moved")
+    values = {"tenant": tenant, "action": op.action, "body": escalated(row[2], op.queue, op.to)}
+    sql.run(batch.connection, "escalate", values)
+    return None
+
+
 def _put_payload(batch: Batch, tenant: str, op: transactions.PutPayload) -> None:
     if op.kind in _IN_ROW:
         short = len(op.sealed) <= _MAX_IN_ROW
@@ -301,6 +335,39 @@ def _put_run(batch: Batch, tenant: str, op: transactions.PutRun) -> transactions
     row = sql.one(batch.connection, "run_row", {"tenant": tenant, "id": op.run})
     # Another process began the run with another key: what was sealed here must be sealed again.
     return None if row and row[0] == op.wrapped_key else transactions.Blocked(code="run_key_moved")
+
+
+def _run_is_closed(
+    batch: Batch, tenant: str, op: transactions.RunIsClosed
+) -> transactions.Blocked | None:
+    found = sql.one(batch.connection, "run_open", {"tenant": tenant, "run": op.run})
+    return transactions.Blocked(code="run_open", details={"run": op.run}) if found else None
+
+
+def _erase(batch: Batch, tenant: str, op: transactions.Erase) -> transactions.Blocked | None:
+    action, connection = op.action, batch.connection
+    values = {
+        "tenant": tenant,
+        "id": action.id,
+        "version": action.version,
+        "body": encode(action),
+    }
+    if sql.run(connection, "erase_action", values) == 0:
+        return transactions.Blocked(code="action_moved")
+    sql.run(connection, "erase_payloads", values)
+    batch.erased = True
+    return None
+
+
+def _drop_run_key(
+    batch: Batch, tenant: str, op: transactions.DropRunKey
+) -> transactions.Blocked | None:
+    kept = {"tenant": tenant, "run": op.run, "after": "", "limit": 1}
+    if sql.one(batch.connection, "run_kept", kept):
+        return transactions.Blocked(code="run_kept", details={"run": op.run})
+    sql.run(batch.connection, "drop_run_key", {"tenant": tenant, "id": op.run})
+    batch.erased = True
+    return None
 
 
 def _add_parked(batch: Batch, tenant: str, op: transactions.AddParked) -> None:
@@ -358,6 +425,15 @@ def _lift_stop(batch: Batch, tenant: str, op: transactions.LiftStop) -> transact
 def _put_mode(batch: Batch, tenant: str, op: transactions.PutMode) -> None:
     values = {"agent": op.setting.agent, "tool": op.setting.tool, "body": encode(op.setting)}
     sql.run(batch.connection, "put_mode", {"tenant": tenant, **values})
+
+
+def _put_legal_hold(batch: Batch, tenant: str, op: transactions.PutLegalHold) -> None:
+    values = {"kind": op.hold.kind, "target": op.hold.target, "body": encode(op.hold)}
+    sql.run(batch.connection, "put_legal_hold", {"tenant": tenant, **values})
+
+
+def _put_round(batch: Batch, tenant: str, op: transactions.PutRound) -> None:
+    sql.run(batch.connection, "put_round", {"tenant": tenant, **_members(op)})
 
 
 def _put_standing(batch: Batch, tenant: str, op: transactions.PutStanding) -> None:
@@ -426,8 +502,14 @@ HANDLERS: dict[type, Callable[[Batch, str, Any], transactions.Blocked | None]] =
     transactions.CastVote: _cast_vote,
     transactions.PutMandate: _put_mandate,
     transactions.UseMandate: _use_mandate,
+    transactions.PutNotice: _put_notice,
+    transactions.MoveNotice: _move_notice,
+    transactions.Escalate: _escalate,
     transactions.PutPayload: _put_payload,
     transactions.PutRun: _put_run,
+    transactions.RunIsClosed: _run_is_closed,
+    transactions.Erase: _erase,
+    transactions.DropRunKey: _drop_run_key,
     transactions.AddParked: _add_parked,
     transactions.Append: _append,
     transactions.MarkBreaker: _mark_breaker,
@@ -435,6 +517,8 @@ HANDLERS: dict[type, Callable[[Batch, str, Any], transactions.Blocked | None]] =
     transactions.PutStop: _put_stop,
     transactions.LiftStop: _lift_stop,
     transactions.PutMode: _put_mode,
+    transactions.PutLegalHold: _put_legal_hold,
+    transactions.PutRound: _put_round,
     transactions.PutStanding: _put_standing,
     transactions.Revoke: _revoke,
     transactions.PutPerson: _put_person,

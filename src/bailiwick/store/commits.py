@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
+from bailiwick import announcing
 from bailiwick.nouns import (
     Action,
     Decision,
@@ -71,6 +72,8 @@ async def refuse(world: World, case: Case, no: Refusal, entries: Entries) -> Act
             CloseApproval(action=action.id, expect=standing, state=closed),
             *entries.ops,
         )
+        asks = case.action.decision.asks if case.action.decision else ()
+        ops += announcing.decided(world.settings, action, asks, no.code, case.now_us)
     return await _commit(world, case, action, ops)
 
 
@@ -95,8 +98,11 @@ async def park(world: World, case: Case, entries: Entries) -> Action | Blocked:
         timings_us=tuple(case.steps_us),
     )
     ops: tuple[Op, ...] = (EpochIs(epoch=case.control.epoch, room=True), *entries.ops)
-    ops = (*ops, *_claimed(case, situation.effect_key))
-    return await _commit(world, case, action, (*ops, OpenApproval(approval=approval)))
+    ops = (*ops, *_claimed(case, situation.effect_key), OpenApproval(approval=approval))
+    if approval.requested_at_us == case.now_us:  # it is a new request, not one that still waits
+        levels, facts = case.bundle.queues, situation.facts
+        ops += announcing.asked(world.settings, action, approval, levels, facts)
+    return await _commit(world, case, action, ops)
 
 
 def prepare(world: World, case: Case) -> None:

@@ -8,6 +8,7 @@ import msgspec
 
 from bailiwick import ports, transactions
 from bailiwick.mandates import Mandate
+from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -25,6 +26,7 @@ from bailiwick.store.balances import bucket
 from bailiwick.store.batch import Batch
 from bailiwick.store.database import Database
 from bailiwick.store.rows import (
+    NOTICE_LEASE_US,
     approval_of,
     balance_of,
     change_of,
@@ -34,10 +36,12 @@ from bailiwick.store.rows import (
     decode_json,
     decode_mandate,
     decode_mode,
+    decode_notice,
     decode_person,
     decode_release,
     decode_standing,
     decode_stop,
+    standing_holds,
 )
 from bailiwick.values import JSON
 
@@ -100,6 +104,7 @@ class SqliteStore:
                     "running_mandates", {**owner, "now_us": self._database.now_us()}
                 )
             ),
+            holds=standing_holds(body for (body,) in self._database.every("legal_holds", owner)),
         )
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:
@@ -162,7 +167,7 @@ class SqliteShelf:
 
     async def run_key(self, tenant: str, run: str) -> bytes | None:
         row = self._database.one("run_row", {"tenant": tenant, "id": run})
-        return row[0] if row else None
+        return row[0] or None if row else None
 
     async def run_started_us(
         self, tenant: str, run: str, waits_since_us: int | None = None
@@ -253,6 +258,21 @@ class SqliteRegister:
         return [balance_of(*row) for row in self._database.every("spending", values)]
 
 
+class SqliteMandates:
+    """What people signed ahead of an action."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def signed(self, tenant: str) -> Sequence[Mandate]:
+        rows = self._database.every("newest_mandates", {"tenant": tenant})
+        return [decode_mandate(body) for (body,) in rows]
+
+    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
+        values = {"tenant": tenant, "mandate": mandate}
+        return [action for (action,) in self._database.every("mandate_uses", values)]
+
+
 class SqliteArchive:
     """What was decided, and by which release."""
 
@@ -277,19 +297,32 @@ class SqliteArchive:
         return [Record(seq=seq, body=body) for (seq, body) in rows]
 
 
-class SqliteMandates:
-    """What people signed ahead of an action."""
+class SqliteOutbox:
+    """Notices to people, written in the commit of what they tell of."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def signed(self, tenant: str) -> Sequence[Mandate]:
-        rows = self._database.every("newest_mandates", {"tenant": tenant})
-        return [decode_mandate(body) for (body,) in rows]
+    async def due(self, tenant: str, owner: str) -> Sequence[Notice]:
+        now_us = self._database.now_us()
+        values = {"tenant": tenant, "now_us": now_us}
+        found = self._database.every("due_notices", values)
+        if not found:
+            return []
 
-    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
-        values = {"tenant": tenant, "mandate": mandate}
-        return [action for (action,) in self._database.every("mandate_uses", values)]
+        def work(batch: Batch) -> list[Notice]:
+            until = {**values, "until_us": now_us + NOTICE_LEASE_US}
+            return [
+                decode_notice(body)
+                for id, body in found
+                if sql.run(batch.connection, "lease_notice", {**until, "id": id})
+            ]
+
+        return await self._database.write(work)
+
+    async def undelivered(self, tenant: str) -> Sequence[Notice]:
+        rows = self._database.every("undelivered_notices", {"tenant": tenant})
+        return [decode_notice(body) for (body,) in rows]
 
 
 class SqliteLedger:
@@ -354,6 +387,30 @@ class SqliteLedger:
         else:
             rows = self._database.every("records_of", {"tenant": of[0], "action": of[1]})
         return [Record(seq=seq, body=body, leaf_index=index) for (seq, body, index) in rows]
+
+
+class SqliteKeeping:
+    """What has payloads that may be erased."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def kept(self, tenant: str, run: str, after: str, limit: int) -> Sequence[Action]:
+        values = {"tenant": tenant, "run": run, "after": after, "limit": limit}
+        return [decode_action(body) for (body,) in self._database.every("run_kept", values)]
+
+    async def round(self, tenant: str, name: str, lease_us: int) -> str | None:
+        now_us = self._database.now_us()
+        row = self._database.one("round", {"tenant": tenant, "name": name})
+        if row is not None and row[0] > now_us:
+            return None
+        values = {"tenant": tenant, "name": name, "now_us": now_us, "until_us": now_us + lease_us}
+
+        def work(batch: Batch) -> str | None:
+            claimed = sql.one(batch.connection, "claim_round", values)
+            return claimed[0] if claimed else None
+
+        return await self._database.write(work)
 
 
 class SqliteDue:

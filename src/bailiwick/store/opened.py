@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from bailiwick.ports import Archive, Due, Ledger, Mandates, Register, Shelf, Store
+from bailiwick.ports import Archive, Due, Keeping, Ledger, Mandates, Outbox, Register, Shelf, Store
 
 
 class Doors(NamedTuple):
@@ -12,8 +12,10 @@ class Doors(NamedTuple):
     store: Store
     shelf: Shelf
     register: Register
-    archive: Archive
     mandates: Mandates
+    archive: Archive
+    outbox: Outbox
     ledger: Ledger
     due: Due
+    keeping: Keeping
     close: Callable[[], Awaitable[None]]

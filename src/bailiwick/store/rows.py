@@ -1,15 +1,17 @@
 """What the rows of either database hold, read back into nouns."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from bailiwick import transactions
 from bailiwick.mandates import Mandate
+from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     Approval,
     Balance,
+    LegalHold,
     ModeSetting,
     Person,
     Release,
@@ -19,6 +21,9 @@ from bailiwick.nouns import (
 )
 from bailiwick.store.balances import bucket
 
+# Delivering takes at most a minute; whoever dies meanwhile is followed by another after that.
+NOTICE_LEASE_US = 90_000_000
+
 encode = msgspec.json.Encoder().encode
 decode_action = msgspec.json.Decoder(Action).decode
 decode_stop = msgspec.json.Decoder(Stop).decode
@@ -27,8 +32,10 @@ decode_standing = msgspec.json.Decoder(Standing).decode
 decode_person = msgspec.json.Decoder(Person).decode
 decode_release = msgspec.json.Decoder(Release).decode
 decode_mandate = msgspec.json.Decoder(Mandate).decode
+decode_notice = msgspec.json.Decoder(Notice).decode
 decode_json = msgspec.json.Decoder().decode
 decode_approval = msgspec.json.Decoder(Approval).decode
+_decode_hold = msgspec.json.Decoder(LegalHold).decode
 _decode_vote = msgspec.json.Decoder(Vote).decode
 
 
@@ -51,6 +58,13 @@ def change_of(
     )
 
 
+def escalated(body: bytes, queue: str, to: str) -> bytes:
+    """An approval request on which people of another queue may vote as well."""
+    approval = decode_approval(body)
+    pairs = dict.fromkeys((*approval.escalated, (queue, to)))
+    return encode(msgspec.structs.replace(approval, escalated=tuple(pairs)))
+
+
 def balance_of(node: str, unit: str, bucket: str, spent: int, held: int) -> Balance:
     """What a budget node has spent and holds in a bucket."""
     return Balance(node=node, unit=unit, bucket=bucket, spent=spent, held=held)
@@ -59,6 +73,11 @@ def balance_of(node: str, unit: str, bucket: str, spent: int, held: int) -> Bala
 def current_buckets(now_us: int) -> dict[str, str]:
     """The names of the buckets that a moment falls in, by period."""
     return {period: bucket(period, now_us) for period in ("day", "hour", "minute")}
+
+
+def standing_holds(bodies: Iterable[bytes]) -> tuple[LegalHold, ...]:
+    """The legal holds that nobody has lifted."""
+    return tuple(hold for hold in map(_decode_hold, bodies) if not hold.lifted_by)
 
 
 def is_contradicted(action: Action) -> bool:

@@ -6,8 +6,9 @@ the callers are: two threads that hand the interpreter to each other at every st
 times as much. What can wait, for the disk or for another process, runs in a thread of its own: the
 COMMIT, and a BEGIN that finds the file busy.
 
-When a batch dies (a full disk takes the whole transaction with it), each member is tried alone, so
-that one too many does not fail its neighbours.
+When a batch dies (a full disk takes the whole transaction with it), the room that was kept for that
+is given up, and it is tried again; then each member is tried alone, so that one too many does not
+fail its neighbours.
 """
 
 import asyncio
@@ -16,12 +17,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from bailiwick.config import Settings
 from bailiwick.errors import StoreError, StoreFenced, StoreUnavailable
 from bailiwick.store.batch import Batch, WroteInVain
+from bailiwick.store.reserve import Reserve
 
 T = TypeVar("T")
 
@@ -70,6 +73,7 @@ class Writer:
         self._sync_us = 0
         self._disk_looked_us = 0
         self._disk_is_low = False
+        self._reserve = Reserve(file)
         self._connection = connect(file)
         self._connection.execute("pragma busy_timeout = 0")
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="bailiwick-store")
@@ -114,6 +118,9 @@ class Writer:
             self._busy = False
         except Exception as error:  # noqa: BLE001 - the writer must outlive any member
             self._busy = self._broken
+            if _is_full(error) and not self._broken and self._reserve.give_up():
+                await self._commit(members)
+                return
             if len(members) > 1 and not self._broken:
                 for member in members:
                     await self._commit([member])
@@ -144,6 +151,13 @@ class Writer:
             self._broken = error.sqlite_errorname not in {"SQLITE_FULL", "SQLITE_BUSY"}
             raise (_broken() if self._broken else error) from error
         self._committed(batch)
+        if batch.erased:
+            await self._scrub()
+
+    async def _scrub(self) -> None:
+        """What was erased leaves the write-ahead log too, unless somebody is reading just now."""
+        with suppress(sqlite3.Error):
+            await self._in_thread("pragma wal_checkpoint(truncate)")
 
     async def _carry(self, members: list[Member[Any]], *, savepoints: bool) -> Batch:
         """Begin a transaction and have everybody's work done in it; it is left open."""
@@ -208,7 +222,13 @@ class Writer:
             room = os.statvfs(self._file.parent)
             free = room.f_bavail * room.f_frsize
             self._disk_is_low = free < self._settings.free_space_watermark_mb * 1024 * 1024
+            if not self._disk_is_low:
+                self._reserve.keep(free)
         return self._disk_is_low
+
+
+def _is_full(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorname == "SQLITE_FULL"
 
 
 def _broken() -> StoreFenced:
@@ -230,6 +250,8 @@ def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
         if not read_only:
             connection.execute("pragma journal_mode = wal")
             _insist(connection)
+        # What is erased is written over, rather than left in the file's free space.
+        connection.execute("pragma secure_delete = on")
         # Hot pages (budgets, index edges) are copied back once in 4,000 pages, not in 1,000.
         connection.execute("pragma wal_autocheckpoint = 4000")
         # Pages of the mapped part count as this process's memory; more of it was not faster.

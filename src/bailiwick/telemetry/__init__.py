@@ -2,9 +2,13 @@
 
 Watch      how long each of the twelve steps took
 report     tell of one action; a failing backend is counted and otherwise ignored
-Silent     the door that tells nobody; `otlp.OtlpTelemetry` is one that does
+changed    tell of a control change, likewise
+Silent     the door that tells nobody; `Several` tells each of several
+
+`otlp` sends spans (`spans`) and metrics (`metrics`) to a collector (`collector`), `events` writes
+lines of JSON; both from threads behind a bounded queue (`outbox`).
 """
 
-from bailiwick.telemetry.watch import Silent, Watch, report
+from bailiwick.telemetry.watch import Several, Silent, Watch, changed, report
 
-__all__ = ["Silent", "Watch", "report"]
+__all__ = ["Several", "Silent", "Watch", "changed", "report"]

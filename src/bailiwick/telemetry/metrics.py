@@ -25,7 +25,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from bailiwick.nouns import STEPS
 from bailiwick.ports import Told
-from bailiwick.telemetry.spans import SCHEMA_URL, error_of
+from bailiwick.telemetry.spans import SCHEMA_URL
+from bailiwick.telemetry.watch import error_of
 
 # As many series as one instrument keeps apart; what comes later is added up in one more.
 # Source: OpenTelemetry specification, "Cardinality limits".

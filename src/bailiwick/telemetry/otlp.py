@@ -17,7 +17,7 @@ from bailiwick.config import Settings
 from bailiwick.ports import Told
 from bailiwick.telemetry.collector import Collector
 from bailiwick.telemetry.metrics import Metrics
-from bailiwick.telemetry.outbox import Outbox
+from bailiwick.telemetry.outbox import CAPACITY, Outbox
 from bailiwick.telemetry.spans import Ended, Parent, SpanWriter
 
 
@@ -47,7 +47,12 @@ class OtlpTelemetry:
         self._interval_s = options.interval_seconds
         self._export_at_s = time.monotonic() + self._interval_s
         self._measure_at_s = 0.0
-        self._outbox: Outbox[Ended] = Outbox("bailiwick-otlp", self._deliver, self._export)
+        self._outbox: Outbox[Ended] = Outbox(
+            "bailiwick-otlp",
+            self._deliver,
+            self._export,
+            CAPACITY // 8 if options.content else CAPACITY,
+        )
 
     @property
     def dropped(self) -> int:
@@ -63,6 +68,9 @@ class OtlpTelemetry:
             self._outbox.put(Ended(told, time.time_ns(), None))
         elif around.trace_flags.sampled:
             self._outbox.put(Ended(told, time.time_ns(), _parent(around)))
+
+    def change(self, record: bytes) -> None:
+        """A control change is an event, and no span."""
 
     def wants_standing(self) -> bool:
         """Whether it is time to measure: once an interval."""

@@ -28,7 +28,9 @@ class Outbox(Generic[T]):
         name: str,
         deliver: Callable[[list[T]], float | None],
         meanwhile: Callable[[bool], None] = lambda last: None,
+        capacity: int = CAPACITY,
     ) -> None:
+        self._capacity = capacity
         self.dropped = 0
         self._deliver = deliver
         self._meanwhile = meanwhile
@@ -41,7 +43,7 @@ class Outbox(Generic[T]):
     def put(self, item: T) -> None:
         """Put something in, or drop it and count."""
         waiting = len(self._queue)
-        if waiting >= CAPACITY:
+        if waiting >= self._capacity:
             self.dropped += 1
             return
         self._queue.append(item)

@@ -13,13 +13,15 @@ from bailiwick.store.postgres.database import PostgresDatabase
 from bailiwick.store.postgres.doors import (
     PostgresArchive,
     PostgresDue,
+    PostgresKeeping,
     PostgresLedger,
     PostgresMandates,
+    PostgresOutbox,
     PostgresRegister,
     PostgresShelf,
     PostgresStore,
 )
-from bailiwick.store.postgres.migrating import SCHEMA_VERSION, prepare
+from bailiwick.store.postgres.migrating import SCHEMA_VERSION, bring_up, prepare
 
 
 def open_doors(
@@ -37,12 +39,19 @@ def open_doors(
         store=PostgresStore(database),
         shelf=PostgresShelf(database),
         register=PostgresRegister(database),
-        archive=PostgresArchive(database),
         mandates=PostgresMandates(database),
+        archive=PostgresArchive(database),
+        outbox=PostgresOutbox(database),
         ledger=PostgresLedger(database),
         due=PostgresDue(database, int(settings.lease_seconds * 1_000_000)),
+        keeping=PostgresKeeping(database),
         close=database.close,
     )
+
+
+def migrate(settings: Settings) -> tuple[int, int]:
+    """Run the migrations that the database lacks; its schema version before and after."""
+    return bring_up(Address(settings.store))
 
 
 __all__ = [
@@ -51,10 +60,13 @@ __all__ = [
     "PostgresArchive",
     "PostgresDatabase",
     "PostgresDue",
+    "PostgresKeeping",
     "PostgresLedger",
     "PostgresMandates",
+    "PostgresOutbox",
     "PostgresRegister",
     "PostgresShelf",
     "PostgresStore",
+    "migrate",
     "open_doors",
 ]

@@ -22,6 +22,7 @@ from bailiwick.store.postgres.connections import (
     is_gone,
     unknown_fate,
 )
+from bailiwick.store.postgres.migrating import check_program
 from bailiwick.store.postgres.reader import GroupReader
 from bailiwick.store.postgres.statements import SQL
 from bailiwick.store.postgres.writer import Answer, PostgresWriter
@@ -30,6 +31,7 @@ from bailiwick.store.waiting import Waiting
 T = TypeVar("T")
 
 _LISTEN_AGAIN_S = 0.5
+_FATE_S = 20.0
 # How often the clock is asked in a row when the answers come late.
 _LOOKS = 3
 
@@ -38,15 +40,23 @@ class PostgresDatabase:
     """An address with its connections, each opened when it is needed first."""
 
     def __init__(
-        self, address: Address, settings: Settings, now_us: Callable[[], int] | None = None
+        self,
+        address: Address,
+        settings: Settings,
+        now_us: Callable[[], int] | None = None,
+        *,
+        fate_s: float = _FATE_S,
     ) -> None:
+        """For `fate_s` seconds the fate of a COMMIT is asked for that was not answered."""
         self.clock = ServerClock(now_us)
         self.waiting = Waiting()
         self.reader = GroupReader(address)
         # Lists may be long: no fence waits behind one.
         self.lists = GroupReader(address)
         self._address = address
-        self._writer = PostgresWriter(address, settings.batch_limit, self.clock, self._committed)
+        self._writer = PostgresWriter(
+            address, settings.batch_limit, self.clock, self._committed, fate_s=fate_s
+        )
         self._house = Line(address)
         self._house_lock = asyncio.Lock()
         self._listener: asyncio.Task[None] | None = None
@@ -72,7 +82,12 @@ class PostgresDatabase:
         async with self._house_lock:
             try:
                 connection = await self._house.connected()
-                await connection.execute(SQL["begin"])
+                async with connection.pipeline():
+                    await connection.execute(SQL["begin"])
+                    fence = await connection.execute(SQL["fence"])
+                row = await fence.fetchone()
+                assert row is not None
+                check_program(row[0], self._address)
                 done = await work(connection)
             except psycopg.Error as error:
                 await self._house.roll_back()

@@ -7,6 +7,7 @@ import msgspec
 
 from bailiwick import ports, transactions
 from bailiwick.mandates import Mandate
+from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -52,7 +53,7 @@ class PostgresStore:
         asked = {"tenant": tenant, "now_us": await self._database.now_us()}
         row = await self._database.reader.one("control", asked)
         assert row is not None
-        epoch, release, stops, standings, revoked, modes, mandates = row
+        epoch, release, stops, standings, revoked, modes, mandates, holds = row
         found = [rows.decode_standing(body) for body in standings]
         return ports.ControlState(
             tenant=tenant,
@@ -63,6 +64,7 @@ class PostgresStore:
             revoked=frozenset(revoked),
             modes=tuple(rows.decode_mode(body) for body in modes),
             mandates=tuple(rows.decode_mandate(body) for body in mandates),
+            holds=rows.standing_holds(holds),
         )
 
     async def find(self, tenant: str, agent: str, subject: str, name: str) -> Action | None:
@@ -101,7 +103,7 @@ class PostgresShelf:
 
     async def run_key(self, tenant: str, run: str) -> bytes | None:
         row = await self._one("run_row", {"tenant": tenant, "id": run})
-        return row[0] if row else None
+        return row[0] or None if row else None
 
     async def run_started_us(
         self, tenant: str, run: str, waits_since_us: int | None = None
@@ -194,10 +196,26 @@ class PostgresRegister:
         return [rows.balance_of(*row) for row in found]
 
 
+class PostgresMandates:
+    """What people signed ahead of an action."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._every = database.lists.every
+
+    async def signed(self, tenant: str) -> Sequence[Mandate]:
+        found = await self._every("newest_mandates", {"tenant": tenant})
+        return [rows.decode_mandate(body) for (body,) in found]
+
+    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
+        found = await self._every("mandate_uses", {"tenant": tenant, "mandate": mandate})
+        return [action for (action,) in found]
+
+
 class PostgresArchive:
     """What was decided, and by which release."""
 
     def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
         self._every = database.lists.every
 
     async def proposals(
@@ -218,19 +236,26 @@ class PostgresArchive:
         return [Record(seq=seq, body=body) for (seq, body) in found]
 
 
-class PostgresMandates:
-    """What people signed ahead of an action."""
+class PostgresOutbox:
+    """Notices to people, written in the commit of what they tell of."""
 
     def __init__(self, database: PostgresDatabase) -> None:
-        self._every = database.lists.every
+        self._database = database
 
-    async def signed(self, tenant: str) -> Sequence[Mandate]:
-        found = await self._every("newest_mandates", {"tenant": tenant})
-        return [rows.decode_mandate(body) for (body,) in found]
+    async def due(self, tenant: str, owner: str) -> Sequence[Notice]:
+        now_us = await self._database.now_us()
+        until_us = now_us + rows.NOTICE_LEASE_US
+        values = {"tenant": tenant, "now_us": now_us, "until_us": until_us}
 
-    async def uses(self, tenant: str, mandate: str) -> Sequence[str]:
-        found = await self._every("mandate_uses", {"tenant": tenant, "mandate": mandate})
-        return [action for (action,) in found]
+        async def work(connection: Connection) -> list[Notice]:
+            found = await (await connection.execute(SQL["due_notices"], values)).fetchall()
+            return [rows.decode_notice(body) for (body,) in found]
+
+        return await self._database.transact(work)
+
+    async def undelivered(self, tenant: str) -> Sequence[Notice]:
+        found = await self._database.lists.every("undelivered_notices", {"tenant": tenant})
+        return [rows.decode_notice(body) for (body,) in found]
 
 
 class PostgresLedger:
@@ -294,6 +319,31 @@ class PostgresLedger:
         else:
             found = await self._every("records_of", {"tenant": of[0], "action": of[1]})
         return [Record(seq=seq, body=body, leaf_index=index) for (seq, body, index) in found]
+
+
+class PostgresKeeping:
+    """What has payloads that may be erased."""
+
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+        self._every = database.lists.every
+
+    async def kept(self, tenant: str, run: str, after: str, limit: int) -> Sequence[Action]:
+        values = {"tenant": tenant, "run": run, "after": after, "limit": limit}
+        return [rows.decode_action(body) for (body,) in await self._every("run_kept", values)]
+
+    async def round(self, tenant: str, name: str, lease_us: int) -> str | None:
+        now_us = await self._database.now_us()
+        found = await self._every("round", {"tenant": tenant, "name": name})
+        if found and found[0][0] > now_us:
+            return None
+        values = {"tenant": tenant, "name": name, "now_us": now_us, "until_us": now_us + lease_us}
+
+        async def work(connection: Connection) -> str | None:
+            row = await (await connection.execute(SQL["claim_round"], values)).fetchone()
+            return row[0] if row else None
+
+        return await self._database.transact(work)
 
 
 class PostgresDue:

@@ -1,7 +1,15 @@
-"""Plain SQL migrations, each a transaction, one process at a time."""
+"""Plain SQL migrations, and which programs work with the schema that they leave.
 
+Programs of different versions share a database while they are exchanged. A migration's first line
+says what it does to those before it: `-- expand` only adds what they do not look at, and they go on
+working; `-- contract` takes something away, and from its commit on they are refused. A contracting
+one waits until every transaction is over, and each transaction looks first whether its program is
+still among those that may write.
+"""
+
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, NamedTuple
 
 import psycopg
 
@@ -9,60 +17,120 @@ from bailiwick.errors import StoreFenced
 from bailiwick.store.postgres.connections import Address, fault_of
 from bailiwick.store.postgres.statements import SQL
 
-SCHEMA_VERSION = 4
-_OLDEST = 150_000
+SCHEMA_VERSION = 7
+_OLDEST_SERVER = 150_000
 
-_FOLDER = Path(__file__).parent.parent / "migrations" / "postgres"
+FOLDER = Path(__file__).parent.parent / "migrations" / "postgres"
+
+_Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+class Schema(NamedTuple):
+    """A database's newest migration, and the oldest program (by its newest) that may use it."""
+
+    version: int
+    oldest: int
+
+
+class Migration(NamedTuple):
+    """One file of the folder."""
+
+    number: int
+    contracts: bool
+    text: bytes
 
 
 def prepare(address: Address, *, empty_too: bool) -> None:
-    """See that the database has this program's schema; an empty or older one is given it, if asked.
+    """See that this program may use the database.
 
-    Migrations only add, so that processes of the version before go on beside this one.
+    With `empty_too` one that is empty, or lacks only expanding migrations, is given what it lacks;
+    a contracting one is for `bailiwick migrate` alone, since it stops the programs before it.
 
     Raises `StoreFenced` (`schema_version`, `server_version`), `StoreUnavailable` when the
     server cannot be reached.
     """
     try:
         with psycopg.connect("", autocommit=True, **address.parameters) as connection:
-            if connection.info.server_version < _OLDEST:
+            if connection.info.server_version < _OLDEST_SERVER:
                 raise StoreFenced(
                     f"{address}: the server is older than PostgreSQL 15",
                     code="server_version",
                     help="use a newer server",
                 )
-            version = _version(connection)
-            if version < SCHEMA_VERSION and empty_too:
-                version = _make(connection)
+            schema = schema_of(connection)
+            if empty_too and _may_bring_up(schema):
+                schema = _bring_up(connection, FOLDER)
     except psycopg.Error as error:
         raise fault_of(error, address) from error
-    if version != SCHEMA_VERSION:
+    if schema.version < SCHEMA_VERSION:
         raise StoreFenced(
-            f"{address} has schema version {version}, this program wants {SCHEMA_VERSION}",
+            f"{address} has schema version {schema.version}, this program wants {SCHEMA_VERSION}",
             code="schema_version",
-            help="start the newer program" if version > SCHEMA_VERSION else "open the project once",
+            help="run `bailiwick migrate`" if schema.version else "found the project",
+        )
+    check_program(schema.oldest, address)
+
+
+def _may_bring_up(schema: Schema) -> bool:
+    lacking = [each for each in _migrations(FOLDER) if each.number > schema.version]
+    return schema.version == 0 or not any(each.contracts for each in lacking)
+
+
+def check_program(oldest: int, address: Address) -> None:
+    """See that the database's schema still lets this program write. Raises `StoreFenced`."""
+    if oldest > SCHEMA_VERSION:
+        raise StoreFenced(
+            f"{address}: a newer program has changed the schema; this one, of version"
+            f" {SCHEMA_VERSION}, may not use it any more",
+            code="schema_version",
+            help=f"start the newer program, of schema version {oldest} or later",
         )
 
 
-def _make(connection: psycopg.Connection[tuple[object, ...]]) -> int:
-    with connection.transaction():
-        connection.execute(SQL["migration_lock"])
-        for number in range(_version(connection) + 1, SCHEMA_VERSION + 1):
-            _migrate(connection, number)
-        return _version(connection)
+def bring_up(address: Address, folder: Path = FOLDER) -> tuple[int, int]:
+    """Run the migrations that a database lacks; its schema version before and after.
+
+    Raises `StoreUnavailable`; all of them are one transaction.
+    """
+    try:
+        with psycopg.connect("", autocommit=True, **address.parameters) as connection:
+            before = schema_of(connection).version
+            return before, _bring_up(connection, folder).version
+    except psycopg.Error as error:
+        raise fault_of(error, address) from error
 
 
-def _version(connection: psycopg.Connection[tuple[object, ...]]) -> int:
+def schema_of(connection: _Connection) -> Schema:
+    """What the database's migrations say; version 0 in an empty one."""
     made = connection.execute(SQL["schema_table"]).fetchone()
     if made is None or made[0] is None:
-        return 0
+        return Schema(0, 0)
     row = connection.execute(SQL["schema_version"]).fetchone()
-    return cast("int", row[0]) if row and row[0] else 0
+    return Schema(*row) if row else Schema(0, 0)
 
 
-def _migrate(connection: psycopg.Connection[tuple[object, ...]], number: int) -> None:
-    if number == 1:
+def _bring_up(connection: _Connection, folder: Path) -> Schema:
+    with connection.transaction():
+        connection.execute(SQL["migration_lock"])
+        for each in _migrations(folder):
+            schema = schema_of(connection)
+            if each.number > schema.version:
+                _migrate(connection, each, schema.oldest)
+        return schema_of(connection)
+
+
+def _migrate(connection: _Connection, each: Migration, oldest: int) -> None:
+    if each.number == 1:
         connection.execute(SQL["make_schema_table"])
-    file = next(_FOLDER.glob(f"{number:04}_*.sql"))
-    connection.execute(file.read_bytes())
-    connection.execute(SQL["migrated"], {"version": number})
+    if each.contracts:
+        connection.execute(SQL["drain"])
+    connection.execute(each.text)
+    connection.execute(SQL["migrated"], {"version": each.number})
+    if each.contracts:
+        connection.execute(SQL["retire"], {"oldest": each.number})
+
+
+def _migrations(folder: Path) -> Iterator[Migration]:
+    for file in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql")):
+        text = file.read_bytes()
+        yield Migration(int(file.name[:4]), text.startswith(b"-- contract"), text)

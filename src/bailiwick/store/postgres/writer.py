@@ -14,7 +14,7 @@ from psycopg import errors
 
 from bailiwick import transactions
 from bailiwick.errors import StoreError, StoreUnavailable
-from bailiwick.store.postgres.batch import READS, LookAgain, PostgresBatch, Wanted
+from bailiwick.store.postgres.batch import LookAgain, PostgresBatch
 from bailiwick.store.postgres.clock import ServerClock
 from bailiwick.store.postgres.connections import (
     Address,
@@ -24,12 +24,14 @@ from bailiwick.store.postgres.connections import (
     is_gone,
     unknown_fate,
 )
+from bailiwick.store.postgres.migrating import check_program
 from bailiwick.store.postgres.statements import SQL
+from bailiwick.store.postgres.wanted import READS, Wanted
 
 # How often a batch is begun anew because something moved between its reading and its writing.
 _TRIES = 8
-# How long a transaction's fate is asked for, and how often.
-_FATE_S, _FATE_PAUSE_S = 20.0, 0.1
+# How often a transaction's fate is asked for.
+_FATE_PAUSE_S = 0.1
 # A notification holds less than 8,000 bytes; action ids are short.
 _TOLD_TOGETHER = 100
 
@@ -55,11 +57,14 @@ class PostgresWriter:
         batch_limit: int,
         clock: ServerClock,
         committed: Callable[[Sequence[transactions.Commit]], None],
+        *,
+        fate_s: float,
     ) -> None:
         self._address = address
         self._batch_limit = batch_limit
         self._clock = clock
         self._committed = committed
+        self._fate_s = fate_s
         self._line = Line(address)
         self._waiting: list[WaitingCommit] = []
         self._pump: asyncio.Task[None] | None = None
@@ -182,7 +187,8 @@ class PostgresWriter:
                 found["budgets"] = await connection.execute(SQL["lock_budgets"], budgets)
         row = await head.fetchone()
         assert row is not None
-        server_us, transaction, numbers, *control = row
+        server_us, transaction, oldest, numbers, *control = row
+        check_program(oldest, self._address)
         now_us = self._clock.observe(server_us, sent_ns)
         if Wanted(commits, now_us).keys.get("budgets") != wanted.keys.get("budgets"):
             raise LookAgain  # a day, an hour or a minute began meanwhile: other buckets
@@ -206,7 +212,7 @@ class PostgresWriter:
     async def _was_committed(self, transaction: str) -> bool:
         """What became of a transaction whose COMMIT was not answered. Raises `StoreError`."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + _FATE_S
+        until = loop.time() + self._fate_s
         while loop.time() < until:
             try:
                 connection = await self._line.connected()

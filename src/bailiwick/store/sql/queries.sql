@@ -64,6 +64,49 @@ on conflict do nothing;
 -- The actions that drew on a mandate.
 select action from mandate_uses where tenant = :tenant and mandate = :mandate order by action;
 
+-- name: legal_holds
+-- The legal holds, lifted ones too.
+select body from legal_holds where tenant = :tenant order by kind, target;
+
+-- name: put_legal_hold!
+-- A hold, new or lifted, stands instead of the old one.
+insert into legal_holds (tenant, kind, target, body) values (:tenant, :kind, :target, :body)
+on conflict (tenant, kind, target) do update set body = excluded.body;
+
+-- name: put_notice!
+-- Something to tell people, once.
+insert into notices (tenant, id, state, due_at_us, attempts, body)
+values (:tenant, :id, :state, :due_at_us, :attempts, :body) on conflict do nothing;
+
+-- name: move_notice!
+-- Compare-and-swap on the attempts.
+update notices set state = :state, due_at_us = :due_at_us, attempts = :attempts,
+    lease_until_us = null, body = :body
+where tenant = :tenant and id = :id and state = 'waiting' and attempts = :attempts - 1;
+
+-- name: due_notices
+-- Waiting notices that are due and that nobody is delivering.
+select id, body from notices
+where tenant = :tenant and state = 'waiting' and due_at_us <= :now_us
+  and (lease_until_us is null or lease_until_us <= :now_us)
+order by due_at_us limit 64;
+
+-- name: lease_notice!
+-- One ticker delivers it for now.
+update notices set lease_until_us = :until_us
+where tenant = :tenant and id = :id and state = 'waiting'
+  and (lease_until_us is null or lease_until_us <= :now_us);
+
+-- name: undelivered_notices
+-- What could not be delivered, or not yet.
+select body from notices
+where tenant = :tenant and (state = 'failed' or (state = 'waiting' and attempts > 0))
+order by due_at_us desc limit 100;
+
+-- name: escalate!
+-- An open request as it stands after another queue may vote on it.
+update approvals set body = :body where tenant = :tenant and action = :action and state = 'open';
+
 -- name: standings
 -- The agents' accounts.
 select body from agents where tenant = :tenant order by name;
@@ -125,17 +168,62 @@ select id, kind, body, proposed_by, expires_at_us from changes
 where tenant = :tenant and state = 'waiting' and expires_at_us > :now_us order by id;
 
 -- name: put_run!
--- A run begins with its first committed action; the first vault key stands.
+-- A run begins with its first committed action; the first vault key stands until it is dropped.
 insert into runs (tenant, id, agent, wrapped_key, started_at_us)
-values (:tenant, :id, :agent, :wrapped_key, :now_us) on conflict do nothing;
+values (:tenant, :id, :agent, :wrapped_key, :now_us)
+on conflict (tenant, id) do update set wrapped_key = excluded.wrapped_key
+where runs.wrapped_key = x'';
+
+-- name: drop_run_key!
+-- A run without payloads needs no key.
+update runs set wrapped_key = x'' where tenant = :tenant and id = :id;
+
+-- name: run_open^
+-- Something of a run that is not settled. The plus keeps to the index of what is open: it is short.
+select 1 from actions where tenant = :tenant and +run = :run
+  and state in ('parked', 'intended', 'unknown')
+union all
+select 1 from actions where tenant = :tenant and +run = :run and contradicted = 1
+limit 1;
+
+-- name: run_kept
+-- A run's actions whose payloads are not erased, oldest first.
+select body from actions
+where tenant = :tenant and run = :run and erased = 0 and id > :after order by id limit :limit;
+
+-- name: erase_action!
+-- Payloads leave the row; compare-and-swap on the version.
+update actions set version = :version, body = :body, erased = 1, proposal = null, result = null
+where tenant = :tenant and id = :id and version = :version - 1;
+
+-- name: erase_payloads!
+-- Payloads that had a row of their own.
+delete from payloads where tenant = :tenant and action = :id;
+
+-- name: round^
+-- When a round goes on.
+select due_at_us from rounds where tenant = :tenant and name = :name;
+
+-- name: claim_round^
+-- A round that is due, for a while.
+insert into rounds (tenant, name, reached, due_at_us) values (:tenant, :name, '', :until_us)
+on conflict (tenant, name) do update set due_at_us = excluded.due_at_us
+where rounds.due_at_us <= :now_us returning reached;
+
+-- name: put_round!
+-- How far a round got.
+insert into rounds (tenant, name, reached, due_at_us) values (:tenant, :name, :reached, :due_at_us)
+on conflict (tenant, name) do update set reached = excluded.reached,
+    due_at_us = excluded.due_at_us;
 
 -- name: run_row^
 -- A run's vault key and its times.
 select wrapped_key, started_at_us, parked_us, parked_until_us from runs where tenant = :tenant and id = :id;
 
 -- name: run_keys
--- Runs in the order of their ids, with their vault keys.
-select id, wrapped_key from runs where tenant = :tenant and id > :after order by id limit :limit;
+-- Runs in the order of their ids with their vault keys, but for those that lost theirs.
+select id, wrapped_key from runs
+where tenant = :tenant and id > :after and wrapped_key <> x'' order by id limit :limit;
 
 -- name: rewrap_run!
 -- A run's vault key under another wrapping key, unless somebody was first.
@@ -153,10 +241,10 @@ where tenant = :tenant and id = :id;
 -- A new action, unless its owner has this attempt under this name already.
 insert into actions (tenant, id, agent, subject, name, attempt, state, version, resource,
     park_until_us, lease_owner, lease_until_us, updated_at_us, contradicted, body, holds, records,
-    proposal, result)
+    proposal, result, run)
 values (:tenant, :id, :agent, :subject, :name, :attempt, :state, :version, :resource,
     :park_until_us, :lease_owner, :lease_until_us, :updated_at_us, :contradicted, :body, :holds,
-    :records, :proposal, :result)
+    :records, :proposal, :result, :run)
 on conflict do nothing;
 
 -- name: move_action!
@@ -210,6 +298,13 @@ where tenant = :tenant and state = :state and state in ('parked', 'intended', 'u
 select body from actions
 where tenant = :tenant and contradicted = 1 and id < :before order by id desc limit :limit;
 
+-- name: in_doubt_count^
+-- How many outcomes nobody knows or the world contradicts, by the lists' own indexes.
+select
+  (select count(*) from actions where tenant = :tenant and state = 'unknown'
+    and state in ('parked', 'intended', 'unknown'))
+  + (select count(*) from actions where tenant = :tenant and contradicted = 1);
+
 -- name: proposals
 -- The newest actions with their sealed proposals, which lie in the rows unless they are long.
 select a.body, coalesce(nullif(a.proposal, x''), (select p.sealed from payloads p
@@ -218,13 +313,6 @@ from actions a
 where a.tenant = :tenant and a.id < :before and a.id >= :since
   and (:agent is null or a.agent = :agent)
 order by a.id desc limit :limit;
-
--- name: in_doubt_count^
--- How many outcomes nobody knows or the world contradicts, by the lists' own indexes.
-select
-  (select count(*) from actions where tenant = :tenant and state = 'unknown'
-    and state in ('parked', 'intended', 'unknown'))
-  + (select count(*) from actions where tenant = :tenant and contradicted = 1);
 
 -- name: stale_intents
 -- Actions in flight whose owner is gone or whose lease has run out.
@@ -408,3 +496,16 @@ where a.tenant = :tenant and a.id = :action order by each.value;
 -- name: list_record!
 -- A record about an action that its own row did not write (a vote, say).
 update actions set records = records || :records where tenant = :tenant and id = :id;
+
+-- name: contents^
+-- How much is in the database. Every row is looked at once: it is asked of backups.
+select (select size from tree where id = 1),
+    (select count(*) from actions),
+    (select count(*) from records),
+    (select count(*) from payloads)
+        + (select count(*) from actions where length(proposal) > 0)
+        + (select count(*) from actions where length(result) > 0),
+    (select count(*) from runs),
+    (select count(*) from actions where state in ('parked', 'intended', 'unknown')),
+    (select count(*) from actions
+        where json_extract(cast(body as text), '$.intended_at_us') >= :since_us);

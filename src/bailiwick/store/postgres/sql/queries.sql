@@ -5,8 +5,10 @@
 select to_regclass('schema_versions');
 
 -- name: schema_version
--- The newest migration.
-select max(version) from schema_versions;
+-- The newest migration, and the oldest program that works with what they all leave. The column of
+-- the latter came with the second migration.
+select coalesce(max(version), 0),
+    coalesce(max(cast(to_jsonb(each) ->> 'oldest' as integer)), 1) from schema_versions each;
 
 -- name: make_schema_table!
 -- Kept by the migrations themselves.
@@ -15,6 +17,19 @@ create table schema_versions (version integer primary key, made_at timestamptz n
 -- name: migrated!
 -- One migration more.
 insert into schema_versions (version, made_at) values (:version, clock_timestamp());
+
+-- name: drain!
+-- Wait until every transaction is over, each of which has looked at this table, and keep new ones
+-- waiting until this one is.
+lock table schema_versions in access exclusive mode;
+
+-- name: retire!
+-- Programs older than that may not use the database any more.
+update schema_versions set oldest = :oldest where version = :oldest;
+
+-- name: fence
+-- The oldest program that may write; looked at first in every transaction.
+select max(oldest) from schema_versions;
 
 -- name: migration_lock
 -- One process migrates; the others wait for it. Given back with the transaction.
@@ -72,11 +87,11 @@ select pg_advisory_xact_lock(hashtextextended('bailiwick control ' || tenant, 0)
 from unnest(cast(:tenants as text[])) as tenant;
 
 -- name: transaction
--- The store's clock inside the transaction, the number by which its fate can be asked for, numbers
--- for the batch's records, and the control rows. A statement after that of the control lock, so
+-- The store's clock inside the transaction, the number by which its fate can be asked for, the
+-- oldest program that may write, numbers for the batch's records, and the control rows. A statement after that of the control lock, so
 -- that it sees every change that was made before.
 select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint),
-    cast(pg_current_xact_id() as text),
+    cast(pg_current_xact_id() as text), (select max(oldest) from schema_versions),
     array(select nextval('record_numbers') from generate_series(1, :count)),
     array(select tenant from control where tenant = any(:tenants) order by tenant),
     array(select epoch from control where tenant = any(:tenants) order by tenant),
@@ -106,6 +121,12 @@ select tenant, action, request_digest, state, expires_at_us, body from approvals
 where (tenant, action) in (select * from unnest(cast(:tenant as text[]), cast(:action as text[])))
 order by tenant, action for update;
 
+-- name: lock_notices
+-- Notices that are written or moved.
+select tenant, id, state, due_at_us, attempts, body from notices
+where (tenant, id) in (select * from unnest(cast(:tenant as text[]), cast(:id as text[])))
+order by tenant, id for update;
+
 -- name: read_votes
 -- Which votes are cast already.
 select tenant, action, person, request_digest, body from votes
@@ -113,16 +134,22 @@ where (tenant, action, person, request_digest) in (
     select * from unnest(cast(:tenant as text[]), cast(:action as text[]), cast(:person as text[]),
         cast(:request_digest as text[])));
 
--- name: read_runs
--- Runs that begin, if they have begun.
-select tenant, id, agent, wrapped_key, started_at_us, parked_us, parked_until_us from runs
-where (tenant, id) in (select * from unnest(cast(:tenant as text[]), cast(:id as text[])));
-
 -- name: lock_runs
--- Runs whose waiting is counted.
+-- Runs that begin, if they have begun; whose waiting is counted; that lose their key.
 select tenant, id, agent, wrapped_key, started_at_us, parked_us, parked_until_us from runs
 where (tenant, id) in (select * from unnest(cast(:tenant as text[]), cast(:id as text[])))
 order by tenant, id for update;
+
+-- name: read_kept
+-- How many actions of runs are not erased, as far as that matters, and whether any is not settled.
+select each.tenant, each.run, (
+    select count(*) from (
+        select from actions a where a.tenant = each.tenant and a.run = each.run and not a.erased
+        limit 1001) few),
+    exists (
+        select from actions a where a.tenant = each.tenant and a.run = each.run and not a.erased
+        and (a.contradicted or a.state in ('parked', 'intended', 'unknown')))
+from unnest(cast(:tenant as text[]), cast(:run as text[])) as each (tenant, run);
 
 -- name: lock_breakers
 -- Targets whose failures are counted.
@@ -157,6 +184,40 @@ from budgets b join (
         select * from unnest(cast(:settled_tenant as text[]), cast(:settled as text[])))
 ) wanted (tenant, node, unit, bucket) using (tenant, node, unit, bucket)
 order by b.tenant, b.node = 'tenant', b.node, b.unit, b.bucket for update of b;
+
+-- What `doctor` looks at.
+
+-- name: server_version
+-- As people write it.
+select split_part(current_setting('server_version'), ' ', 1);
+
+-- name: server
+-- Who we are and where: the data folder only if this role may see it.
+select current_user, (select rolsuper from pg_roles where rolname = current_user),
+    pg_is_in_recovery() or current_setting('transaction_read_only') = 'on',
+    (select count(*) from pg_stat_activity where backend_type = 'client backend'),
+    pg_database_size(current_database()), pg_has_role('pg_read_all_stats', 'member'),
+    case when pg_has_role('pg_read_all_settings', 'member')
+        then current_setting('data_directory') end;
+
+-- name: in_force
+-- Settings as they hold on this connection.
+select name, setting from pg_settings where name in ('fsync', 'full_page_writes',
+    'synchronous_commit', 'synchronous_standby_names', 'max_connections');
+
+-- name: standbys
+-- Streaming replicas.
+select coalesce(nullif(application_name, ''), 'unnamed'), coalesce(sync_state, 'async')
+from pg_stat_replication order by 1;
+
+-- name: lacking_rights
+-- Tables and sequences of ours that this role may not use as it must.
+select relname from pg_class
+where relnamespace = cast(current_schema() as regnamespace) and (
+    relkind = 'r' and not (has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
+        and has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete'))
+    or relkind = 'S' and not has_sequence_privilege(oid, 'usage'))
+order by relname;
 
 -- Writing. Each statement writes all of a batch's rows of a table, in the order of their keys.
 
@@ -204,6 +265,29 @@ insert into mandate_uses (tenant, mandate, action)
 select * from unnest(cast(:tenant as text[]), cast(:mandate as text[]), cast(:action as text[]))
 on conflict do nothing;
 
+-- name: put_legal_holds
+-- Legal holds, new or lifted.
+insert into legal_holds (tenant, kind, target, body)
+select * from unnest(cast(:tenant as text[]), cast(:kind as text[]), cast(:target as text[]),
+    cast(:body as bytea[]))
+on conflict (tenant, kind, target) do update set body = excluded.body;
+
+-- name: put_rounds
+-- How far the house's rounds got.
+insert into rounds (tenant, name, reached, due_at_us)
+select * from unnest(cast(:tenant as text[]), cast(:name as text[]), cast(:reached as text[]),
+    cast(:due_at_us as bigint[]))
+on conflict (tenant, name) do update set reached = excluded.reached,
+    due_at_us = excluded.due_at_us;
+
+-- name: put_notices
+-- Notices, new or after an attempt, which gives their lease back.
+insert into notices (tenant, id, state, due_at_us, attempts, body)
+select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[]),
+    cast(:due_at_us as bigint[]), cast(:attempts as integer[]), cast(:body as bytea[]))
+on conflict (tenant, id) do update set state = excluded.state, due_at_us = excluded.due_at_us,
+    attempts = excluded.attempts, body = excluded.body, lease_until_us = null;
+
 -- name: put_revocations
 -- Revocation is for good; the first reason stands.
 insert into revocations (tenant, id, by_person, reason, at_us)
@@ -247,10 +331,12 @@ select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:agent a
     cast(:parked_until_us as bigint[]));
 
 -- name: update_runs!
--- How long runs have waited for people.
-update runs set parked_us = new.parked_us, parked_until_us = new.parked_until_us
-from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:parked_us as bigint[]),
-    cast(:parked_until_us as bigint[])) as new (tenant, id, parked_us, parked_until_us)
+-- How long runs have waited for people, and their keys, if they were dropped or given anew.
+update runs set wrapped_key = new.wrapped_key, parked_us = new.parked_us,
+    parked_until_us = new.parked_until_us
+from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:wrapped_key as bytea[]),
+    cast(:parked_us as bigint[]), cast(:parked_until_us as bigint[]))
+    as new (tenant, id, wrapped_key, parked_us, parked_until_us)
 where runs.tenant = new.tenant and runs.id = new.id;
 
 -- name: delete_effect_keys
@@ -266,13 +352,13 @@ select * from unnest(cast(:tenant as text[]), cast(:key as text[]), cast(:action
 -- name: insert_actions
 -- New actions; a name or an id that somebody took meanwhile fails here.
 insert into actions (tenant, id, agent, subject, name, attempt, state, version, resource,
-    park_until_us, lease_owner, lease_until_us, updated_at_us, body, holds, records)
+    park_until_us, lease_owner, lease_until_us, updated_at_us, body, holds, records, run)
 select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:agent as text[]),
     cast(:subject as text[]), cast(:name as text[]), cast(:attempt as integer[]),
     cast(:state as text[]), cast(:version as integer[]), cast(:resource as text[]),
     cast(:park_until_us as bigint[]), cast(:lease_owner as text[]),
     cast(:lease_until_us as bigint[]), cast(:updated_at_us as bigint[]), cast(:body as bytea[]),
-    cast(:holds as text[]), cast(:records as text[]));
+    cast(:holds as text[]), cast(:records as text[]), cast(:run as text[]));
 
 -- name: update_actions!
 -- Actions that moved; their rows are locked since their versions were compared.
@@ -281,14 +367,15 @@ update actions set state = new.state, version = new.version,
     park_until_us = new.park_until_us, lease_owner = new.lease_owner,
     lease_until_us = new.lease_until_us, updated_at_us = new.updated_at_us, body = new.body,
     holds = new.holds, records = actions.records || new.records,
-    contradicted = new.contradicted
+    contradicted = new.contradicted, erased = new.erased
 from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[]),
     cast(:version as integer[]), cast(:resource as text[]), cast(:park_until_us as bigint[]),
     cast(:lease_owner as text[]), cast(:lease_until_us as bigint[]),
     cast(:updated_at_us as bigint[]), cast(:body as bytea[]), cast(:holds as text[]),
-    cast(:records as text[]), cast(:ended as boolean[]), cast(:contradicted as boolean[]))
+    cast(:records as text[]), cast(:ended as boolean[]), cast(:contradicted as boolean[]),
+    cast(:erased as boolean[]))
     as new (tenant, id, state, version, resource, park_until_us, lease_owner, lease_until_us,
-    updated_at_us, body, holds, records, ended, contradicted)
+    updated_at_us, body, holds, records, ended, contradicted, erased)
 where actions.tenant = new.tenant and actions.id = new.id;
 
 -- name: put_approvals
@@ -305,6 +392,11 @@ on conflict (tenant, action) do update set request_digest = excluded.request_dig
 insert into votes (tenant, action, person, request_digest, body)
 select * from unnest(cast(:tenant as text[]), cast(:action as text[]), cast(:person as text[]),
     cast(:request_digest as text[]), cast(:body as bytea[]));
+
+-- name: delete_payloads
+-- Payloads that are erased.
+delete from payloads where (tenant, action) in (
+    select * from unnest(cast(:tenant as text[]), cast(:action as text[])));
 
 -- name: put_payloads
 -- Sealed payloads.
@@ -372,7 +464,8 @@ select coalesce(max(epoch), 0), max(release),
     array(select id from revocations where tenant = :tenant),
     array(select body from modes where tenant = :tenant order by agent, tool),
     array(select body from mandates
-        where tenant = :tenant and counts_until_us > :now_us order by id)
+        where tenant = :tenant and counts_until_us > :now_us order by id),
+    array(select body from legal_holds where tenant = :tenant order by kind, target)
 from control where tenant = :tenant;
 
 -- name: newest_mandates
@@ -382,6 +475,22 @@ select body from mandates where tenant = :tenant order by id desc limit 1000;
 -- name: mandate_uses
 -- The actions that drew on a mandate.
 select action from mandate_uses where tenant = :tenant and mandate = :mandate order by action;
+
+-- name: due_notices
+-- Waiting notices that are due, leased to one ticker; what another is claiming is passed over.
+update notices set lease_until_us = :until_us
+where (tenant, id) in (
+    select tenant, id from notices
+    where tenant = :tenant and state = 'waiting' and due_at_us <= :now_us
+      and (lease_until_us is null or lease_until_us <= :now_us)
+    order by due_at_us limit 64 for update skip locked)
+returning body;
+
+-- name: undelivered_notices
+-- What could not be delivered, or not yet.
+select body from notices
+where tenant = :tenant and (state = 'failed' or (state = 'waiting' and attempts > 0))
+order by due_at_us desc limit 100;
 
 -- name: find_action
 -- The owner's newest attempt under a name.
@@ -411,8 +520,9 @@ select wrapped_key, started_at_us, parked_us, parked_until_us from runs
 where tenant = :tenant and id = :id;
 
 -- name: run_keys
--- Runs in the order of their ids, with their vault keys.
-select id, wrapped_key from runs where tenant = :tenant and id > :after order by id limit :limit;
+-- Runs in the order of their ids with their vault keys, but for those that lost theirs.
+select id, wrapped_key from runs
+where tenant = :tenant and id > :after and wrapped_key <> '' order by id limit :limit;
 
 -- name: rewrap_runs!
 -- Runs' vault keys under another wrapping key, unless somebody was first.
@@ -420,6 +530,21 @@ update runs set wrapped_key = new.wrapped_key
 from unnest(cast(:id as text[]), cast(:seen as bytea[]), cast(:wrapped_key as bytea[]))
     as new (id, seen, wrapped_key)
 where runs.tenant = :tenant and runs.id = new.id and runs.wrapped_key = new.seen;
+
+-- name: run_kept
+-- A run's actions whose payloads are not erased, oldest first.
+select body from actions
+where tenant = :tenant and run = :run and not erased and id > :after order by id limit :limit;
+
+-- name: round
+-- When a round goes on.
+select due_at_us from rounds where tenant = :tenant and name = :name;
+
+-- name: claim_round
+-- A round that is due, for a while.
+insert into rounds (tenant, name, reached, due_at_us) values (:tenant, :name, '', :until_us)
+on conflict (tenant, name) do update set due_at_us = excluded.due_at_us
+where rounds.due_at_us <= :now_us returning reached;
 
 -- name: balances
 -- What nodes have spent and hold in their buckets.

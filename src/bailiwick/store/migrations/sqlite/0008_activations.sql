@@ -1,3 +1,5 @@
 -- Which releases decided, in their order, is found in the records without looking through all.
 
 create index records_of_releases on records (tenant, seq) where kind = 'release';
+
+pragma user_version = 8;
