@@ -192,5 +192,11 @@ async def test_what_cannot_be_decided_again_is_counted_with_the_reason(house: Ho
     for wrong in ({"limit": 0}, {"limit": 1001}, {"since_us": -1}, {"before": 7}, {"digest": "x"}):
         with pytest.raises((BadInput, ControlError)):
             await house.command("ada", "release backtest", **{"digest": no_rival, **wrong})
+
+    await house.command("ada", "vault erase", run="run-1", reason="the customer asked")
+    told = await house.command("ada", "release backtest", digest=no_rival)
+    assert (told["decided"], told["not_decided"]) == (0, {"agent_gone": 1, "payload_erased": 3})
+    again = await house.command("bo", "actions redecide", action=paid)
+    assert (again["same"], again["code"]) == (None, "payload_erased")
     with pytest.raises(IdentityError):
         await house.command("bo", "release propose", files={})
