@@ -243,7 +243,7 @@ async def test_a_database_of_an_older_program_is_migrated_when_asked(where: Wher
     async with depot(where) as store:
         await store.commit(InsertAction(action=action("a")))
     with psycopg.connect(where.store) as connection:
-        connection.execute("drop table legal_holds, rounds, notices")
+        connection.execute("drop table legal_holds, rounds, notices, carried")
         connection.execute("drop index records_of_releases")
         connection.execute("alter table actions drop column run, drop column erased")
         connection.execute("delete from schema_versions where version > 4")

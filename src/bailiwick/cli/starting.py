@@ -212,6 +212,7 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
             "code": outcome.code,
             "message": outcome.message,
             "help": outcome.help or _next(outcome),
+            "retry after": f"{outcome.retry_after_s:g} s" if outcome.retry_after_s else None,
             "verdict": outcome.verdict,
             "step": outcome.step if outcome.status in ("refused", "denied") else None,
             "earlier": outcome.earlier or None,

@@ -15,7 +15,7 @@ _TRIES = 5
 _CLOSE_S = 2.0
 
 
-class Outbox(Generic[T]):
+class Postbox(Generic[T]):
     """Hands on what is put in, in batches, from a thread of its own; a full queue drops and counts.
 
     `deliver` takes a batch and gives None when that is settled, or after how many seconds it is to
