@@ -24,7 +24,6 @@ from bailiwick.cli.frame import (
     pass_frame,
 )
 from bailiwick.cli.telling import fields, line, pretty
-from bailiwick.config import Settings
 from bailiwick.errors import BadInput, BailiwickError, ControlError
 from bailiwick.identity.agents import NAME
 from bailiwick.nouns import Outcome
@@ -275,12 +274,14 @@ def migrate(frame: Frame) -> int:
     """Bring the database to this program's schema, after copying it beside itself.
 
     Needs nobody to be logged in, and no process that owns the database. The next owner would do
-    it too; commands that only look do not. On PostgreSQL nobody else does it, nothing is copied,
-    and processes that use the database go on or are refused, as docs/postgresql.md says.
+    it too; commands that only look do not. A PostgreSQL database is not copied: back it up first.
     """
     settings = frame.enter()
     if settings.is_shared:
-        return _migrate_shared(frame, settings)
+        was, now = on_demand("migrate_postgres")(settings.store)
+        said = f"is now {now}" if was != now else "there is nothing to do"
+        frame.tell({"from": was, "to": now, "copy": None}, [f"schema version {was}: {said}"])
+        return OK
     file = settings.path(settings.store)
     if not file.exists():
         raise BadInput(
@@ -296,15 +297,6 @@ def migrate(frame: Frame) -> int:
     frame.tell(
         {"from": before, "to": sqlite.SCHEMA_VERSION, "copy": str(copy) if copy else None}, told
     )
-    return OK
-
-
-def _migrate_shared(frame: Frame, settings: Settings) -> int:
-    before, after = on_demand("migrate_postgres")(settings)
-    told = f"schema version {before} is now {after}"
-    if before == after:
-        told = f"schema version {before}: there is nothing to do"
-    frame.tell({"from": before, "to": after, "copy": None}, [told])
     return OK
 
 

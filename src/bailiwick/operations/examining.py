@@ -18,10 +18,12 @@ from bailiwick.config import CredentialSource, Settings
 from bailiwick.errors import BailiwickError
 from bailiwick.execution import CredentialBroker
 from bailiwick.ledger import note, records
+from bailiwick.mandates import BreakGlass
 from bailiwick.operations import backups
 from bailiwick.operations.channel import answers, silent
 from bailiwick.operations.checks import Check, failed
 from bailiwick.operations.doubts import doubt_of, doubtful
+from bailiwick.operations.emergencies import REVIEW_WITHIN_US
 from bailiwick.operations.proofs import witness_state
 from bailiwick.operations.rotation import runs_by_key
 from bailiwick.operations.server_checks import server_checks
@@ -63,7 +65,18 @@ async def examine(settings: Settings) -> list[Check]:
         known = any(f"[{fault.code}]" in check.said for check in checks)
         return checks if known else [*checks, failed("store", fault)]
     try:
-        parts = (_clock, _step, _release, _log, _witness, _vault, _doubts, _notices, _people)
+        parts = (
+            _clock,
+            _step,
+            _release,
+            _log,
+            _witness,
+            _vault,
+            _doubts,
+            _notices,
+            _reviews,
+            _people,
+        )
         for part in parts:
             try:
                 checks += [check async for check in part(world)]
@@ -414,6 +427,25 @@ async def _notices(world: World) -> AsyncIterator[Check]:
     said = f"{len(found)} could not be delivered ({codes}), {given_up} are given up"
     help = "look at `notify` in bailiwick.yaml and at the server; `bailiwick approvals list` tells"
     yield Check(name="notices", level="warn", said=said, help=f"{help} what waits")
+
+
+async def _reviews(world: World) -> AsyncIterator[Check]:
+    now_us = await world.store.now_us()
+    waiting = [
+        each.statement.until_us + REVIEW_WITHIN_US
+        for each in await world.mandates.signed(world.settings.tenant)
+        if isinstance(each.statement, BreakGlass) and not each.reviewed_by
+    ]
+    overdue = sum(due_us <= now_us for due_us in waiting)
+    help = "look with `bailiwick reviews list`, and say what you found with `reviews close`"
+    if overdue:
+        said = f"{overdue} of {len(waiting)} broken glasses should have been reviewed by now"
+        yield Check(name="reviews", level="fail", said=said, help=help)
+    elif waiting:
+        said = f"{len(waiting)} broken glasses are to be reviewed"
+        yield Check(name="reviews", level="warn", said=said, help=help)
+    else:
+        yield Check(name="reviews", level="ok", said="none waits")
 
 
 async def _people(world: World) -> AsyncIterator[Check]:

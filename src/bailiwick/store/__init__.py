@@ -7,24 +7,7 @@ promises of `ports`; `refuse`, `park`, `intend` and `conclude` are the spine's t
 back claims.
 """
 
-from bailiwick.store.commits import (
-    conclude,
-    intend,
-    park,
-    prepare,
-    refuse,
-    resolve,
-    undoing_key,
-)
+from bailiwick.store.commits import conclude, intend, park, prepare, refuse, resolve, undoing_key
 from bailiwick.store.opened import Doors
 
-__all__ = [
-    "Doors",
-    "conclude",
-    "intend",
-    "park",
-    "prepare",
-    "refuse",
-    "resolve",
-    "undoing_key",
-]
+__all__ = ["Doors", "conclude", "intend", "park", "prepare", "refuse", "resolve", "undoing_key"]
