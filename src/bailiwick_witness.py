@@ -59,7 +59,7 @@ class Refused(Exception):
         self.kind = kind
 
 
-class LogKey(NamedTuple):
+class TrustedKey(NamedTuple):
     """A log's public key: its name, which is the log's origin, its four-byte id, 32 bytes."""
 
     name: str
@@ -67,7 +67,7 @@ class LogKey(NamedTuple):
     public: bytes
 
 
-class Head(NamedTuple):
+class TreeHead(NamedTuple):
     """A tree head as signed: the note's text, the log's origin, the size and the root."""
 
     text: str
@@ -79,7 +79,7 @@ class Head(NamedTuple):
 # --- notes (C2SP signed-note, tlog-checkpoint, tlog-cosignature) ---------------------------------
 
 
-def read_vkey(text: str) -> LogKey:
+def read_vkey(text: str) -> TrustedKey:
     """Read a log's vkey, `name+id+base64(1 ‖ public key)`. Raises `Refused` (400)."""
     name, _, rest = text.strip().partition("+")
     key_id, _, encoded = rest.partition("+")
@@ -87,10 +87,10 @@ def read_vkey(text: str) -> LogKey:
     fits = sha256(name.encode() + b"\n" + material).digest()[:4].hex() == key_id
     if not _is_name(name) or len(material) != 33 or material[0] != _LOG or not fits:
         raise Refused(400, "it is not the Ed25519 vkey of a log")
-    return LogKey(name, bytes.fromhex(key_id), material[1:])
+    return TrustedKey(name, bytes.fromhex(key_id), material[1:])
 
 
-def read_note(data: bytes) -> tuple[Head, list[tuple[str, bytes, bytes]], list[str]]:
+def read_note(data: bytes) -> tuple[TreeHead, list[tuple[str, bytes, bytes]], list[str]]:
     """Take a signed checkpoint apart: the head, its signatures, and their lines.
 
     Raises `Refused` (400) for anything but the one form that there is.
@@ -113,11 +113,11 @@ def read_note(data: bytes) -> tuple[Head, list[tuple[str, bytes, bytes]], list[s
     origin, size, root = (*text.split("\n"), "", "")[:3]
     if not origin or len(_base64(root)) != 32 or "\n\n" in text:
         raise Refused(400, "the checkpoint has not the lines origin, size and root")
-    return Head(text, origin, _decimal(size), _base64(root)), signatures, lines
+    return TreeHead(text, origin, _decimal(size), _base64(root)), signatures, lines
 
 
 def check_signed(
-    head: Head, signatures: Sequence[tuple[str, bytes, bytes]], keys: Sequence[LogKey]
+    head: TreeHead, signatures: Sequence[tuple[str, bytes, bytes]], keys: Sequence[TrustedKey]
 ) -> list[int]:
     """Which of the signatures are by keys that are trusted for the origin. Raises `Refused`."""
     trusted = {(key.name, key.id): key for key in keys if key.name == head.origin}
@@ -162,7 +162,7 @@ def _is_name(name: str) -> bool:
 # --- the tree (RFC 9162, 2.1.4.2) ----------------------------------------------------------------
 
 
-def check_extends(old: Head | None, new: Head, proof: Sequence[bytes]) -> None:
+def check_extends(old: TreeHead | None, new: TreeHead, proof: Sequence[bytes]) -> None:
     """Return if the proof shows that the new tree extends the old one. Raises `Refused` (422)."""
     if new.size == 0 and new.root != sha256(b"").digest():
         raise Refused(422, "the root is not that of the empty tree")
@@ -239,7 +239,7 @@ class Witness:
             replace(self._path(head.origin), f"{head.text}\n{signed}{line}".encode())
         return line.encode()
 
-    def logs(self) -> list[LogKey]:
+    def logs(self) -> list[TrustedKey]:
         """The logs' keys that are trusted now."""
         path = self.folder / "logs"
         lines = path.read_text("utf-8").splitlines() if path.exists() else []
@@ -270,7 +270,7 @@ class Witness:
     def _path(self, origin: str) -> Path:
         return self.folder / sha256(origin.encode()).hexdigest()
 
-    def _cosignature(self, head: Head) -> str:
+    def _cosignature(self, head: TreeHead) -> str:
         time_s = int(time.time())
         message = f"cosignature/v1\ntime {time_s}\n{head.text}".encode()
         signed = self.id + time_s.to_bytes(8, "big") + self._private.sign(message)
@@ -315,7 +315,7 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _vkey(key: LogKey) -> str:
+def _vkey(key: TrustedKey) -> str:
     material = base64.b64encode(bytes([_LOG]) + key.public).decode()
     return f"{key.name}+{key.id.hex()}+{material}"
 
@@ -329,7 +329,7 @@ class Door(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, address: tuple[str, int], witness: Witness) -> None:
-        super().__init__(address, Caller)
+        super().__init__(address, Conversation)
         self.witness = witness
         self._room = threading.BoundedSemaphore(AT_ONCE)
 
@@ -350,7 +350,7 @@ class Door(ThreadingHTTPServer):
             self._room.release()
 
 
-class Caller(BaseHTTPRequestHandler):
+class Conversation(BaseHTTPRequestHandler):
     """One caller's requests."""
 
     server: Door

@@ -1,4 +1,4 @@
-"""What all tests share: the mark that ties a test to a claim, and a PostgreSQL server."""
+"""What all tests share: the mark that ties a test to a claim, and two servers."""
 
 from collections.abc import Iterator
 
@@ -7,6 +7,8 @@ import pytest
 from bailiwick.store.postgres.connections import Address
 from bailiwick.store.postgres.migrating import prepare
 from tests.postgres import Server, serving
+from tests.s09_execute.bench import free_port
+from tests.s09_execute.mcp_desk import Notes
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,3 +31,19 @@ def blank(server: Server) -> str:
     name = server.create()
     prepare(Address(server.url(name)), empty_too=True)
     return name
+
+
+@pytest.fixture(scope="session")
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notes]:
+    """An MCP server over HTTP for the session."""
+    desk = Notes(tmp_path_factory.mktemp("notes"), free_port())
+    desk.start()
+    yield desk
+    desk.stop()
+
+
+@pytest.fixture
+def web(notes: Notes) -> Notes:
+    """That server, which has done nothing yet and does nothing wrong."""
+    notes.forget()
+    return notes

@@ -41,7 +41,8 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     `child_spans` is the share of ordinary actions that get a span a step; those that failed, or
     took `slow_seconds`, always do. Metrics are exported every `interval_seconds`.
-    `events` is a file, or `stderr`.
+    `events` is a file, or `stderr`. With `content` spans have arguments and results, redacted;
+    `redact` names further members to leave out.
     """
 
     headers: Mapping[str, str] = {}
@@ -52,6 +53,8 @@ class TelemetrySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     slow_seconds: Annotated[float, msgspec.Meta(gt=0, le=86400)] = 1.0
     interval_seconds: Annotated[float, msgspec.Meta(ge=0.1, le=3600)] = 60.0
     events: str | None = None
+    content: bool = False
+    redact: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name, value in self.headers.items():

@@ -90,17 +90,15 @@ async def retain(world: World, tenant: str) -> int:
         manifests = (await world.bundle(tenant, control.release)).manifests
     except BailiwickError:
         return 0  # what its agents say cannot be read: everything is kept, and looked at again
-    runs = await world.keeping.runs(tenant, before, _RUNS)
-    settled = [run for run, has_key in runs if has_key]
-    if settled:
-        busy = await unsettled(world, tenant)
-        settled = [run for run in settled if run not in busy]
+    runs = [run for run, _ in await world.due.run_keys(tenant, before, _RUNS)]
+    busy = await unsettled(world, tenant) if runs else {}
+    settled = [run for run in runs if run not in busy]
     due: list[Action] = []
-    reached = runs[-1][0] if runs else ""
-    for run in settled:
+    reached = runs[-1] if runs else ""
+    for at, run in enumerate(settled):
         due += await _due(world, control, manifests, run, now_us=now_us, most=TOGETHER - len(due))
         if len(due) == TOGETHER:
-            reached = _before(runs, run)
+            reached = settled[at - 1] if at else before  # the rest of the run comes next
             break
     is_over = len(runs) < _RUNS and len(due) < TOGETHER
     later = PutRound(
@@ -134,13 +132,6 @@ async def _due(
                 return found
         after = page[-1].id
     return found
-
-
-def _before(runs: Sequence[tuple[str, bool]], run: str) -> str:
-    """The name before a run's: where to go on, so that the rest of the run comes next."""
-    names = [name for name, _ in runs]
-    at = names.index(run)
-    return names[at - 1] if at else ""
 
 
 async def _committed(

@@ -60,11 +60,11 @@ async def tick(world: World, busy: set[str] | None = None, *, delivers: bool = T
     outlive its lease, and is not begun again. Raises what the store and the log raise.
     """
     faults: list[BaseException] = []
-    if await _kept(faults, ledger.look_back(world)):
-        return Tick(0, 0, (ledger.is_held(),))
     tenants = await world.due.tenants()
     if world.telemetry.wants_standing():
         await _kept(faults, _measure(world, tenants))
+    if await _kept(faults, ledger.look_back(world)) or await ledger.held(world):
+        return Tick(0, 0, (ledger.is_held(),))
     woken = await _wake(world, tenants, set() if busy is None else busy, faults)
     erased = [await _kept(faults, retain(world, tenant)) or 0 for tenant in tenants]
     sequenced = await ledger.grow(world)

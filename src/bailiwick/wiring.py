@@ -4,6 +4,7 @@ What is not always needed is opened through one table of names, so that no impor
 function and `import bailiwick` stays light.
 """
 
+import asyncio
 import os
 import secrets
 import sys
@@ -31,11 +32,11 @@ ON_DEMAND: Mapping[str, str] = {
     "cel": "bailiwick.verification.expressions:compile_cel",
     "notify": "bailiwick.execution.notifying:notify",
     "migrate": "bailiwick.store.migrating:migrate",
-    "migrate_postgres": "bailiwick.store.postgres.migrating:migrate",
+    "migrate_postgres": "bailiwick.store.postgres:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
-    "inspect": "bailiwick.store.postgres.inspecting:inspect",
     "events": "bailiwick.telemetry.events:EventLog",
+    "inspect": "bailiwick.store.postgres.inspecting:inspect",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
 }
 
@@ -96,9 +97,9 @@ def open_world(
         if store.schema_version(file) != store.SCHEMA_VERSION:
             on_demand("migrate")(file)
     keys = identity.load_keyring(keys_folder(settings), settings.log_origin)
+    # Before the store: it may be refused, and holds nothing open until it is told something.
+    told = told or _telemetry(settings, alone=alone)
     doors = _doors(settings, now_us, alone=alone)
-    if told is None:
-        told = _telemetry(settings, alone=alone)
     folder = settings.path(".")
     door: Egress = egress or on_demand("egress")(
         upstreams=lambda: on_demand("mcp").Upstreams(folder)
@@ -106,7 +107,7 @@ def open_world(
 
     async def close() -> None:
         await door.close()
-        told.close()
+        await asyncio.to_thread(told.close)
         await doors.close()
 
     return World(

@@ -105,6 +105,9 @@ class Faltering:
         self._answer("expired_parks")
         return await self._due.expired_parks(tenant, owner, busy)
 
+    async def in_doubt(self, tenant: str) -> int:
+        return await self._due.in_doubt(tenant)
+
     def _answer(self, question: str) -> None:
         if question == self._fails:
             raise StoreUnavailable("not now")

@@ -31,6 +31,7 @@ alter table actions drop column result;
 drop table mandates;
 drop table mandate_uses;
 drop table notices;
+drop table carried;
 drop index records_of_control;
 drop index checkpoints_cosigned;
 alter table checkpoints drop column cosignature;

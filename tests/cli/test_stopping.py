@@ -1,8 +1,20 @@
 """`kill` in an emergency: a mistyped name does not look like safety, a stop not set is said so."""
 
+import shutil
+
 import pytest
 
 from tests.cli.desk import Desk
+from tests.s08_intend.disks import filled_up, small_disk
+
+OWNER = """
+import asyncio
+
+async def main(session):
+    await session.act("notes.add", {"customer": "c_1", "text": "likes tea"})
+    print("ready", flush=True)
+    await asyncio.sleep(60)
+"""
 
 # A disk that takes no byte more: no file may grow, nor be written at all.
 FULL = """
@@ -78,3 +90,21 @@ def test_a_forgotten_scope_is_told_in_one_line_with_those_that_there_are(desk: D
 def test_the_program_says_its_version(desk: Desk) -> None:
     answer = desk.here("nobody", "--version")
     assert (answer.code, answer.out.split()[0]) == (0, "bailiwick,")
+
+
+@pytest.mark.claim("store.kill-on-a-full-disk")
+def test_a_working_owner_is_stopped_though_its_disk_is_full(desk: Desk) -> None:
+    disk = desk.project / "disk"
+    with small_disk(disk, "24m"):
+        for file in (desk.project / "state").iterdir():
+            shutil.copy(file, disk / file.name)
+        with (desk.project / "bailiwick.yaml").open("a") as settings:
+            settings.write("store: disk/bailiwick.sqlite\n")
+        desk.log_in("ada")
+        desk.own(OWNER)
+        filled_up(disk / "filler")
+        killed = desk.here("ada", "kill", "everything", "--reason", "the disk is full")
+        assert (killed.code, killed.err) == (0, "")
+        (stop,) = desk.data("ada", "stops", "list")
+        assert stop["reason"] == "the disk is full"
+        desk.end()

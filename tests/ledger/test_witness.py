@@ -1,6 +1,7 @@
 """The witness as a log meets it: over HTTP, with its own key, and killed at any moment."""
 
 import ast
+import contextlib
 import http.client
 import os
 import random
@@ -143,13 +144,10 @@ def test_what_it_has_answered_it_still_knows_after_kill_9(folder: Path) -> None:
             assert size_of(folder) >= answered
             killer = threading.Timer(rng.uniform(0.02, 0.2), os.kill, (process.pid, signal.SIGKILL))
             killer.start()
-            try:
-                while size_of(folder) < 40:
-                    size = size_of(folder)
-                    if post(port, asked(size, size + 1))[0] == 200:
-                        answered = size + 1
-            except (OSError, http.client.HTTPException):
-                pass
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                while (size := size_of(folder)) < 40:
+                    assert post(port, asked(size, size + 1))[0] == 200
+                    answered = size + 1
             killer.join()
         assert size_of(folder) in (answered, answered + 1)
     # A tree without what it has answered is still refused, and its own goes on.

@@ -27,6 +27,11 @@ class Notes:
         file = self.folder / "journal"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
+    def forget(self) -> None:
+        """Begin anew: nothing was done, and nothing is to go wrong."""
+        for name in ("journal", "behaviour.json"):
+            (self.folder / name).unlink(missing_ok=True)
+
     def behave(self, **behaviour: Any) -> None:
         (self.folder / "behaviour.json").write_text(json.dumps(behaviour))
 

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +30,6 @@ from tests.s09_execute.bench import (
 from tests.s09_execute.mcp_desk import Notes, Protocol
 
 PINS: dict[str, str] = {}
-
-
-@pytest.fixture(scope="module")
-def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notes]:
-    """One server over HTTP for the whole file."""
-    desk = Notes(tmp_path_factory.mktemp("desk"), free_port())
-    desk.start()
-    yield desk
-    desk.stop()
-
-
-@pytest.fixture
-def web(serving: Notes) -> Notes:
-    for name in ("journal", "behaviour.json"):
-        (serving.folder / name).unlink(missing_ok=True)
-    return serving
 
 
 @pytest.fixture

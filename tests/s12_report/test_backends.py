@@ -13,7 +13,7 @@ from bailiwick.ports import Told
 from bailiwick.telemetry.collector import Collector as Sender
 from bailiwick.telemetry.collector import Posted
 from bailiwick.telemetry.otlp import OtlpTelemetry
-from bailiwick.telemetry.outbox import BATCH, CAPACITY, Outbox
+from bailiwick.telemetry.postbox import BATCH, CAPACITY, Postbox
 from bailiwick.telemetry.spans import Ended, SpanWriter
 from tests.s12_report.collecting import (
     Behaviour,
@@ -180,7 +180,7 @@ def test_the_memory_of_written_spans_is_given_back() -> None:
 
 def test_the_queue_hands_on_everything_in_order() -> None:
     seen: list[int] = []
-    outbox: Outbox[int] = Outbox("test", lambda batch: seen.extend(batch))
+    outbox: Postbox[int] = Postbox("test", lambda batch: seen.extend(batch))
     for number in range(CAPACITY):
         outbox.put(number)
     assert outbox.close()

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from bailiwick.config import Settings, TelemetrySettings
 from bailiwick.telemetry.events import EventLog
-from bailiwick.telemetry.outbox import BATCH, CAPACITY
+from bailiwick.telemetry.postbox import BATCH, CAPACITY
 from tests.s12_report.test_backends import told
 from tests.spine.house import copied, opened
 

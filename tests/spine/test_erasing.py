@@ -12,6 +12,7 @@ from bailiwick.errors import BailiwickError
 from bailiwick.nouns import Outcome
 from bailiwick.operations import perform
 from bailiwick.operations.auditing import audit
+from tests.postgres import Server
 from tests.spine.house import AGENT, House, effects, founded, opened
 
 DAY_US = 86_400_000_000
@@ -40,6 +41,12 @@ async def verified(house: House) -> list[Any]:
     return list(found)
 
 
+async def run_key(house: House, run: str) -> bytes | None:
+    row = await house.world.shelf.run("default", run)
+    assert row is not None
+    return row.wrapped_key
+
+
 @pytest.mark.claim("vault.erased-run")
 async def test_a_run_is_erased_with_its_key_and_its_story_says_who_and_why(house: House) -> None:
     first, second = await note(house, "t-1"), await note(house, "t-2")
@@ -54,7 +61,7 @@ async def test_a_run_is_erased_with_its_key_and_its_story_says_who_and_why(house
         assert story["records"][-1]["fields"]["result_commitment"]
     assert (await shown(house, other))["erased"] is None
     assert (await shown(house, other))["payloads"]["result"]["result"] == {"on": "t-3"}
-    assert await house.world.shelf.run_key("default", "run-1") is None
+    assert await run_key(house, "run-1") is None
     assert await refusal(house, "ada", "vault erase", run="run-1", **WHY) == "already_erased"
     assert await refusal(house, "ada", "vault erase", run="run-9", **WHY) == "run_unknown"
     assert await refusal(house, "ada", "vault erase", run="run-2", reason=" ") == (
@@ -158,6 +165,25 @@ async def test_what_commits_beside_an_erasure_is_erased_with_it_or_can_be_read(
     assert await verified(house) == []
 
 
+@pytest.mark.claim("vault.erasure-and-commits")
+async def test_a_process_that_knows_a_dropped_key_seals_under_a_new_one(
+    folder: Path, kind: Server | None
+) -> None:
+    if kind is None:
+        pytest.skip("one process owns a file")
+    async with opened(folder) as one, opened(folder) as two:
+        for house, on in ((one, "t-1"), (two, "t-2")):
+            await note(house, on)
+        for eraser, other, on in ((two, one, "t-3"), (one, two, "t-4")):
+            await eraser.command("ada", "vault erase", run="run-1", **WHY)
+            later = await note(other, on)
+            for house in (one, two):
+                kept = (await shown(house, later))["payloads"]
+                assert kept["proposal"]["arguments"]["on"] == on, kept
+                assert kept["result"]["sends"] is not None, kept
+        assert await verified(one) == []
+
+
 @pytest.mark.claim("vault.hold-keeps")
 async def test_a_hold_is_placed_by_one_and_lifted_by_two(house: House) -> None:
     new = await house.command("ada", "people add", name="di", roles=["auditor"], queues=[])
@@ -221,8 +247,8 @@ async def test_payloads_go_after_their_days_but_not_what_is_held_or_open(tmp_pat
         house.sessions.clear()
         erased = (await shown(house, old[0]))["erased"]
         assert (erased["by"], erased["reason"]) == (None, "retention")
-        assert await house.world.shelf.run_key("default", "run-1") is None
-        assert await house.world.shelf.run_key("default", "run-0") is not None
+        assert await run_key(house, "run-1") is None
+        assert await run_key(house, "run-0") is not None
         # One record for all of it, and nothing more while nothing more is due.
         assert await house.world.ledger.tree_size() == before + 1
         newest = (await house.world.ledger.records(before, 1))[0].body

@@ -147,6 +147,8 @@ def _story(story: Object) -> Iterator[str]:
             "version": story["tool_digest"],
             "touches": story["resource"],
             "attempt": story["attempt"],
+            "undoes": story["undoes"],
+            "undone by": _undone(cast("Object | None", story["undone_by"])),
             "verdict": story["verdict"],
             "code": story["code"],
             "message": story["message"],
@@ -173,6 +175,10 @@ def _story(story: Object) -> Iterator[str]:
         yield f"payloads were erased at {at(erased['at_us'])} {by}: {line(erased['reason'])}"
     else:
         yield from _payloads(cast("Object | None", story["payloads"]))
+
+
+def _undone(by: Object | None) -> str:
+    return f"{by['action']}, which is {by['state']}" if by else ""
 
 
 def _steps(steps: Sequence[Object]) -> Iterator[str]:
@@ -334,7 +340,7 @@ def approvals_show(frame: Frame, id: str, whole: bool) -> int:
 @click.option("--on-behalf-of", "lender", default="", help="Who lent you the vote.")
 @pass_frame
 def approvals_approve(
-    frame: Frame, /, id: str, reason: str, digest: str | None, yes: bool, lender: str
+    frame: Frame, id: str, *, reason: str, digest: str | None, yes: bool, lender: str
 ) -> int:
     """Approve the request on the action ID, signed with your key.
 
@@ -351,7 +357,7 @@ def approvals_approve(
 @click.option("--on-behalf-of", "lender", default="", help="Who lent you the vote.")
 @pass_frame
 def approvals_deny(
-    frame: Frame, /, id: str, reason: str, digest: str | None, yes: bool, lender: str
+    frame: Frame, id: str, *, reason: str, digest: str | None, yes: bool, lender: str
 ) -> int:
     """Deny the request on the action ID, signed with your key: one denial is enough."""
     return _vote(frame, id, "deny", reason, digest=digest, yes=yes, lender=lender)

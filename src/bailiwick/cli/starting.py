@@ -24,6 +24,7 @@ from bailiwick.cli.frame import (
     pass_frame,
 )
 from bailiwick.cli.telling import fields, line, pretty
+from bailiwick.config import Settings
 from bailiwick.errors import BadInput, BailiwickError, ControlError
 from bailiwick.identity.agents import NAME
 from bailiwick.nouns import Outcome
@@ -211,6 +212,7 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
             "code": outcome.code,
             "message": outcome.message,
             "help": outcome.help or _next(outcome),
+            "retry after": f"{outcome.retry_after_s:g} s" if outcome.retry_after_s else None,
             "verdict": outcome.verdict,
             "step": outcome.step if outcome.status in ("refused", "denied") else None,
             "earlier": outcome.earlier or None,
@@ -272,14 +274,12 @@ def migrate(frame: Frame) -> int:
     """Bring the database to this program's schema, after copying it beside itself.
 
     Needs nobody to be logged in, and no process that owns the database. The next owner would do
-    it too; commands that only look do not. A PostgreSQL database is not copied: back it up first.
+    it too; commands that only look do not. On PostgreSQL nobody else does it, nothing is copied,
+    and processes that use the database go on or are refused, as docs/postgresql.md says.
     """
     settings = frame.enter()
     if settings.is_shared:
-        was, now = on_demand("migrate_postgres")(settings.store)
-        said = f"is now {now}" if was != now else "there is nothing to do"
-        frame.tell({"from": was, "to": now, "copy": None}, [f"schema version {was}: {said}"])
-        return OK
+        return _migrate_shared(frame, settings)
     file = settings.path(settings.store)
     if not file.exists():
         raise BadInput(
@@ -295,6 +295,15 @@ def migrate(frame: Frame) -> int:
     frame.tell(
         {"from": before, "to": store.SCHEMA_VERSION, "copy": str(copy) if copy else None}, told
     )
+    return OK
+
+
+def _migrate_shared(frame: Frame, settings: Settings) -> int:
+    before, after = on_demand("migrate_postgres")(settings)
+    told = f"schema version {before} is now {after}"
+    if before == after:
+        told = f"schema version {before}: there is nothing to do"
+    frame.tell({"from": before, "to": after, "copy": None}, [told])
     return OK
 
 

@@ -113,22 +113,27 @@ async def _tiles(world: World) -> Dispute | None:
 
 async def _hold(world: World, dispute: Dispute) -> None:
     """Pull the stop in every tenant, unless a person has accepted this very dispute."""
-    accepted = {
-        fields["target"]
-        for _, fields in await changes(world)
-        if fields.get("scope") == SCOPE and fields["change"] == "resume"
-    }
-    if dispute.name in accepted:
-        return
     for tenant in await world.due.tenants():
         for _ in range(_TRIES):
+            # The epoch first: if a person accepts from here on, the commit is blocked.
+            epoch = await world.store.epoch(tenant)
             control = await world.store.control(tenant)
-            if any(stop.scope == SCOPE and stop.target == dispute.name for stop in control.stops):
+            stands = any(s.scope == SCOPE and s.target == dispute.name for s in control.stops)
+            if stands or await _is_accepted(world, dispute):
                 break
-            if await _pulled(world, tenant, control.epoch, dispute):
+            if await _pulled(world, tenant, epoch, dispute):
                 break
         else:
             raise StoreUnavailable("control kept changing", code="contended", help="try again")
+
+
+async def _is_accepted(world: World, dispute: Dispute) -> bool:
+    return any(
+        fields["change"] == "resume"
+        and (fields["scope"], fields["target"]) == (SCOPE, dispute.name)
+        for _, fields in await changes(world)
+        if fields["kind"] == "control"
+    )
 
 
 async def _pulled(world: World, tenant: str, epoch: int, dispute: Dispute) -> bool:

@@ -13,7 +13,7 @@ from bailiwick.config import WitnessSource
 from bailiwick.errors import ConfigError, LedgerError
 from bailiwick.ledger import note
 from bailiwick.ledger.sequencing import proof_between
-from bailiwick.ports import Egress, Lost, NotSent, Request, Witness, World
+from bailiwick.ports import Cosigner, Egress, Lost, NotSent, Request, World
 
 _TIMEOUT_S = 2.0
 _MAX_BYTES = 2 * note.MAX_NOTE_BYTES
@@ -101,7 +101,7 @@ async def cosign(world: World, *, anew: bool = False) -> tuple[int, str] | None:
         world.witness.end()
 
 
-async def _asked(world: World, witness: Witness, anew: bool) -> tuple[int, str] | None:
+async def _asked(world: World, witness: Cosigner, anew: bool) -> tuple[int, str] | None:
     # In this order: heads only get newer.
     cosigned = await world.ledger.checkpoint(cosigned=True)
     kept = await world.ledger.checkpoint()

@@ -294,11 +294,11 @@ async def _step(world: World) -> AsyncIterator[Check]:
     with suppress(OSError):
         file.write_bytes(msgspec.json.encode(now))
     if abs(stepped_us) <= _STEP_US:
-        yield Check(name="clock", level="ok", said="it was not set since the last look")
+        yield Check(name="clock step", level="ok", said="it was not set since the last look")
         return
     way = "forward" if stepped_us > 0 else "back"
     yield Check(
-        name="clock",
+        name="clock step",
         level="warn",
         said=f"it was set {way} by {abs(stepped_us) // 1_000_000} s since the last look",
         help="expiry, budgets, leases and retention go by it: let it be slewed, never set",

@@ -2,10 +2,19 @@
 
 Only this organ knows SQL. The modules here are those of an SQLite file, which `Database` owns, and
 what both kinds share; `postgres/` is opened by name. The doors implement the promises of `ports`;
-`refuse`, `park`, `intend` and `conclude` are the spine's transactions, `resolve` that of a person.
+`refuse`, `park`, `intend` and `conclude` are the spine's transactions, `resolve` that of a person;
+`undoing_key` is the effect key that an action which takes another one back claims.
 """
 
-from bailiwick.store.commits import conclude, intend, park, prepare, refuse, resolve
+from bailiwick.store.commits import (
+    conclude,
+    intend,
+    park,
+    prepare,
+    refuse,
+    resolve,
+    undoing_key,
+)
 from bailiwick.store.copying import Contents, contents, copy_database
 from bailiwick.store.database import (
     SCHEMA_VERSION,
@@ -54,4 +63,5 @@ __all__ = [
     "refuse",
     "resolve",
     "schema_version",
+    "undoing_key",
 ]

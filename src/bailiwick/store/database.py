@@ -21,7 +21,7 @@ from bailiwick.transactions import MarkBreaker
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 _KEPT_BALANCES = 4096
 _KEPT_HOLDS = 4096
@@ -60,7 +60,8 @@ class Database:
             self._writer = Writer(
                 self._file, self._settings, self.now_us, self._committed, self._holds
             )
-        return await self._writer.submit(work)
+        answer: T = await self._writer.submit(work)
+        return answer
 
     def one(self, name: str, values: Mapping[str, object]) -> sql.Row | None:
         """Read the first row of a statement, as committed now."""

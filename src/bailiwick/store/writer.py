@@ -19,14 +19,15 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from bailiwick.config import Settings
 from bailiwick.errors import StoreError, StoreFenced, StoreUnavailable
 from bailiwick.store.batch import Batch, WroteInVain
+from bailiwick.store.queue import BatchQueue, Member, answer
 from bailiwick.store.reserve import Reserve
 
-T = TypeVar("T")
+Work = Callable[[Batch], Any]
 
 _DISK_LOOK_US = 100_000
 _BUSY_MS = 5_000
@@ -38,19 +39,7 @@ DURABLE = ("wal", "full")
 _LEVELS = ("off", "normal", "full", "extra")
 
 
-class Member(Generic[T]):
-    """One caller's part of a batch: what to do in it, and where the answer goes."""
-
-    __slots__ = ("answer", "error", "future", "work")
-
-    def __init__(self, work: Callable[[Batch], T], future: asyncio.Future[T]) -> None:
-        self.work = work
-        self.future = future
-        self.answer: T | None = None
-        self.error: Exception | None = None
-
-
-class Writer:
+class Writer(BatchQueue[Work]):
     """Owns the writing connection. It belongs to the event loop that first submits to it."""
 
     def __init__(
@@ -61,13 +50,12 @@ class Writer:
         committed: Callable[[Batch], None],
         known_holds: Mapping[tuple[str, str], bytes],
     ) -> None:
+        super().__init__(settings.batch_limit, settings.batch_gap_ms)
         self._file = file
         self._settings = settings
         self._now_us = now_us
         self._committed = committed
         self._known_holds = known_holds
-        self._waiting: list[Member[Any]] = []
-        self._pump: asyncio.Task[None] | None = None
         self._broken = False
         self._busy = False
         self._sync_us = 0
@@ -83,35 +71,13 @@ class Writer:
         """The connection, while it is in no transaction and in no thread's hands."""
         return None if self._busy else self._connection
 
-    async def submit(self, work: Callable[[Batch], T]) -> T:
-        """Have `work` done in the next batch; it is durable when this returns.
-
-        Raises `StoreUnavailable` when nothing was written.
-        """
-        loop = asyncio.get_running_loop()
-        member: Member[T] = Member(work, loop.create_future())
-        self._waiting.append(member)
-        if self._pump is None or self._pump.done():
-            self._pump = loop.create_task(self._drain())
-        return await member.future
-
     async def close(self) -> None:
         """Everything submitted is answered and the connection is closed."""
-        if self._pump is not None:
-            await self._pump
+        await self._drained()
         self._thread.shutdown()
         self._connection.close()
 
-    async def _drain(self) -> None:
-        while self._waiting:
-            members = self._waiting[: self._settings.batch_limit]
-            del self._waiting[: len(members)]
-            await self._commit(members)
-            if self._waiting and self._settings.batch_gap_ms:
-                # Other processes (an operator's kill) get their turn at the file in this gap.
-                await asyncio.sleep(self._settings.batch_gap_ms / 1000)
-
-    async def _commit(self, members: list[Member[Any]]) -> None:
+    async def _commit(self, members: list[Member[Work]]) -> None:
         self._busy = True
         try:
             await self._transact(members)
@@ -127,15 +93,9 @@ class Writer:
                 return
             for member in members:
                 member.error = fault_of(error) if isinstance(error, sqlite3.Error) else error
-        for member in members:
-            if member.future.done():
-                continue  # its caller was cancelled; what was written stays written
-            if member.error is not None:
-                member.future.set_exception(member.error)
-            else:
-                member.future.set_result(member.answer)
+        answer(members)
 
-    async def _transact(self, members: list[Member[Any]]) -> None:
+    async def _transact(self, members: list[Member[Work]]) -> None:
         if self._broken:
             raise _broken()
         try:
@@ -159,7 +119,7 @@ class Writer:
         with suppress(sqlite3.Error):
             await self._in_thread("pragma wal_checkpoint(truncate)")
 
-    async def _carry(self, members: list[Member[Any]], *, savepoints: bool) -> Batch:
+    async def _carry(self, members: list[Member[Work]], *, savepoints: bool) -> Batch:
         """Begin a transaction and have everybody's work done in it; it is left open."""
         await self._begin()
         try:

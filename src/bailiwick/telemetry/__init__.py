@@ -6,7 +6,7 @@ changed    tell of a control change, likewise
 Silent     the door that tells nobody; `Several` tells each of several
 
 `otlp` sends spans (`spans`) and metrics (`metrics`) to a collector (`collector`), `events` writes
-lines of JSON; both from threads behind a bounded queue (`outbox`).
+lines of JSON; both from threads behind a bounded queue (`postbox`).
 """
 
 from bailiwick.telemetry.watch import Several, Silent, Watch, changed, report

@@ -13,7 +13,7 @@ import msgspec
 
 from bailiwick.config import Settings
 from bailiwick.ports import Told
-from bailiwick.telemetry.outbox import Outbox
+from bailiwick.telemetry.postbox import Postbox
 from bailiwick.telemetry.watch import error_of
 from bailiwick.values import JSON
 
@@ -49,22 +49,24 @@ class EventLog:
         events = settings.telemetry.events
         assert events is not None
         self._file = None if events == STDERR else settings.path(events)
-        self._outbox: Outbox[tuple[int, Told | bytes]] = Outbox("bailiwick-events", self._deliver)
+        self._postbox: Postbox[tuple[int, Told | bytes]] = Postbox(
+            "bailiwick-events", self._deliver
+        )
         self._said = 0
         self._torn = False
 
     @property
     def dropped(self) -> int:
         """How many events could not be kept, or not be written."""
-        return self._outbox.dropped
+        return self._postbox.dropped
 
     def report(self, told: Told) -> None:
         """Write a line about an action."""
-        self._outbox.put((time.time_ns(), told))
+        self._postbox.put((time.time_ns(), told))
 
     def change(self, record: bytes) -> None:
         """Write a line about a control change."""
-        self._outbox.put((time.time_ns(), record))
+        self._postbox.put((time.time_ns(), record))
 
     def wants_standing(self) -> bool:
         """Never: how things stand is no event."""
@@ -75,10 +77,10 @@ class EventLog:
 
     def close(self) -> None:
         """Write what waits, for two seconds at most."""
-        self._outbox.close()
+        self._postbox.close()
 
     def _deliver(self, batch: list[tuple[int, Told | bytes]]) -> float | None:
-        lost = self._outbox.dropped
+        lost = self._postbox.dropped
         events = [_event(at_ns, what) for at_ns, what in batch]
         if lost > self._said:
             events.append(_dropped(time.time_ns(), lost - self._said))

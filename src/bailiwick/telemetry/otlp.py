@@ -17,7 +17,7 @@ from bailiwick.config import Settings
 from bailiwick.ports import Told
 from bailiwick.telemetry.collector import Collector
 from bailiwick.telemetry.metrics import Metrics
-from bailiwick.telemetry.outbox import Outbox
+from bailiwick.telemetry.postbox import CAPACITY, Postbox
 from bailiwick.telemetry.spans import Ended, Parent, SpanWriter
 
 
@@ -47,12 +47,17 @@ class OtlpTelemetry:
         self._interval_s = options.interval_seconds
         self._export_at_s = time.monotonic() + self._interval_s
         self._measure_at_s = 0.0
-        self._outbox: Outbox[Ended] = Outbox("bailiwick-otlp", self._deliver, self._export)
+        self._postbox: Postbox[Ended] = Postbox(
+            "bailiwick-otlp",
+            self._deliver,
+            self._export,
+            CAPACITY // 8 if options.content else CAPACITY,
+        )
 
     @property
     def dropped(self) -> int:
         """How many spans could not be kept, or were not taken."""
-        return self._outbox.dropped
+        return self._postbox.dropped
 
     def report(self, told: Told) -> None:
         """Count the action, and put its span into the queue, ending now."""
@@ -60,9 +65,9 @@ class OtlpTelemetry:
         # A wake-up runs in the housekeeper's context, which is nobody's call.
         around = None if told.woken else trace.get_current_span().get_span_context()
         if around is None or not around.is_valid:
-            self._outbox.put(Ended(told, time.time_ns(), None))
+            self._postbox.put(Ended(told, time.time_ns(), None))
         elif around.trace_flags.sampled:
-            self._outbox.put(Ended(told, time.time_ns(), _parent(around)))
+            self._postbox.put(Ended(told, time.time_ns(), _parent(around)))
 
     def change(self, record: bytes) -> None:
         """A control change is an event, and no span."""
@@ -75,11 +80,11 @@ class OtlpTelemetry:
         """Keep how a tenant stands for the next export."""
         self._measure_at_s = time.monotonic() + self._interval_s
         self._metrics.stands(tenant, in_doubt, unsequenced_us)
-        self._outbox.start()
+        self._postbox.start()
 
     def close(self) -> None:
         """Flush for at most two seconds, then give up what is left."""
-        if self._outbox.close():
+        if self._postbox.close():
             self._collector.close()
         else:
             self._collector.abort()
@@ -87,7 +92,7 @@ class OtlpTelemetry:
     def _deliver(self, batch: list[Ended]) -> float | None:
         answer = self._collector.post("/v1/traces", self._spans.request(batch))
         if not answer.taken and answer.again_s is None:
-            self._outbox.dropped += len(batch)
+            self._postbox.dropped += len(batch)
         return answer.again_s
 
     def _export(self, last: bool) -> None:
@@ -95,7 +100,7 @@ class OtlpTelemetry:
         now_s = time.monotonic()
         if last or now_s >= self._export_at_s:
             self._export_at_s = now_s + self._interval_s
-            self._collector.post("/v1/metrics", self._metrics.request(self._outbox.dropped))
+            self._collector.post("/v1/metrics", self._metrics.request(self._postbox.dropped))
 
 
 def _parent(around: SpanContext) -> Parent:

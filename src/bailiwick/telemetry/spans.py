@@ -118,8 +118,9 @@ class SpanWriter:
         for place, step_us in zip(form.steps, told.steps_us, strict=True):
             place.int_value = step_us
         detailed = bool(error_of(told)) or took_us > self._slow_us
-        if detailed or int.from_bytes(id[8:]) < self._below:
-            return _with_steps(form.whole, told)
+        detailed = detailed or int.from_bytes(id[8:]) < self._below
+        if detailed or told.arguments or told.result:
+            return _with_more(form.whole, told, steps=detailed)
         written: bytes = form.whole.SerializeToString()
         return written
 
@@ -166,14 +167,20 @@ def _fixed(told: Told) -> tuple[tuple[str, str | bool], ...]:
     )
 
 
-def _with_steps(whole: ScopeSpans, told: Told) -> bytes:
-    """The action's span and one for each step that it took, in the order of the steps."""
+def _with_more(whole: ScopeSpans, told: Told, *, steps: bool) -> bytes:
+    """The action's span with its content, and one for each step that it took, in their order."""
     detailed = ScopeSpans()
     detailed.CopyFrom(whole)
+    for key, text in (
+        ("gen_ai.tool.call.arguments", told.arguments),
+        ("gen_ai.tool.call.result", told.result),
+    ):
+        if text:
+            detailed.spans[0].attributes.add(key=key).value.string_value = text
     parent = whole.spans[0]
     at_ns = parent.start_time_unix_nano
     for number, (name, step_us) in enumerate(zip(STEPS, told.steps_us, strict=True), 1):
-        if step_us:
+        if step_us and steps:
             detailed.spans.add(
                 name=f"{number} {name}",
                 kind=Span.SPAN_KIND_INTERNAL,

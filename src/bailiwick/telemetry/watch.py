@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
+from bailiwick.config import TelemetrySettings
 from bailiwick.nouns import (
     STEPS,
     HttpBinding,
@@ -13,6 +14,7 @@ from bailiwick.nouns import (
     Wake,
 )
 from bailiwick.ports import Case, Telemetry, Told, World
+from bailiwick.telemetry.redaction import Redaction
 from bailiwick.transactions import Append
 
 _BINDINGS: Mapping[type, str] = {PythonBinding: "python", HttpBinding: "http", McpBinding: "mcp"}
@@ -108,7 +110,7 @@ class Several:
 
 def report(world: World, asked: Proposal | Wake, outcome: Outcome, watch: Watch) -> None:
     """Tell of one action: who and what by name only, never a payload, a subject or a secret."""
-    _tell(lambda: world.telemetry.report(_told(asked, outcome, watch)))
+    _tell(lambda: world.telemetry.report(_told(world, asked, outcome, watch)))
 
 
 def changed(world: World, records: Iterable[Append]) -> None:
@@ -124,8 +126,9 @@ def _tell(telling: Callable[[], None]) -> None:
         return
 
 
-def _told(asked: Proposal | Wake, outcome: Outcome, watch: Watch) -> Told:
+def _told(world: World, asked: Proposal | Wake, outcome: Outcome, watch: Watch) -> Told:
     case = watch.case
+    arguments, result = _content(world.settings.telemetry, case, outcome) if case else ("", "")
     return Told(
         tenant=asked.tenant,
         agent=case.action.agent if case else "",
@@ -143,4 +146,16 @@ def _told(asked: Proposal | Wake, outcome: Outcome, watch: Watch) -> Told:
         cost_micro_usd=outcome.cost_micro_usd,
         steps_us=tuple(watch.steps_us),
         waited_us=None if outcome.status == "parked" else watch.waited_us,
+        arguments=arguments,
+        result=result,
     )
+
+
+def _content(options: TelemetrySettings, case: Case, outcome: Outcome) -> tuple[str, str]:
+    """The arguments and the result as they may be told; nothing unless the project asks for it."""
+    if not options.content:
+        return "", ""
+    redaction = Redaction(options.redact, case.tool.schema)
+    situation = case.situation
+    arguments = redaction.text(situation.arguments if situation else case.proposal.arguments)
+    return arguments, "" if outcome.result is None else redaction.text(outcome.result)

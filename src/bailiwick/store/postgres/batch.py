@@ -1,4 +1,4 @@
-"""A batch of commits in one transaction: what it reads and locks, and what every operation does.
+"""A batch of commits in one transaction: what every operation does with what was read (`wanted`).
 
 All that a batch's guards look at is read at once, locked where it will change; its members are
 carried out on what was read; all that they leave changed is written at once, each table by one
@@ -7,7 +7,7 @@ nothing. What another process may add meanwhile (a name, an effect key) is a pla
 then fails: the batch begins anew and sees it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -15,68 +15,18 @@ import msgspec
 from bailiwick import transactions
 from bailiwick.notices import Notice
 from bailiwick.nouns import Action
-from bailiwick.store.balances import BalanceKey, Balances, bucket
+from bailiwick.store.balances import BalanceKey, Balances
+from bailiwick.store.postgres.wanted import COLUMNS, Key, name_key, vote_key
 from bailiwick.store.rows import encode, escalated, is_contradicted
 
-Key = tuple[Any, ...]
 Row = dict[str, Any]
-Named = tuple[str, Key]
 
 _ENDED = frozenset({"done", "failed", "unknown"})
 _OPEN = frozenset({"parked", "intended", "unknown"})
 
-# Each table's columns as its statements give and take them, the key's first.
-_COLUMNS: Mapping[str, tuple[int, tuple[str, ...]]] = {
-    "control": (1, ("tenant", "epoch", "release")),
-    "stops": (3, ("tenant", "scope", "target", "body")),
-    "changes": (
-        2,
-        ("tenant", "id", "kind", "body", "proposed_by", "expires_at_us", "state", "decided_by"),
-    ),
-    "agents": (2, ("tenant", "name", "body")),
-    "modes": (3, ("tenant", "agent", "tool", "body")),
-    "mandates": (2, ("tenant", "id", "counts_until_us", "body")),
-    "notices": (2, ("tenant", "id", "state", "due_at_us", "attempts", "body")),
-    "mandate_uses": (3, ("tenant", "mandate", "action")),
-    "revocations": (2, ("tenant", "id", "by_person", "reason", "at_us")),
-    "people": (2, ("tenant", "name", "body", "secret")),
-    "releases": (2, ("tenant", "digest", "body", "created_at_us")),
-    "runs": (
-        2,
-        ("tenant", "id", "agent", "wrapped_key", "started_at_us", "parked_us", "parked_until_us"),
-    ),
-    "names": (5, ("tenant", "agent", "subject", "name", "attempt")),
-    "effect_keys": (2, ("tenant", "key", "action")),
-    "actions": (2, ("tenant", "id", "version", "holds")),
-    "approvals": (2, ("tenant", "action", "request_digest", "state", "expires_at_us", "body")),
-    "votes": (4, ("tenant", "action", "person", "request_digest", "body")),
-    "payloads": (3, ("tenant", "action", "kind", "run", "sealed", "commitment")),
-    "legal_holds": (3, ("tenant", "kind", "target", "body")),
-    "rounds": (2, ("tenant", "name", "reached", "due_at_us")),
-    "kept": (2, ("tenant", "run", "kept", "open")),
-    "erasures": (2, ("tenant", "action")),
-    "breakers": (2, ("tenant", "target", "failures", "open_until_us", "recent")),
-    "budgets": (4, ("tenant", "node", "unit", "bucket", "spent", "held")),
-}
-
-# In the order in which they are locked. Those that are only looked at come before the budgets too.
-READS: Mapping[str, str] = {
-    "stops": "lock_stops",
-    "changes": "lock_changes",
-    "runs": "lock_runs",
-    "approvals": "lock_approvals",
-    "breakers": "lock_breakers",
-    "actions": "lock_actions",
-    "kept": "read_kept",
-    "names": "read_names",
-    "effect_keys": "read_effect_keys",
-    "notices": "lock_notices",
-    "votes": "read_votes",
-}
-
 _KEPT = (
     *("agents", "modes", "revocations", "people", "releases", "approvals", "payloads"),
-    *("breakers", "mandates", "mandate_uses", "legal_holds", "rounds", "notices"),
+    *("breakers", "mandates", "mandate_uses", "legal_holds", "rounds", "notices", "carried"),
 )
 _ADDED = ("runs", "effect_keys", "votes", "stops", "changes")
 _ACTION = (
@@ -95,90 +45,6 @@ _RECORD = ("seq", "tenant", "kind", "action", "body", "hash")
 
 class LookAgain(Exception):
     """Something changed between what was read and what was written."""
-
-
-class Wanted:
-    """What a batch's commits will look at: the keys of rows, by table, and the control locks."""
-
-    def __init__(self, commits: Iterable[transactions.Commit], now_us: int) -> None:
-        self.shared: set[str] = set()
-        self.exclusive: set[str] = set()
-        self.keys: dict[str, set[Key]] = {}
-        self.settled: set[Key] = set()
-        self.records = 0
-        for commit in commits:
-            self.shared.add(commit.tenant)
-            for op in commit.ops:
-                self._add(commit.tenant, op, now_us)
-        self.shared -= self.exclusive
-
-    def _add(self, tenant: str, op: transactions.Op, now_us: int) -> None:
-        if isinstance(op, transactions.RaiseEpoch | transactions.Activate):
-            self.exclusive.add(tenant)
-        elif isinstance(op, transactions.Take):
-            caps = (hold.cap for hold in op.holds)
-            self.keys.setdefault("budgets", set()).update(
-                (tenant, cap.node, cap.unit, bucket(cap.period, now_us)) for cap in caps
-            )
-        elif isinstance(op, transactions.Settle):
-            self.settled.add((tenant, op.action))
-        elif isinstance(op, transactions.Append):
-            self.records += 1
-        for table, key in KEYS[type(op)](tenant, op) if type(op) in KEYS else ():
-            self.keys.setdefault(table, set()).add(key)
-
-    def values(self, table: str) -> dict[str, list[Any]]:
-        """A table's wanted keys as the columns of its statement, in order."""
-        width, columns = _COLUMNS[table]
-        rows = sorted(self.keys.get(table, ()))
-        return {column: [row[i] for row in rows] for i, column in enumerate(columns[:width])}
-
-
-def _action_keys(tenant: str, op: transactions.InsertAction) -> Iterator[Named]:
-    yield "actions", (tenant, op.action.id)
-    yield "names", _name(tenant, op.action)
-
-
-def _vote_keys(tenant: str, op: transactions.CastVote) -> Iterator[Named]:
-    yield "approvals", (tenant, op.vote.action)
-    yield "votes", _vote(tenant, op)
-
-
-def _name(tenant: str, action: Action) -> Key:
-    return (tenant, action.agent, action.subject, action.name, action.attempt)
-
-
-def _vote(tenant: str, op: transactions.CastVote) -> Key:
-    return (tenant, op.vote.action, op.vote.person, op.vote.request_digest)
-
-
-# Which rows an operation looks at.
-KEYS: Mapping[type, Callable[[str, Any], Iterable[Named]]] = {
-    transactions.InsertAction: _action_keys,
-    transactions.MoveAction: lambda tenant, op: [("actions", (tenant, op.action.id))],
-    transactions.Settle: lambda tenant, op: [("actions", (tenant, op.action))],
-    transactions.Append: lambda tenant, op: [("actions", (tenant, op.action))] if op.action else (),
-    transactions.Claim: lambda tenant, op: [("effect_keys", (tenant, op.key))],
-    transactions.Free: lambda tenant, op: [("effect_keys", (tenant, op.key))],
-    transactions.OpenApproval: lambda tenant, op: [("approvals", (tenant, op.approval.action))],
-    transactions.CloseApproval: lambda tenant, op: [("approvals", (tenant, op.action))],
-    transactions.CastVote: _vote_keys,
-    transactions.Escalate: lambda tenant, op: [("approvals", (tenant, op.action))],
-    transactions.PutNotice: lambda tenant, op: [("notices", (tenant, op.notice.id))],
-    transactions.MoveNotice: lambda tenant, op: [("notices", (tenant, op.notice.id))],
-    transactions.PutRun: lambda tenant, op: [("runs", (tenant, op.run))],
-    transactions.AddParked: lambda tenant, op: [("runs", (tenant, op.run))],
-    transactions.RunIsClosed: lambda tenant, op: [("kept", (tenant, op.run))],
-    transactions.Erase: lambda tenant, op: [("actions", (tenant, op.action.id))],
-    transactions.DropRunKey: lambda tenant, op: [
-        ("kept", (tenant, op.run)),
-        ("runs", (tenant, op.run)),
-    ],
-    transactions.MarkBreaker: lambda tenant, op: [("breakers", (tenant, op.target))],
-    transactions.PutStop: lambda tenant, op: [("stops", (tenant, op.stop.scope, op.stop.target))],
-    transactions.LiftStop: lambda tenant, op: [("stops", (tenant, op.scope, op.target))],
-    transactions.CloseChange: lambda tenant, op: [("changes", (tenant, op.id))],
-}
 
 
 class TableView:
@@ -207,7 +73,7 @@ class PostgresBatch:
 
     def __init__(self, now_us: int, numbers: Sequence[int]) -> None:
         self.now_us = now_us
-        self.tables = {name: TableView() for name in _COLUMNS}
+        self.tables = {name: TableView() for name in COLUMNS}
         self.balances = Balances(now_us, self._look)
         self.records: list[Row] = []
         self._numbers = numbers
@@ -220,7 +86,7 @@ class PostgresBatch:
 
     def read(self, name: str, found: Iterable[Sequence[Any]]) -> None:
         """Take over what the database gave of a table."""
-        width, columns = _COLUMNS[name]
+        width, columns = COLUMNS[name]
         self.tables[name].read(columns, width, found)
 
     def carry(self, commit: transactions.Commit) -> transactions.Committed | transactions.Blocked:
@@ -273,15 +139,15 @@ class PostgresBatch:
     def _written(self) -> Iterator[tuple[str, list[Row], Sequence[str]]]:
         tables = self.tables
         control = tables["control"]
-        yield "put_control", _both(control), _COLUMNS["control"][1]
+        yield "put_control", _both(control), COLUMNS["control"][1]
         for name in ("stops", "effect_keys"):
-            width, columns = _COLUMNS[name]
+            width, columns = COLUMNS[name]
             gone = sorted(tables[name].changed & tables[name].stored)
             rows = [dict(zip(columns[:width], key, strict=True)) for key in gone]
             yield f"delete_{name}", rows, columns[:width]
             tables[name].stored -= tables[name].changed  # what is still there is written anew
         for name in _ADDED:
-            yield f"insert_{name}", tables[name].left(stored=False), _COLUMNS[name][1]
+            yield f"insert_{name}", tables[name].left(stored=False), COLUMNS[name][1]
         columns = ("tenant", "id", "state", "decided_by")
         yield "update_changes", tables["changes"].left(stored=True), columns
         columns = ("tenant", "id", "wrapped_key", "parked_us", "parked_until_us")
@@ -293,9 +159,9 @@ class PostgresBatch:
         yield "list_records", listed, ("tenant", "id", "records")
         yield "delete_payloads", tables["erasures"].left(stored=False), ("tenant", "action")
         for name in _KEPT:
-            yield f"put_{name}", _both(tables[name]), _COLUMNS[name][1]
+            yield f"put_{name}", _both(tables[name]), COLUMNS[name][1]
         yield "insert_records", self.records, _RECORD
-        columns = _COLUMNS["budgets"][1]
+        columns = COLUMNS["budgets"][1]
         balances = sorted(self.balances.written().items())
         for stored_too, statement in ((False, "insert_budgets"), (True, "update_budgets")):
             rows = [
@@ -368,7 +234,7 @@ def _row(batch: PostgresBatch, tenant: str, action: Action, found: Row) -> Row:
 def _insert_action(
     batch: PostgresBatch, tenant: str, op: transactions.InsertAction
 ) -> transactions.Blocked | None:
-    key, name = (tenant, op.action.id), _name(tenant, op.action)
+    key, name = (tenant, op.action.id), name_key(tenant, op.action)
     if batch.row("actions", key) is not None or batch.row("names", name) is not None:
         return transactions.Blocked(code="duplicate_name")
     batch.put("actions", key, _row(batch, tenant, op.action, {}))
@@ -457,10 +323,10 @@ def _cast_vote(
     found = batch.row("approvals", (tenant, vote.action))
     if found is None or found["request_digest"] != vote.request_digest or found["state"] != "open":
         return transactions.Blocked(code="approval_moved")
-    key = _vote(tenant, op)
+    key = vote_key(tenant, op)
     if batch.row("votes", key) is not None:
         return transactions.Blocked(code="already_voted")
-    columns = _COLUMNS["votes"][1]
+    columns = COLUMNS["votes"][1]
     batch.put("votes", key, dict(zip(columns, (*key, encode(vote)), strict=True)))
     return None
 
@@ -662,6 +528,12 @@ def _put_standing(batch: PostgresBatch, tenant: str, op: transactions.PutStandin
     batch.put("agents", (tenant, name), row)
 
 
+def _carry(batch: PostgresBatch, tenant: str, op: transactions.Carry) -> None:
+    for each in op.classes:
+        key = (tenant, op.run, each)
+        batch.put("carried", key, {"tenant": tenant, "run": op.run, "data_class": each})
+
+
 def _revoke(batch: PostgresBatch, tenant: str, op: transactions.Revoke) -> None:
     if batch.row("revocations", (tenant, op.id)) is None:
         row = {"tenant": tenant, "id": op.id, "by_person": op.by, "reason": op.reason}
@@ -737,6 +609,7 @@ HANDLERS: dict[type, Callable[[PostgresBatch, str, Any], transactions.Blocked | 
     transactions.PutLegalHold: _put_legal_hold,
     transactions.PutRound: _put_round,
     transactions.PutStanding: _put_standing,
+    transactions.Carry: _carry,
     transactions.Revoke: _revoke,
     transactions.PutPerson: _put_person,
     transactions.PutRelease: _put_release,

@@ -75,7 +75,8 @@ class PostgresDatabase:
     async def commit(self, commit: transactions.Commit) -> Answer:
         """Have a commit carried out in the next batch; it is durable when this returns."""
         self.listen()
-        return await self._writer.submit(commit)
+        answer: Answer = await self._writer.submit(commit)
+        return answer
 
     async def transact(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         """Have `work` done in a transaction of its own, beside the batches."""

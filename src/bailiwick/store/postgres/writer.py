@@ -14,7 +14,7 @@ from psycopg import errors
 
 from bailiwick import transactions
 from bailiwick.errors import StoreError, StoreUnavailable
-from bailiwick.store.postgres.batch import READS, LookAgain, PostgresBatch, Wanted
+from bailiwick.store.postgres.batch import LookAgain, PostgresBatch
 from bailiwick.store.postgres.clock import ServerClock
 from bailiwick.store.postgres.connections import (
     Address,
@@ -26,6 +26,8 @@ from bailiwick.store.postgres.connections import (
 )
 from bailiwick.store.postgres.migrating import check_program
 from bailiwick.store.postgres.statements import SQL
+from bailiwick.store.postgres.wanted import READS, Wanted
+from bailiwick.store.queue import BatchQueue, Member, answer
 
 # How often a batch is begun anew because something moved between its reading and its writing.
 _TRIES = 8
@@ -37,18 +39,12 @@ _TOLD_TOGETHER = 100
 Answer = transactions.Committed | transactions.Blocked
 
 
-class WaitingCommit:
-    """One caller's part of a batch: its commit, and where the answer goes."""
+class PostgresWriter(BatchQueue[transactions.Commit]):
+    """Owns the writing connection.
 
-    __slots__ = ("commit", "future")
-
-    def __init__(self, commit: transactions.Commit, future: asyncio.Future[Answer]) -> None:
-        self.commit = commit
-        self.future = future
-
-
-class PostgresWriter:
-    """Owns the writing connection."""
+    `submit` also raises `StoreError` (`commit_unknown`), when the server left during the commit and
+    did not come back.
+    """
 
     def __init__(
         self,
@@ -59,44 +55,22 @@ class PostgresWriter:
         *,
         fate_s: float,
     ) -> None:
+        super().__init__(batch_limit)
         self._address = address
-        self._batch_limit = batch_limit
         self._clock = clock
         self._committed = committed
         self._fate_s = fate_s
         self._line = Line(address)
-        self._waiting: list[WaitingCommit] = []
-        self._pump: asyncio.Task[None] | None = None
-
-    async def submit(self, commit: transactions.Commit) -> Answer:
-        """Have a commit carried out in the next batch; it is durable when this returns.
-
-        Raises `StoreUnavailable` when nothing was written, `StoreError` (`commit_unknown`) when
-        the server left during the commit and did not come back.
-        """
-        loop = asyncio.get_running_loop()
-        member = WaitingCommit(commit, loop.create_future())
-        self._waiting.append(member)
-        if self._pump is None or self._pump.done():
-            self._pump = loop.create_task(self._drain())
-        return await member.future
 
     async def close(self) -> None:
         """Everything submitted is answered and the connection is closed."""
-        if self._pump is not None:
-            await self._pump
+        await self._drained()
         await self._line.close()
 
-    async def _drain(self) -> None:
-        while self._waiting:
-            members = self._waiting[: self._batch_limit]
-            del self._waiting[: len(members)]
-            await self._commit(members)
-
-    async def _commit(self, members: list[WaitingCommit]) -> None:
+    async def _commit(self, members: list[Member[transactions.Commit]]) -> None:
         # Whatever goes wrong goes to the callers: the writer outlives any member.
         (told,) = await asyncio.gather(
-            self._transact([member.commit for member in members]), return_exceptions=True
+            self._transact([member.work for member in members]), return_exceptions=True
         )
         if isinstance(told, BaseException):
             if len(members) > 1 and not isinstance(told, StoreError):
@@ -105,12 +79,11 @@ class PostgresWriter:
                 return
             fault = fault_of(told, self._address) if isinstance(told, psycopg.Error) else told
             for member in members:
-                if not member.future.done():
-                    member.future.set_exception(fault)
-            return
-        for member, answer in zip(members, told, strict=True):
-            if not member.future.done():  # a cancelled caller's writes stay written
-                member.future.set_result(answer)
+                member.error = fault
+        else:
+            for member, given in zip(members, told, strict=True):
+                member.answer = given
+        answer(members)
 
     async def _transact(self, commits: list[transactions.Commit]) -> list[Answer]:
         """Carry a batch out. A server that is gone is a `StoreError` for all of its members."""

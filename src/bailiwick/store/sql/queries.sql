@@ -191,11 +191,6 @@ limit 1;
 select body from actions
 where tenant = :tenant and run = :run and erased = 0 and id > :after order by id limit :limit;
 
--- name: runs_from
--- Runs in the order of their names, and whether each has its key.
-select id, wrapped_key <> x'' from runs
-where tenant = :tenant and id > :after order by id limit :limit;
-
 -- name: erase_action!
 -- Payloads leave the row; compare-and-swap on the version.
 update actions set version = :version, body = :body, erased = 1, proposal = null, result = null
@@ -223,11 +218,18 @@ on conflict (tenant, name) do update set reached = excluded.reached,
 
 -- name: run_row^
 -- A run's vault key and its times.
-select wrapped_key, started_at_us, parked_us, parked_until_us from runs where tenant = :tenant and id = :id;
+select wrapped_key, started_at_us, parked_us, parked_until_us,
+  (select group_concat(data_class) from carried where tenant = :tenant and run = :id)
+from runs where tenant = :tenant and id = :id;
+
+-- name: carry!
+-- A run was shown data of a class.
+insert into carried (tenant, run, data_class) values (:tenant, :run, :data_class) on conflict do nothing;
 
 -- name: run_keys
--- Runs in the order of their ids, with their vault keys.
-select id, wrapped_key from runs where tenant = :tenant and id > :after order by id limit :limit;
+-- Runs in the order of their ids with their vault keys, but for those that lost theirs.
+select id, wrapped_key from runs
+where tenant = :tenant and id > :after and wrapped_key <> x'' order by id limit :limit;
 
 -- name: rewrap_run!
 -- A run's vault key under another wrapping key, unless somebody was first.

@@ -6,7 +6,7 @@ select to_regclass('schema_versions');
 
 -- name: schema_version
 -- The newest migration, and the oldest program that works with what they all leave. The column of
--- the latter came with the seventh migration.
+-- the latter came with the second migration.
 select coalesce(max(version), 0),
     coalesce(max(cast(to_jsonb(each) ->> 'oldest' as integer)), 1) from schema_versions each;
 
@@ -302,6 +302,12 @@ select * from unnest(cast(:tenant as text[]), cast(:name as text[]), cast(:body 
     cast(:secret as bytea[]))
 on conflict (tenant, name) do update set body = excluded.body, secret = excluded.secret;
 
+-- name: put_carried
+-- What data runs were shown.
+insert into carried (tenant, run, data_class)
+select * from unnest(cast(:tenant as text[]), cast(:run as text[]), cast(:data_class as text[]))
+on conflict do nothing;
+
 -- name: put_releases
 -- A release is its content: storing it twice changes nothing.
 insert into releases (tenant, digest, body, created_at_us)
@@ -373,7 +379,8 @@ from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[])
     cast(:lease_owner as text[]), cast(:lease_until_us as bigint[]),
     cast(:updated_at_us as bigint[]), cast(:body as bytea[]), cast(:holds as text[]),
     cast(:records as text[]), cast(:ended as boolean[]), cast(:contradicted as boolean[]),
-    cast(:erased as boolean[])) as new (tenant, id, state, version, resource, park_until_us, lease_owner, lease_until_us,
+    cast(:erased as boolean[]))
+    as new (tenant, id, state, version, resource, park_until_us, lease_owner, lease_until_us,
     updated_at_us, body, holds, records, ended, contradicted, erased)
 where actions.tenant = new.tenant and actions.id = new.id;
 
@@ -514,13 +521,15 @@ from approvals p where tenant = :tenant and action = :action;
 select run, sealed from payloads where tenant = :tenant and action = :action and kind = :kind;
 
 -- name: run_row
--- A run's vault key and its times.
-select wrapped_key, started_at_us, parked_us, parked_until_us from runs
-where tenant = :tenant and id = :id;
+-- A run's vault key, its times, and what data it was shown.
+select wrapped_key, started_at_us, parked_us, parked_until_us,
+    (select string_agg(data_class, ',') from carried where tenant = :tenant and run = :id)
+from runs where tenant = :tenant and id = :id;
 
 -- name: run_keys
--- Runs in the order of their ids, with their vault keys.
-select id, wrapped_key from runs where tenant = :tenant and id > :after order by id limit :limit;
+-- Runs in the order of their ids with their vault keys, but for those that lost theirs.
+select id, wrapped_key from runs
+where tenant = :tenant and id > :after and wrapped_key <> '' order by id limit :limit;
 
 -- name: rewrap_runs!
 -- Runs' vault keys under another wrapping key, unless somebody was first.
@@ -528,11 +537,6 @@ update runs set wrapped_key = new.wrapped_key
 from unnest(cast(:id as text[]), cast(:seen as bytea[]), cast(:wrapped_key as bytea[]))
     as new (id, seen, wrapped_key)
 where runs.tenant = :tenant and runs.id = new.id and runs.wrapped_key = new.seen;
-
--- name: runs_from
--- Runs in the order of their names, and whether each has its key.
-select id, wrapped_key <> '' from runs
-where tenant = :tenant and id > :after order by id limit :limit;
 
 -- name: run_kept
 -- A run's actions whose payloads are not erased, oldest first.
@@ -564,6 +568,10 @@ select failures, open_until_us, recent from breakers where tenant = :tenant and 
 select id from actions
 where tenant = :tenant and resource = :resource and updated_at_us >= :since_us
   and state in ('intended', 'done', 'unknown') order by id;
+
+-- name: effect_holder
+-- Who holds an effect key.
+select action from effect_keys where tenant = :tenant and key = :key;
 
 -- name: actions
 -- The newest actions, for people.

@@ -15,7 +15,7 @@ _TRIES = 5
 _CLOSE_S = 2.0
 
 
-class Outbox(Generic[T]):
+class Postbox(Generic[T]):
     """Hands on what is put in, in batches, from a thread of its own; a full queue drops and counts.
 
     `deliver` takes a batch and gives None when that is settled, or after how many seconds it is to
@@ -28,7 +28,9 @@ class Outbox(Generic[T]):
         name: str,
         deliver: Callable[[list[T]], float | None],
         meanwhile: Callable[[bool], None] = lambda last: None,
+        capacity: int = CAPACITY,
     ) -> None:
+        self._capacity = capacity
         self.dropped = 0
         self._deliver = deliver
         self._meanwhile = meanwhile
@@ -41,7 +43,7 @@ class Outbox(Generic[T]):
     def put(self, item: T) -> None:
         """Put something in, or drop it and count."""
         waiting = len(self._queue)
-        if waiting >= CAPACITY:
+        if waiting >= self._capacity:
             self.dropped += 1
             return
         self._queue.append(item)

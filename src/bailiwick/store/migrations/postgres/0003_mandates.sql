@@ -1,3 +1,4 @@
+-- expand: programs of the schema before go on working.
 -- What people sign ahead of an action, and which actions drew on it.
 
 create table mandates (

@@ -1,3 +1,4 @@
+-- expand: programs of the schema before go on working.
 -- The few records by which keys and accepted heads are known, and what a witness said of a head.
 
 create index records_of_control on records (seq) where kind in ('control', 'checkpoint_key');

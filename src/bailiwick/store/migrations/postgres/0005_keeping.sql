@@ -1,3 +1,4 @@
+-- contract: a program of the schema before would not name the run of an action, which erasing needs.
 -- What a run has kept is found by an index that what is erased leaves; legal holds; the house's rounds.
 
 alter table actions add column run text collate "C" not null default '';

@@ -1,3 +1,4 @@
+-- expand: programs of the schema before go on working.
 -- Notices to people, which the housekeeper delivers when they are due.
 
 create table notices (
