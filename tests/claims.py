@@ -114,6 +114,8 @@ CLAIMS: dict[str, str] = {
     "policy.tightening-is-proved": "Only what provably allows nothing more is made by one person.",
     "policy.rollback-governed": "Going back to a release is a governed, recorded activation.",
     "policy.bisect-first-release": "Bisect names the first release that decided so, none left out.",
+    "policy.recipients-counted": "A rule reads how many a message goes to; bulk mail is refused.",
+    "policy.untyped-left-out": "An argument without a type is left out, listed, and in no rule.",
     # limits
     "limits.foreign-currency-over": "Money in another currency than a cap's is over that cap.",
     "limits.stop-covers-every-scope": "A stop of any scope refuses what it covers, and only that.",
@@ -153,6 +155,8 @@ CLAIMS: dict[str, str] = {
     "approval.service-levels": "A queue is reminded once, escalated once, and expires in its time.",
     "approval.notices-signed": "A webhook is signed, tried again under one id, and has no payload.",
     "approval.notices-by-mail": "Mail goes out by STARTTLS; a dead server changes nothing else.",
+    "approval.break-glass-bounded": "A broken glass passes asking rules alone, and for minutes.",
+    "approval.break-glass-reviewed": "A broken glass is listed with its uses until it is reviewed.",
     # execution
     "execution.never-resend-without-key": "Only a kept key lets a send in doubt be repeated.",
     "execution.unknown-is-not-failed": "Failed is only what certainly did nothing; else unknown.",
