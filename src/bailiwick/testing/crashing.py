@@ -37,7 +37,7 @@ def crashing(world: World, calls: Calls, moment: Moment | None = None) -> World:
     doors: dict[str, Any] = {}
     for name in world.__struct_fields__:
         door = getattr(world, name)
-        if name not in _NOT_DOORS:
+        if name not in _NOT_DOORS and door is not None:
             doors[name] = (
                 deadly(name, door, calls, moment)
                 if inspect.isroutine(door)
