@@ -70,6 +70,7 @@ async def written(world: World, id: str, wanted: int) -> str:
     first = await world.store.action("default", id)
     kept: Any = await world.vault.open("default", id, "proposal")
     active = (await world.register.releases("default"))[0]
+    epoch = await world.store.epoch("default")
     assert first is not None
     epoch = await world.store.epoch("default")
 

@@ -55,6 +55,8 @@ CLAIMS: dict[str, str] = {
     "store.control-change-heard": "A control change is heard though its caller was cancelled.",
     "store.clock-bounded": "A late answer of the server's clock does not set the store's clock.",
     "store.versions-side-by-side": "An older program goes on, or is refused by a code: no halves.",
+    "store.no-deadlock": "Nested budgets, in whatever order they are asked for, never deadlock.",
+    "store.arrays-exact": "No text can pass for two, or for none, on its way to PostgreSQL.",
     "store.many-processes": "Processes that share a database overspend and repeat nothing.",
     "store.dead-process-taken-over": "What a killed process had under way another finds out.",
     "store.server-restart": "A server that dies and comes back loses nothing that was answered.",
@@ -153,6 +155,8 @@ CLAIMS: dict[str, str] = {
     "approval.service-levels": "A queue is reminded once, escalated once, and expires in its time.",
     "approval.notices-signed": "A webhook is signed, tried again under one id, and has no payload.",
     "approval.notices-by-mail": "Mail goes out by STARTTLS; a dead server changes nothing else.",
+    "approval.break-glass-bounded": "A broken glass passes asking rules alone, and for minutes.",
+    "approval.break-glass-reviewed": "A broken glass is listed with its uses until it is reviewed.",
     # execution
     "execution.never-resend-without-key": "Only a kept key lets a send in doubt be repeated.",
     "execution.unknown-is-not-failed": "Failed is only what certainly did nothing; else unknown.",

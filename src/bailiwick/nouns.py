@@ -41,7 +41,7 @@ Status = Literal["done", "failed", "unknown", "refused", "denied", "parked", "ru
 Verdict = Literal["verified", "contradicted", "unverifiable"]
 # `ledger` is set by the runtime alone: the tree is not the one that it was, and nothing is written.
 Scope = Literal["everything", "tenant", "agent", "tool", "upstream", "run", "ledger"]
-Role = Literal["viewer", "operator", "approver", "auditor", "admin"]
+Role = Literal["viewer", "operator", "approver", "auditor", "admin", "responder"]
 # The tightest first: decided and never executed; only reads; every write asks; the rules decide.
 Mode = Literal["shadow", "read-only", "draft", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)

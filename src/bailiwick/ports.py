@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from bailiwick.config import Settings
-from bailiwick.mandates import Mandate, StandingApproval
+from bailiwick.mandates import BreakGlass, Mandate, StandingApproval
 from bailiwick.notices import Notice, ServiceLevel
 from bailiwick.nouns import (
     Action,
@@ -363,8 +363,8 @@ class Case(Struct, kw_only=True):
 
     `stored` says that the store holds the action already. `approval` is the request to people, and
     `evidence` the rules that they have satisfied, each with who did; `ahead` are the standing
-    approvals that it rests on. `steps_us` are the times of the steps so far. `carried` are the
-    classes of the data that its run has been shown.
+    approvals and emergencies that it rests on. `steps_us` are the times of the steps so far.
+    `carried` are the classes of the data that its run has been shown.
     """
 
     control: ControlState
@@ -383,7 +383,7 @@ class Case(Struct, kw_only=True):
     decision: Decision | None = None
     approval: Approval | None = None
     evidence: Mapping[str, tuple[str, ...]] = {}
-    ahead: tuple[StandingApproval, ...] = ()
+    ahead: tuple[StandingApproval | BreakGlass, ...] = ()
     steps_us: Sequence[int] = ()
     carried: frozenset[str] = frozenset()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bailiwick.store import SCHEMA_VERSION
+from bailiwick.store.sqlite import SCHEMA_VERSION
 from tests.cli.desk import Desk
 from tests.repo.sources import ROOT
 

@@ -23,7 +23,8 @@ _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?P<host>[^@\s]+)"
 
 
 _WEBHOOK = re.compile(
-    r"https://(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#\\@:\[\]]+)(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^?#]*)?",
+    r"https://(?P<host>\[[0-9A-Fa-f:.]+\]|[^/?#\\@:\[\]]+)"
+    r"(?::(?P<port>[0-9]{1,5}))?(?P<path>/[^?#]*)?",
     re.I,
 )
 _PATH = re.compile(r"[A-Za-z0-9._~!$&'()*+,;=:@/-]*")

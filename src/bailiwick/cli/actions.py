@@ -167,7 +167,8 @@ def _story(story: Object) -> Iterator[str]:
     yield from _decision(cast("Object | None", story["decision"]))
     yield from _approval(cast("Object | None", story["approval"]))
     for each in cast("list[Object]", story["ahead"]):
-        yield f"by the standing approval {line(each['id'])} of {line(each['person'])}"
+        what = "broken glass" if str(each["id"]).startswith("brk_") else "standing approval"
+        yield f"by the {what} {line(each['id'])} of {line(each['person'])}"
     yield from _records(cast("list[Object]", story["records"]))
     erased = cast("Object | None", story["erased"])
     if erased is not None:

@@ -35,7 +35,7 @@ def app() -> None:
 
     \b
     Begin:    init, check, run, login, doctor, migrate
-    Decide:   approvals, standing, delegation, in-doubt
+    Decide:   approvals, standing, delegation, break-glass, reviews, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke
     Undo:     undo
