@@ -132,8 +132,12 @@ async def test_a_run_that_read_customer_data_mails_approved_places_only(folder: 
         # Another run was shown nothing.
         assert (await mail(house, "blank", "eve@elsewhere.example")).status == "done"
     async with opened(folder) as house:
-        assert (await mail(house, "reads", "eve@third.example")).code == "denied"
+        refused = await mail(house, "reads", "eve@third.example")
+        assert refused.code == "denied"
         assert (await mail(house, "blank", "eve@third.example")).status == "done"
+        # What the run carried then is what it is decided by again.
+        again = await house.command("ada", "actions redecide", action=refused.action)
+        assert again["same"] is True, again
 
 
 @pytest.mark.claim("egress.marked-arguments")
