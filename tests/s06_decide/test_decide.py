@@ -154,7 +154,12 @@ def test_cedar_itself_allows_beside_the_error_that_denies_here(book: RuleBook) -
             "action": 'Action::"payments.refund"',
             "resource": 'Charge::"ch_1"',
             "context": {
-                "facts": {**question["facts"], "over_budget": False, "over_budget_nodes": []},  # type: ignore[dict-item]
+                "facts": {
+                    **question["facts"],  # type: ignore[dict-item]
+                    "over_budget": False,
+                    "over_budget_nodes": [],
+                    "data_classes": [],
+                },
                 "input": question["input"],
                 "run": {"id": "run_1"},
                 "subject": {"id": "customer-7"},

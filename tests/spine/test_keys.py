@@ -169,6 +169,12 @@ async def test_the_keys_of_runs_are_wrapped_anew_in_bounded_steps(folder: Path) 
         told = await house.command("ada", "keys rewrap", after="run-t-1")
         assert (told["rewrapped"], told["lost"], told["next"]) == (1, 0, None)
         assert (await house.command("ada", "keys rewrap"))["rewrapped"] == 0
+        # An erased run has no key: it is under none, and gets none.
+        ((run, wrapped), *_) = await world.due.run_keys("default", "", 1)
+        assert await world.due.rewrap("default", [(run, wrapped, b"")]) == 1
+        again = await house.command("ada", "keys rewrap")
+        assert (again["looked"], again["lost"]) == (2, 0)
+        assert await world.due.rewrap("default", [(run, b"", wrapped)]) == 1
         await operations.retire_key(world, keys_of(folder), "vault", old.stem[6:])
     async with opened(folder) as house:
         for action in actions:

@@ -18,6 +18,7 @@ from bailiwick.cli import (
     releases,
     rules,
     starting,
+    undoing,
     upstreams,
     vault,
 )
@@ -37,6 +38,7 @@ def app() -> None:
     Decide:   approvals, standing, delegation, break-glass, reviews, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke
+    Undo:     undo
     Change:   release, tools, agents, token, people, changes
     Prove:    ledger
     Keep:     keys, vault, backup, restore
@@ -53,6 +55,7 @@ _MODULES = (
     actions,
     mandates,
     control,
+    undoing,
     releases,
     rules,
     upstreams,

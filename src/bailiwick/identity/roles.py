@@ -79,6 +79,8 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "standing list": _ANYONE,
     "standing withdraw": _STOPPERS,
     "stops list": _ANYONE,
+    "undo": _OPERATORS,
+    "undo plan": _ANYONE,
     "vault erase": _KEEPERS,
     "vault hold": _KEEPERS,
     "vault holds": _ANYONE,

@@ -104,7 +104,8 @@ class RunVault:
             if ready.epoch >= epoch:
                 return ready
             ready = None
-        wrapped = await self._shelf.run_key(tenant, run)
+        row = await self._shelf.run(tenant, run)
+        wrapped = row.wrapped_key if row else None
         keks = [kek for _, kek in self._keys.vault_keys()]
         if wrapped is not None:
             key = RunKey.unwrap(keks, wrapped, tenant=tenant, run=run)

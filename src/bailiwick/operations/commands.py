@@ -25,6 +25,7 @@ from bailiwick.operations import (
     rotation,
     stops,
     stories,
+    undoing,
 )
 from bailiwick.operations.channel import text_of
 from bailiwick.ports import World
@@ -90,6 +91,8 @@ COMMANDS: Mapping[str, Command] = {
     "standing list": mandates.standing_list,
     "standing withdraw": mandates.standing_withdraw,
     "stops list": stops.stops_list,
+    "undo": undoing.undo,
+    "undo plan": undoing.undo_plan,
     "vault erase": keeping.vault_erase,
     "vault hold": keeping.vault_hold,
     "vault holds": keeping.vault_holds,
@@ -128,6 +131,7 @@ READS = frozenset(
         "standing draft",
         "standing list",
         "stops list",
+        "undo plan",
         "vault holds",
         "who-can",
         "whoami",

@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from bailiwick import identity, ledger, store
+from bailiwick import identity, ledger
 from bailiwick.config import CredentialSource, Settings
 from bailiwick.errors import BailiwickError
 from bailiwick.execution import CredentialBroker
@@ -28,6 +28,7 @@ from bailiwick.operations.proofs import witness_state
 from bailiwick.operations.rotation import runs_by_key
 from bailiwick.operations.server_checks import server_checks
 from bailiwick.ports import World
+from bailiwick.store import sqlite
 from bailiwick.values import counted
 from bailiwick.wiring import keys_folder, on_demand, open_world
 
@@ -184,15 +185,15 @@ def _file(file: Path) -> Iterator[Check]:
         yield Check(name="store", level="fail", said=f"there is no database at {file}", help=help)
         return
     try:
-        version = store.schema_version(file)
+        version = sqlite.schema_version(file)
     except BailiwickError as fault:
         yield failed("store", fault)
         return
-    if version == store.SCHEMA_VERSION:
+    if version == sqlite.SCHEMA_VERSION:
         yield Check(name="schema", level="ok", said=f"version {version}")
     else:
-        said = f"version {version}, this program wants {store.SCHEMA_VERSION} [schema_version]"
-        older = version < store.SCHEMA_VERSION
+        said = f"version {version}, this program wants {sqlite.SCHEMA_VERSION} [schema_version]"
+        older = version < sqlite.SCHEMA_VERSION
         help = "run `bailiwick migrate`" if older else "start the newer program"
         yield Check(name="schema", level="fail", said=said, help=help)
     if not all(os.access(path, os.W_OK) for path in (file, file.parent)):
@@ -217,7 +218,7 @@ def _file(file: Path) -> Iterator[Check]:
 
 def _durability(file: Path) -> Check:
     try:
-        mode, level = store.durability(file)
+        mode, level = sqlite.durability(file)
     except BailiwickError as fault:
         return failed("durability", fault)
     said = f"journal_mode={mode} and synchronous={level} are in force on a connection that writes"
@@ -255,7 +256,7 @@ def synced(took_us: Sequence[int]) -> Check:
 
 async def _owner(file: Path) -> Check:
     try:
-        if not store.is_owned(file):
+        if not sqlite.is_owned(file):
             return Check(name="owner", level="ok", said="no process owns the database now")
     except BailiwickError as fault:
         return failed("owner", fault)
