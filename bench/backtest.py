@@ -72,6 +72,7 @@ async def written(world: World, id: str, wanted: int) -> str:
     active = (await world.register.releases("default"))[0]
     epoch = await world.store.epoch("default")
     assert first is not None
+    epoch = await world.store.epoch("default")
 
     async def write(number: int) -> None:
         charge, amount = f"ch_{number}", amount_minor(str(number))

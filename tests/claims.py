@@ -114,6 +114,8 @@ CLAIMS: dict[str, str] = {
     "policy.tightening-is-proved": "Only what provably allows nothing more is made by one person.",
     "policy.rollback-governed": "Going back to a release is a governed, recorded activation.",
     "policy.bisect-first-release": "Bisect names the first release that decided so, none left out.",
+    "policy.recipients-counted": "A rule reads how many a message goes to; bulk mail is refused.",
+    "policy.untyped-left-out": "An argument without a type is left out, listed, and in no rule.",
     # limits
     "limits.foreign-currency-over": "Money in another currency than a cap's is over that cap.",
     "limits.stop-covers-every-scope": "A stop of any scope refuses what it covers, and only that.",

@@ -9,7 +9,7 @@ are in each other's way all the time, and some are new, so that both begin them 
 
 One line of JSON says what became of it: `commits` that were carried out, `blocked` ones, the
 `deadlocks` that the server had to end (its own count, `pg_stat_database`), callers that were told
-to try again (`busy`, on a machine that stands still for seconds), other `faults`, and `budgets_off`,
-the balances that are not what the actions took. The exit code is 1 unless each process carried out
-something, at most one call in a hundred was busy, and the others of these are 0.
+to try again (`busy`, on a machine that stands still for seconds), other `faults`, and
+`budgets_off`, the balances that are not what the actions took. The exit code is 1 unless each
+process carried out something, at most one call in a hundred was busy, and the others are 0.
 """

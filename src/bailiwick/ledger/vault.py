@@ -88,6 +88,8 @@ class RunVault:
             # Another process may have dropped the key that is known here, and begun anew.
             self.forget(tenant, run)
             ready = await self._key(tenant, run)
+            if not ready.stored:
+                return None
             opened = ready.key.open(sealed, aad=aad)
         try:
             return _decode(opened.payload)
