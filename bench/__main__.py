@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.lines import P50, RATE, TELEMETRY, Line, line, table, write_lines
+from bench.lines import P50, PG_P50, PG_RATE, RATE, TELEMETRY, Line, line, table, write_lines
 
 ROOT = Path(__file__).resolve().parents[1]
 # A subject of a peer: its module, its name, and the environment that `make bench` prepares.
@@ -146,6 +146,13 @@ def write(subject: str, seconds: float) -> dict[str, float]:
     return found
 
 
+def shared(scale: Scale) -> Iterator[Line]:
+    """Ours on a PostgreSQL server, in rounds."""
+    found = [write("pg", scale.seconds) for _ in range(scale.rounds)]
+    for name, key, unit in ((PG_P50, "c1.p50_ms", "ms"), (PG_RATE, "c64.per_s", "1/s")):
+        yield line(name, statistics.median(took[key] for took in found), unit)
+
+
 def decide(scale: Scale) -> Iterator[Line]:
     """One decision among a thousand rules."""
     say("decisions")
@@ -185,6 +192,7 @@ PARTS = (
     Part(
         ("bare.c1.p50_ms", "bare.c64.per_s", P50, RATE, P50 + TELEMETRY, RATE + TELEMETRY), writes
     ),
+    Part((PG_P50, PG_RATE), shared),
     Part(("policy.decide.1000.us",), decide),
     Part(("policy.backtest.100k.s",), backtest),
     Part(("ledger.verify.100k.s",), verify),

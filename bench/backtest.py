@@ -70,7 +70,9 @@ async def written(world: World, id: str, wanted: int) -> str:
     first = await world.store.action("default", id)
     kept: Any = await world.vault.open("default", id, "proposal")
     active = (await world.register.releases("default"))[0]
+    epoch = await world.store.epoch("default")
     assert first is not None
+    epoch = await world.store.epoch("default")
 
     async def write(number: int) -> None:
         charge, amount = f"ch_{number}", amount_minor(str(number))
@@ -78,7 +80,7 @@ async def written(world: World, id: str, wanted: int) -> str:
         facts = {"value": amount, "currency": "USD"}
         action = replace(first, id=f"{first.id[:-8]}{number:08x}", name=f"args:{number}")
         payload = {**kept, "asked": values, "arguments": values, "facts": facts}
-        ops, _ = await world.vault.seal(action, "proposal", payload)
+        ops, _ = await world.vault.seal(action, "proposal", payload, epoch)
         commit = Commit(tenant="default", ops=(*ops, InsertAction(action=action)))
         assert isinstance(await world.store.commit(commit), Committed)
 

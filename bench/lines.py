@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 P50, RATE = "act.write.c1.p50_ms", "act.write.c64.per_s"
+PG_P50, PG_RATE = "act.write.pg.c1.p50_ms", "act.write.pg.c64.per_s"
 TELEMETRY = ".telemetry"
 
 
@@ -49,6 +50,7 @@ BARS = (
     Bar(RATE, "ratio", ">=", 0.4),
     Bar(P50 + TELEMETRY, "ratio", "<=", 1.7),
     Bar(RATE + TELEMETRY, "ratio", ">=", 0.3),
+    Bar(PG_RATE, "value", ">=", 3000),
     Bar("policy.decide.1000.us", "value", "<=", 120),
     Bar("policy.backtest.100k.s", "value", "<=", 60),
     Bar("ledger.verify.100k.s", "value", "<=", 5),

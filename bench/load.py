@@ -10,6 +10,7 @@ permits for bands of amounts, of which one holds, and 30 forbids that do not hol
 about another tool. What a refund is about differs from one to the next.
 """
 
+import json
 from collections.abc import Mapping
 
 from bench.timing import amount_minor
@@ -159,10 +160,11 @@ action "{TOOL_NAME}" in [Action::"money"] appliesTo {{
 """
 
 
-def project(telemetry: str | None = None) -> Mapping[str, str]:
+def project(telemetry: str | None = None, store: str | None = None) -> Mapping[str, str]:
     """The files of the measured project, with the settings as they are by default."""
+    given = {"telemetry_endpoint": telemetry, "store": store}
     return {
-        "bailiwick.yaml": f"telemetry_endpoint: {telemetry}\n" if telemetry else "{}\n",
+        "bailiwick.yaml": json.dumps({name: each for name, each in given.items() if each}),
         "limits.yaml": LIMITS,
         "agents/bench.yaml": AGENT,
         "tools/till.py": TILL,

@@ -1,7 +1,8 @@
-"""Measure the bare pipeline or the spine: `python -m bench.subject SECONDS bare|act|memory`.
+"""Measure the bare pipeline or the spine: `python -m bench.subject SECONDS bare|act|pg|memory`.
 
 `act` takes the collector's URL to measure it with telemetry; `memory` takes a number of actions,
-carries out so many for 64 callers, and says what the process then holds in memory.
+carries out so many for 64 callers, and says what the process then holds in memory. `pg` is `act`
+on a PostgreSQL server of its own, which syncs each commit to the disk.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bailiwick import Bailiwick, Session
-from bailiwick.testing import founded
+from bailiwick.testing import founded, postgres
 from bench.bare import Bare
 from bench.load import AGENT_NAME, TOOL_NAME, arguments, project
 from bench.timing import CALLERS, phase_seconds, tell, timed
@@ -36,6 +37,14 @@ async def act(folder: Path, seconds: float, collector: str | None) -> dict[str, 
         return await timed(lambda number: _refund(session, number), seconds)
 
 
+async def on_postgres(folder: Path, seconds: float) -> dict[str, float]:
+    """The spine on a PostgreSQL server."""
+    with postgres.serving(durable=True) as server:
+        store = server.url(server.create())
+        async with _session(folder, None, store) as session:
+            return await timed(lambda number: _refund(session, number), seconds)
+
+
 async def memory(folder: Path, actions: int) -> dict[str, float]:
     """The resident memory after many actions: anonymous, of mapped files, and both together."""
     async with _session(folder, None) as session:
@@ -57,6 +66,8 @@ def main() -> None:
         folder = Path(name)
         if subject == "bare":
             measured = bare(folder, seconds)
+        elif subject == "pg":
+            measured = on_postgres(folder, seconds)
         elif subject == "memory":
             measured = memory(folder, int(further[0]))
         else:
@@ -65,8 +76,10 @@ def main() -> None:
 
 
 @asynccontextmanager
-async def _session(folder: Path, collector: str | None) -> AsyncIterator[Session]:
-    await founded(folder / "project", project(collector), people=())
+async def _session(
+    folder: Path, collector: str | None, store: str | None = None
+) -> AsyncIterator[Session]:
+    await founded(folder / "project", project(collector, store), people=())
     async with Bailiwick.open(folder / "project") as bailiwick:
         yield await bailiwick.session(AGENT_NAME, subject="support", run="run-1")
 

@@ -33,7 +33,7 @@ _LOOK_S = 0.002
 _TELL_S = 5.0
 # A life that nobody kills ends by itself within its kind's times; this is for one that hangs.
 _LONGEST_LIFE_S = 60.0
-_LONGEST_SHARED_LIFE_S = 180.0  # it waits for the server as well
+_LONGEST_SHARED_LIFE_S = 300.0  # it waits for the server as well
 _SETTLING_S = 90.0
 _MAX_SHARE = 0.05
 # On PostgreSQL: how many processes a database has, after how many kills of theirs the server is

@@ -125,7 +125,7 @@ async def _judge(world: World, case: Case, watch: Watch) -> Refusal | None:
         if case.evidence:
             case.decision = case.bundle.policies.decide(cases.question(case))
         watch.mark(7)
-    return no or cases.denied(case.decision)
+    return no or cases.denied(case)
 
 
 async def _recover(world: World, case: Case, watch: Watch) -> Outcome | None:

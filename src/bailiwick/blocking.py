@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bailiwick.nouns import Grant, Outcome
+from bailiwick.reversals import Reversal
 from bailiwick.runtime import Bailiwick, Session
 
 T = TypeVar("T")
@@ -52,6 +53,14 @@ class BlockingBailiwick:
         """Begin to act as an agent; see `Bailiwick.session`."""
         opened = self._bailiwick.session(agent, subject=subject, run=run, grants=grants)
         return BlockingSession(_run(opened, self._loop), self._loop)
+
+    def undo_plan(self, target: str, **told: Any) -> Sequence[Reversal]:
+        """How a run or an action would be undone; see `Bailiwick.undo_plan`."""
+        return _run(self._bailiwick.undo_plan(target, **told), self._loop)
+
+    def undo(self, target: str, *, subject: str, **told: Any) -> Sequence[Outcome | Reversal]:
+        """Undo a run or an action on somebody's behalf; see `Bailiwick.undo`."""
+        return _run(self._bailiwick.undo(target, subject=subject, **told), self._loop)
 
     def outcome(self, action: str) -> Outcome:
         """What became of an action so far."""

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from bailiwick import (
     approval,
-    catalog,
     execution,
     identity,
     ledger,
     limits,
+    refusals,
     telemetry,
     verification,
 )
@@ -29,7 +29,6 @@ from bailiwick.nouns import (
     Caller,
     Cap,
     Credential,
-    Decision,
     EffectReport,
     Hold,
     Manifest,
@@ -53,7 +52,6 @@ from bailiwick.values import JSON, canonical, parse, plain, shown
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/+*#-]{0,127}").fullmatch
 _MAX_TOLD = 16 * 1024
 _LOOK_AGAIN_S = 0.25
-_MAX_NAMED = 20
 
 # What a derived name attaches to; a caller's own key attaches to everything but a refusal.
 _ATTACHING = frozenset({"parked", "intended", "done", "unknown", "denied"})
@@ -70,13 +68,15 @@ def propose(
     reason: str = "",
     sources: tuple[str, ...] = (),
     uncertainty: str = "",
+    undoes: str | None = None,
     max_bytes: int = 256 * 1024,
 ) -> Proposal:
     """Step 1: parse, bound and name a request. Raises `BadInput`; touches no store.
 
     `key` is the caller's own idempotency key; `run` the run it belongs to, by default the token's.
+    `undoes` is the action that it takes back.
     """
-    for what, name in (("tool", tool), ("run", run), ("key", key)):
+    for what, name in (("tool", tool), ("run", run), ("key", key), ("action", undoes)):
         if name is not None and not _NAME(name):
             raise BadInput(
                 f"the {what} `{shown(name)}` is not a name",
@@ -102,6 +102,7 @@ def propose(
         reason=reason,
         sources=tuple(sources),
         uncertainty=uncertainty,
+        undoes=undoes,
     )
 
 
@@ -118,7 +119,7 @@ async def open_case(
     tool = bundle.catalogue.tools.get(asked.tool)
     manifest = bundle.manifests.get(caller.agent)
     if tool is None or manifest is None:
-        return refused(_unclassified(bundle, asked, caller))
+        return refused(refusals.unclassified(bundle, asked, caller))
     id = f"act_{now_us:014x}{world.random(8).hex()}"
     run = caller.capability.run
     # A caller's own key is the same call in whichever run it comes again.
@@ -129,9 +130,13 @@ async def open_case(
         earlier = await world.store.find(caller.tenant, caller.agent, caller.subject, name)
     if earlier is not None and _attaches(world, manifest, asked, earlier, now_us):
         if earlier.arguments_mac != mac:
-            return refused(_conflict(earlier))
+            return refused(refusals.conflict(earlier))
         no = _uncovered(bundle, tool, asked, caller, earlier)
-        return refused(no) if no else await _attached(world, earlier)
+        if no:
+            return refused(no)
+        return _kept_apart(tool, caller, earlier, await _attached(world, earlier))
+    if asked.undoes and not await _takes_back(world, asked, tool):
+        return refused(refusals.no_way_back(asked))
     action = Action(
         id=id,
         tenant=caller.tenant,
@@ -148,6 +153,7 @@ async def open_case(
         caller=caller,
         created_at_us=now_us,
         updated_at_us=now_us,
+        undoes=asked.undoes,
     )
     return Case(
         control=control,
@@ -166,7 +172,7 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
     """Open the case of a stored action again: parked, by today's release; in flight, by its own."""
     action = await world.store.action(asked.tenant, asked.action)
     if action is None:
-        return refused(_no_action(asked.action))
+        return refused(refusals.no_action(asked.action))
     if action.state not in ("parked", "intended"):
         return await _told(world, action)
     kept = await world.vault.open(action.tenant, action.id, "proposal")
@@ -202,9 +208,9 @@ async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) 
         # People's no first: it stays under the action's name, which the others free.
         case.no = await approval.closed(world, action, now_us)
         if case.no is None and gone:
-            case.no = _gone(action)
+            case.no = refusals.gone(action)
         elif case.no is None and kept is None:
-            case.no = _lost(action)
+            case.no = refusals.lost(action)
         elif case.no is None:
             case.no = identity.standing(control, bundle.manifests, action.caller, action.tool)
     return case
@@ -232,6 +238,7 @@ def question(case: Case) -> Question:
         now_us=case.now_us,
         sources=case.proposal.sources,
         mode=case.mode,
+        data_classes=tuple(sorted(case.carried.union(case.situation.data_classes))),
     )
 
 
@@ -239,6 +246,7 @@ async def read_before(
     world: World, case: Case, arguments: Mapping[str, JSON]
 ) -> Mapping[str, JSON] | Refusal:
     """Step 4's reads: what the tool wants to know of the world before it is decided."""
+    case.carried = await _carried(world, case)
     before: dict[str, JSON] = {}
     for name, reader in case.tool.before.items():
         names = {"args": arguments, "before": before, "action": execution.action_names(case.action)}
@@ -247,6 +255,21 @@ async def read_before(
             return seen
         before[name] = seen
     return before
+
+
+async def _carried(world: World, case: Case) -> frozenset[str]:
+    """The classes of the data that the run was shown, or the run of what is undone by it.
+
+    They are read only where a rule looks at them; what is shown is written down in any case.
+    """
+    if not case.bundle.policies.reads_data_classes:
+        return frozenset()
+    tenant, runs = case.caller.tenant, {case.action.run}
+    if case.action.undoes:
+        undone = await world.store.action(tenant, case.action.undoes)
+        runs.update({undone.run} if undone else ())
+    rows = [await world.shelf.run(tenant, run) for run in sorted(runs)]
+    return frozenset().union(*(row.classes for row in rows if row is not None))
 
 
 async def execute(world: World, case: Case) -> EffectReport:
@@ -384,15 +407,22 @@ def blocked(by: Action | Blocked) -> Refusal | None:
 async def look(world: World, tenant: str, id: str) -> Outcome:
     """A stored action as an answer, for whoever asks later; wakes nothing."""
     action = await world.store.action(tenant, id)
-    return refused(_no_action(id)) if action is None else await _told(world, action)
+    return refused(refusals.no_action(id)) if action is None else await _told(world, action)
 
 
 async def started(world: World, case: Case) -> tuple[int, int] | None:
     """When the run began and how long it was parked, until now too, if it has only so long."""
     if case.manifest.max_runtime_seconds is None:
         return None
-    since_us = case.action.created_at_us if case.action.state == "parked" else None
-    return await world.shelf.run_started_us(case.caller.tenant, case.action.run, since_us)
+    run = await world.shelf.run(case.caller.tenant, case.action.run)
+    if run is None:
+        return None
+    parked_us = run.parked_us
+    if case.action.state == "parked":
+        # As `AddParked` will count it: waits that overlap count once.
+        begun_us = max(case.action.created_at_us, run.parked_until_us)
+        parked_us += max(0, await world.store.now_us() - begun_us)
+    return run.started_at_us, parked_us
 
 
 async def concluded(
@@ -454,20 +484,36 @@ def contended() -> Outcome:
     )
 
 
-def denied(decision: Decision) -> Refusal | None:
-    """The no of the rules, with those that said it; None unless they did."""
-    if decision.effect != "deny":
+def denied(case: Case) -> Refusal | None:
+    """The no of the rules, with those that said it; None unless they did.
+
+    If nothing stands against it but caps that begin anew, it says when that is.
+    """
+    decision = case.decision
+    if decision is None or decision.effect != "deny":
         return None
     forbids = [rule.id for rule in decision.rules if rule.effect == "forbid"]
     why = f"forbidden by {', '.join(forbids)}" if forbids else "no rule permits it"
     if decision.errors:
         why = f"the rules could not be evaluated ({len(decision.errors)} errors), which denies"
+    details: dict[str, JSON] = {"rules": forbids, "errors": list(decision.errors)}
+    help, retry_after_s = "ask the owner of the rules, or propose something that they permit", None
+    over = case.price.over
+    if over:
+        details["over"] = [[cap.node, cap.unit, cap.period, cap.limit] for cap in over]
+        why = f"{why}: over {', '.join(map(_told_cap, over))}"
+        within = msgspec.structs.replace(question(case), over=())
+        if case.bundle.policies.decide(within).effect != "deny":
+            retry_after_s = limits.reopens_after_s(case.price, case.now_us)
+    if retry_after_s is not None:
+        help = f"try again in {retry_after_s:.0f} s, when the period is over"
     return Refusal(
         step=6,
         code="denied",
         message=why,
-        help="ask the owner of the rules, or propose something that they permit",
-        details={"rules": forbids, "errors": list(decision.errors)},
+        help=help,
+        retry_after_s=retry_after_s,
+        details=details,
     )
 
 
@@ -480,6 +526,11 @@ def running(action: Action) -> Outcome:
         message="it is not known yet what became of the effect; it is being looked up",
         help="ask again with the same key",
     )
+
+
+def _told_cap(cap: Cap) -> str:
+    node = "customer" if cap.node.startswith("customer:") else cap.node
+    return f"{node} ({cap.unit}, {cap.period})"
 
 
 async def _told(world: World, action: Action, *, earlier: bool = False) -> Outcome:
@@ -522,6 +573,16 @@ def _attaches(
     return earlier.state in _ATTACHING and (young or earlier.state in ("parked", "intended"))
 
 
+async def _takes_back(world: World, asked: Proposal, tool: Tool) -> bool:
+    """Whether the tool is the reverser of an action that was done, as it was declared then."""
+    undone = await world.store.action(asked.tenant, asked.undoes or "")
+    if undone is None or undone.state != "done":
+        return False
+    bundle = await world.bundle(undone.tenant, undone.release)
+    declared = bundle.catalogue.tools.get(undone.tool)
+    return declared is not None and declared.reverser == tool.name
+
+
 def _uncovered(
     bundle: Bundle, tool: Tool, asked: Proposal, caller: Caller, earlier: Action
 ) -> Refusal | None:
@@ -549,6 +610,14 @@ async def _attached(world: World, earlier: Action) -> Outcome:
         await world.store.changed(action.id, min(left_us / 1_000_000, 0.1))
         action = await world.store.action(action.tenant, action.id)
     return await _told(world, action or earlier, earlier=True)
+
+
+def _kept_apart(tool: Tool, caller: Caller, earlier: Action, told: Outcome) -> Outcome:
+    """Without what another run was shown, if that is classified: this run does not carry it."""
+    if not tool.data_classes or earlier.run == caller.capability.run or told.result is None:
+        return told
+    message = f"{told.message} (another run was shown it; to see it, read it under another key)"
+    return replace(told, result=None, message=message)
 
 
 def _mac(world: World, run: str, asked: Proposal) -> str:
@@ -598,62 +667,3 @@ def _object(value: JSON) -> Mapping[str, JSON]:
 
 def _listed(value: JSON) -> Sequence[JSON]:
     return value if isinstance(value, (list, tuple)) else ()
-
-
-def _unclassified(bundle: Bundle, asked: Proposal, caller: Caller) -> Refusal:
-    manifest = bundle.manifests.get(caller.agent)
-    if manifest is not None:
-        # Of other agents' tools it is told nothing.
-        own = [
-            name for name in bundle.catalogue.tools if identity.tool_granted(manifest.tools, name)
-        ]
-        said = f"its tools are {', '.join(sorted(own)[:_MAX_NAMED])}" if own else ""
-        return Refusal(
-            step=4,
-            code="tool_unknown",
-            message=f"there is no tool `{shown(asked.tool)}` in the active release",
-            help=catalog.did_you_mean(asked.tool, own, said or "it has no tool in this release"),
-        )
-    return Refusal(
-        step=2,
-        code="agent_unknown",
-        message=f"the active release has no manifest of agent `{shown(caller.agent)}`",
-        help="add agents/*.yaml and activate a release",
-    )
-
-
-def _no_action(id: str) -> Refusal:
-    return Refusal(
-        step=2,
-        code="action_unknown",
-        message=f"there is no action `{shown(id)}`",
-        help="list them with `bailiwick actions list`",
-    )
-
-
-def _conflict(earlier: Action) -> Refusal:
-    return Refusal(
-        step=2,
-        code="key_conflict",
-        message="the key was used before with another tool or other arguments",
-        help="send the same arguments, or another key",
-        details={"action": earlier.id},
-    )
-
-
-def _lost(action: Action) -> Refusal:
-    return Refusal(
-        step=4,
-        code="payload_missing",
-        message=f"the arguments of action `{action.id}` are gone from the vault",
-        help="propose the action again",
-    )
-
-
-def _gone(action: Action) -> Refusal:
-    return Refusal(
-        step=4,
-        code="tool_unknown",
-        message=f"tool `{action.tool}` or agent `{action.agent}` left the active release",
-        help="propose the action again under the new release",
-    )

@@ -57,16 +57,35 @@ class Delegation(Struct, frozen=True, kw_only=True, tag="delegation"):
     signature: str = ""
 
 
-Statement = StandingApproval | Delegation
+class BreakGlass(Struct, frozen=True, kw_only=True, tag="break-glass"):
+    """One person's word in an emergency that named asking rules pass, for a short time."""
+
+    id: str
+    tenant: str
+    person: str
+    agent: str
+    tool: str
+    rules: tuple[SignedRule, ...]
+    from_us: int
+    until_us: int
+    reason: str
+    signature: str = ""
+
+
+Statement = StandingApproval | Delegation | BreakGlass
 
 
 class Mandate(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A signed statement as it stands in the store: it runs until its time is over or it is ended.
 
-    `by` is who made it: the signer, and who consented.
+    `by` is who made it: the signer, and who consented. A broken glass is reviewed by another
+    person, whose `finding` is kept.
     """
 
     statement: Statement
     by: tuple[str, ...]
     ended_at_us: int | None = None
     ended_by: str = ""
+    reviewed_by: str = ""
+    reviewed_at_us: int | None = None
+    finding: str = ""

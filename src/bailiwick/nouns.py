@@ -29,13 +29,19 @@ STEPS = (
 Effect = Literal["read", "write"]
 Trait = Literal["money", "destructive", "outbound", "permission", "code"]
 Period = Literal["all", "day", "hour", "minute"]
+# How long a period is, in microseconds. It begins at a full minute, hour or day, UTC.
+PERIOD_US: Mapping[Period, int] = {
+    "minute": 60_000_000,
+    "hour": 3_600_000_000,
+    "day": 86_400_000_000,
+}
 State = Literal["parked", "intended", "done", "failed", "unknown", "refused", "denied"]
 Listed = State | Literal["contradicted"]
 Status = Literal["done", "failed", "unknown", "refused", "denied", "parked", "running"]
 Verdict = Literal["verified", "contradicted", "unverifiable"]
 # `ledger` is set by the runtime alone: the tree is not the one that it was, and nothing is written.
 Scope = Literal["everything", "tenant", "agent", "tool", "upstream", "run", "ledger"]
-Role = Literal["viewer", "operator", "approver", "auditor", "admin"]
+Role = Literal["viewer", "operator", "approver", "auditor", "admin", "responder"]
 # The tightest first: decided and never executed; only reads; every write asks; the rules decide.
 Mode = Literal["shadow", "read-only", "draft", "live"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -232,6 +238,9 @@ class Tool(Struct, frozen=True, kw_only=True):
     after a crash and `found` the expression that recognises our action id on it. `key_retention_s`
     is None when the provider does not honour an idempotency key. `fact_types` (`Long`, `String`,
     `Bool`, `Set<String>`) and `input_type` (Cedar JSON schema attributes) are computed at load.
+    `destination_kind` is what its `destinations` are (None: domains, of which no more is said).
+    `data_classes` are those of what it shows; `argument_classes` those of its arguments by name,
+    and under the empty name of all of them, drawn from the schema's `x-data-class`.
     """
 
     name: str
@@ -265,6 +274,9 @@ class Tool(Struct, frozen=True, kw_only=True):
     credential: str | None = None
     read_credential: str | None = None
     upstream: str | None = None
+    destination_kind: str | None = None
+    data_classes: tuple[str, ...] = ()
+    argument_classes: Mapping[str, tuple[str, ...]] = {}
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -330,7 +342,8 @@ class Credential(Struct, frozen=True, kw_only=True):
 class Proposal(Struct, frozen=True, kw_only=True):
     """A request to act, parsed, bounded and named (step 1); nothing about it is trusted yet.
 
-    `tenant` is the one at whose door it was made; the credential must be that tenant's.
+    `tenant` is the one at whose door it was made; the credential must be that tenant's. `undoes` is
+    the action that this one is to take back, through its tool's reverser.
     """
 
     tenant: str
@@ -343,6 +356,7 @@ class Proposal(Struct, frozen=True, kw_only=True):
     reason: str = ""
     sources: tuple[str, ...] = ()
     uncertainty: str = ""
+    undoes: str | None = None
 
 
 class Wake(Struct, frozen=True, kw_only=True):
@@ -366,7 +380,8 @@ class Refusal(Struct, frozen=True, kw_only=True):
 class Situation(Struct, frozen=True, kw_only=True):
     """Step 4: the one value, what it touches, and the typed facts a rule may read.
 
-    `input` holds the arguments that have a Cedar type; `before` what the reads showed.
+    `input` holds the arguments that have a Cedar type; `before` what the reads showed;
+    `data_classes` are those of the arguments given and, for a read, of what it shows.
     """
 
     arguments: Mapping[str, JSON]
@@ -377,6 +392,7 @@ class Situation(Struct, frozen=True, kw_only=True):
     before: Mapping[str, JSON]
     effect_key: str | None = None
     destination: str | None = None
+    data_classes: tuple[str, ...] = ()
 
 
 class Hold(Struct, frozen=True, kw_only=True):
@@ -488,7 +504,8 @@ class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     `name` is the key under which the owner finds it again (a caller's key or a derived one),
     `attempt` its number under that name, `version` the compare-and-swap counter. `timings_us` are
     the steps' times in the attempt that wrote the row last, 0 for what it did not measure: a row
-    cannot tell how long its own commit takes. `ahead` are the standing approvals it drew on.
+    cannot tell how long its own commit takes. `ahead` are the standing approvals it drew on,
+    `undoes` the action that it takes back.
     """
 
     id: str
@@ -523,6 +540,7 @@ class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
     cost_micro_usd: int = 0
     timings_us: tuple[int, ...] = ()
     ahead: tuple[str, ...] = ()
+    undoes: str | None = None
     erased: Erasure | None = None
 
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from bailiwick.config import Settings
-from bailiwick.mandates import Mandate, StandingApproval
+from bailiwick.mandates import BreakGlass, Mandate, StandingApproval
 from bailiwick.notices import Notice, ServiceLevel
 from bailiwick.nouns import (
     Action,
@@ -59,6 +59,20 @@ class ControlState(Struct, frozen=True, kw_only=True):
     modes: tuple[ModeSetting, ...] = ()
     mandates: tuple[Mandate, ...] = ()
     holds: tuple[LegalHold, ...] = ()
+
+
+class RunRow(Struct, frozen=True, kw_only=True):
+    """What the store keeps of a run: its wrapped vault key (None once it is dropped), its times.
+
+    `parked_until_us` is the end of the waits that `parked_us` has counted so far; `classes` are
+    those of the data that it has been shown.
+    """
+
+    wrapped_key: bytes | None
+    started_at_us: int
+    parked_us: int
+    parked_until_us: int
+    classes: frozenset[str] = frozenset()
 
 
 class Ledger(Protocol):
@@ -136,16 +150,8 @@ class Shelf(Protocol):
     async def payload(self, tenant: str, action: str, kind: str) -> tuple[str, bytes] | None:
         """The run and the sealed bytes; None once erased."""
 
-    async def run_key(self, tenant: str, run: str) -> bytes | None:
-        """The run's wrapped vault key; None once dropped."""
-
-    async def run_started_us(
-        self, tenant: str, run: str, waits_since_us: int | None = None
-    ) -> tuple[int, int] | None:
-        """When the run's first action was committed, and how long it has been parked since.
-
-        A wait that began at `waits_since_us` and ends now counts as well.
-        """
+    async def run(self, tenant: str, run: str) -> RunRow | None:
+        """The run as it stands; None before its first action was committed."""
 
     async def balances(self, tenant: str, caps: Sequence[Cap]) -> Sequence[Balance]:
         """What the caps' nodes have spent and hold in their current bucket, in the same order."""
@@ -155,6 +161,9 @@ class Shelf(Protocol):
 
     async def touched_since(self, tenant: str, resource: Resource, since_us: int) -> Sequence[str]:
         """Writes on the resource that were in flight or concluded after the time: action ids."""
+
+    async def holder(self, tenant: str, key: str) -> str | None:
+        """The action that holds an effect key."""
 
 
 class Register(Protocol):
@@ -307,7 +316,10 @@ class Catalogue(Protocol):
 
 
 class Question(Struct, frozen=True, kw_only=True):
-    """What the policy is asked. `evidence` names the rules that people have satisfied."""
+    """What the policy is asked. `evidence` names the rules that people have satisfied.
+
+    `data_classes` are those of the arguments, of what a read shows, and of what its run was shown.
+    """
 
     caller: Caller
     tool: str
@@ -317,6 +329,7 @@ class Question(Struct, frozen=True, kw_only=True):
     now_us: int = 0
     sources: tuple[str, ...] = ()
     mode: Mode = "live"
+    data_classes: tuple[str, ...] = ()
 
 
 class Policies(Protocol):
@@ -324,6 +337,10 @@ class Policies(Protocol):
 
     def decide(self, question: Question) -> Decision:
         """Allow, deny or ask. Any error, or no permit, denies."""
+
+    @property
+    def reads_data_classes(self) -> bool:
+        """Whether any rule looks at the classes of data."""
 
     def rule_text(self, rule: str) -> str:
         """The text of a rule, for people."""
@@ -346,7 +363,8 @@ class Case(Struct, kw_only=True):
 
     `stored` says that the store holds the action already. `approval` is the request to people, and
     `evidence` the rules that they have satisfied, each with who did; `ahead` are the standing
-    approvals that it rests on. `steps_us` are the times of the steps so far.
+    approvals and emergencies that it rests on. `steps_us` are the times of the steps so far.
+    `carried` are the classes of the data that its run has been shown.
     """
 
     control: ControlState
@@ -365,8 +383,9 @@ class Case(Struct, kw_only=True):
     decision: Decision | None = None
     approval: Approval | None = None
     evidence: Mapping[str, tuple[str, ...]] = {}
-    ahead: tuple[StandingApproval, ...] = ()
+    ahead: tuple[StandingApproval | BreakGlass, ...] = ()
     steps_us: Sequence[int] = ()
+    carried: frozenset[str] = frozenset()
 
 
 # --- the world outside ---------------------------------------------------------------------------

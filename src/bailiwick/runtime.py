@@ -25,6 +25,7 @@ from bailiwick.errors import BailiwickError, IdentityError
 from bailiwick.housekeeping import Tick, begin, tick
 from bailiwick.nouns import Credential, Grant, Outcome
 from bailiwick.ports import World
+from bailiwick.reversals import Reversal
 from bailiwick.values import JSON, shown
 from bailiwick.wiring import agent_key_file, on_demand, open_world
 
@@ -114,33 +115,17 @@ class Session:
         tenant = world.settings.tenant
         control = await world.store.control(tenant)
         bundle = await world.bundle(tenant, control.release)
-        token = identity.exchange(
+        self._credential = identity.own_credential(
             world,
             control,
             bundle.manifests,
-            identity.make_assertion(
-                self._key,
-                self.agent,
-                tenant=tenant,
-                nonce=world.tokens.nonce,
-                now_us=now_us,
-                random=world.random,
-            ),
-            self._seen,
+            self._key,
+            agent=self.agent,
+            seen=self._seen,
             subject=self._subject,
             grants=self._grants,
             run=self.run,
-            now_us=now_us,
         )
-        proof = identity.make_proof(
-            self._key,
-            token,
-            tenant=tenant,
-            nonce=world.tokens.nonce,
-            now_us=now_us,
-            random=world.random,
-        )
-        self._credential = Credential(token=token, proof=proof)
         self._expires_at_us = now_us + world.settings.token_seconds * 1_000_000
         return self._credential
 
@@ -220,6 +205,54 @@ class Bailiwick:
     async def outcome(self, action: str) -> Outcome:
         """What became of an action so far; wakes nothing."""
         return await cases.look(self.world, self.world.settings.tenant, action)
+
+    async def undo_plan(
+        self, target: str, *, agent: str | None = None, anyway: bool = False
+    ) -> Sequence[Reversal]:
+        """How a run or an action would be undone, newest first, and what cannot be and why.
+
+        `agent` would do it, by default the one that did it; with `anyway` later writes of others
+        are not in the way. Raises `ControlError` (`action_unknown`).
+        """
+        steps: Sequence[Reversal] = await on_demand("operations").planned(
+            self.world, target, agent=agent, anyway=anyway
+        )
+        return steps
+
+    async def undo(
+        self,
+        target: str,
+        *,
+        subject: str,
+        agent: str | None = None,
+        reason: str = "",
+        anyway: bool = False,
+    ) -> Sequence[Outcome | Reversal]:
+        """Undo a run or an action on somebody's behalf, newest first, each as a governed action.
+
+        Gives for each step of the plan its outcome, or the reversal that says why there is none.
+        Given again it goes on where it was, and undoes nothing twice. Raises as `undo_plan` and
+        `Session.act` do.
+        """
+        operations = on_demand("operations")
+        run = operations.new_run(self.world)
+        told: list[Outcome | Reversal] = []
+        for step in await self.undo_plan(target, agent=agent, anyway=anyway):
+            if step.code:
+                told.append(step)
+                continue
+            told.append(
+                await operations.undone(
+                    self.world,
+                    step.action,
+                    subject=subject,
+                    run=run,
+                    agent=agent,
+                    reason=reason,
+                    anyway=anyway,
+                )
+            )
+        return told
 
     async def settle(self) -> None:
         """Have house kept once now, and wait for it."""

@@ -189,6 +189,13 @@ class AddParked(Struct, frozen=True, kw_only=True):
     since_us: int
 
 
+class Carry(Struct, frozen=True, kw_only=True):
+    """Write: the run has been shown data of these classes; it stays so."""
+
+    run: str
+    classes: tuple[str, ...]
+
+
 class Append(Struct, frozen=True, kw_only=True):
     """Write: a ledger record, unsequenced. `hash` is its RFC 6962 leaf hash, hex."""
 
@@ -300,7 +307,7 @@ class CloseChange(Struct, frozen=True, kw_only=True):
 
 
 _Acting = EpochIs | InsertAction | MoveAction | Take | Settle | Claim | Free | PutRun | AddParked
-_Keeping = OpenApproval | CloseApproval | CastVote | PutPayload | Append | MarkBreaker
+_Keeping = Carry | OpenApproval | CloseApproval | CastVote | PutPayload | Append | MarkBreaker
 _Ahead = PutMandate | UseMandate | PutNotice | MoveNotice | Escalate
 _Standing = RaiseEpoch | PutStop | LiftStop | PutMode | PutStanding | Revoke | PutPerson
 _Releasing = PutRelease | Activate | PutChange | CloseChange

@@ -6,9 +6,14 @@
 | currency     | String      | ISO 4217 code                                                    |
 | recipients   | Long        | how many receive it: a number, or a list that is counted         |
 | destinations | Set<String> | the domains it goes to, in lower case, as A-labels               |
+| endpoints    | Set<String> | exactly where to: `address:…`, `webhook:…`; see DestinationKind  |
 | new_payee    | Bool        | money goes where none of ours went before                        |
 | environment  | String      | what it reaches into, such as `production`                       |
 | customer     | String      | whose budget it draws on                                         |
+
+Beside them every action has facts of the runtime's own, which no tool declares: `over_budget` and
+`over_budget_nodes`, and `data_classes`, the classes of the data that it handles and that its run
+was shown before (Set<String>).
 """
 
 import re
@@ -19,6 +24,10 @@ from bailiwick.nouns import Effect, Trait
 
 FactType = Literal["Long", "String", "Bool", "Set<String>"]
 
+# What a destination is. A domain, an address and a webhook go to a domain; a channel and a bucket
+# are destinations themselves, as `channel:…` and `bucket:…`.
+DestinationKind = Literal["domain", "address", "webhook", "channel", "bucket"]
+
 # Every tool is in the group of its effect and in one for each of its traits.
 GROUPS: tuple[str, ...] = (*get_args(Effect), *get_args(Trait))
 
@@ -27,9 +36,16 @@ STANDARD_FACTS: Mapping[str, FactType] = {
     "currency": "String",
     "recipients": "Long",
     "destinations": "Set<String>",
+    "endpoints": "Set<String>",
     "new_payee": "Bool",
     "environment": "String",
     "customer": "String",
+}
+# What the runtime computes for every action.
+RUNTIME_FACTS: Mapping[str, FactType] = {
+    "over_budget": "Bool",
+    "over_budget_nodes": "Set<String>",
+    "data_classes": "Set<String>",
 }
 # What every tool of a trait computes, so that a rule over the trait holds for all of them.
 TRAIT_FACTS: Mapping[Trait, tuple[str, ...]] = {

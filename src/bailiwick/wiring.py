@@ -16,7 +16,7 @@ from pkgutil import resolve_name
 from types import ModuleType
 from typing import Any
 
-from bailiwick import catalog, execution, identity, ledger, store, telemetry
+from bailiwick import catalog, execution, identity, ledger, telemetry
 from bailiwick.config import Settings
 from bailiwick.errors import ConfigError, ControlError
 from bailiwick.nouns import McpBinding, Release
@@ -35,6 +35,7 @@ ON_DEMAND: Mapping[str, str] = {
     "migrate_postgres": "bailiwick.store.postgres:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
+    "sqlite": "bailiwick.store.sqlite",
     "events": "bailiwick.telemetry.events:EventLog",
     "inspect": "bailiwick.store.postgres.inspecting:inspect",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
@@ -93,8 +94,8 @@ def open_world(
     left open.
     """
     if alone and not settings.is_shared:
-        file = settings.path(settings.store)
-        if store.schema_version(file) != store.SCHEMA_VERSION:
+        file, sqlite = settings.path(settings.store), on_demand("sqlite")
+        if sqlite.schema_version(file) != sqlite.SCHEMA_VERSION:
             on_demand("migrate")(file)
     keys = identity.load_keyring(keys_folder(settings), settings.log_origin)
     # Before the store: it may be refused, and holds nothing open until it is told something.
@@ -162,20 +163,8 @@ def _doors(settings: Settings, now_us: Callable[[], int] | None, *, alone: bool)
     if settings.is_shared:
         shared: Doors = on_demand("postgres")(settings, now_us, alone=alone)
         return shared
-    file = settings.path(settings.store)
-    database = store.Database(file, settings, now_us or _wall_us, alone=alone)
-    return Doors(
-        store=store.SqliteStore(database),
-        shelf=store.SqliteShelf(database),
-        register=store.SqliteRegister(database),
-        mandates=store.SqliteMandates(database),
-        archive=store.SqliteArchive(database),
-        outbox=store.SqliteOutbox(database),
-        ledger=store.SqliteLedger(database),
-        due=store.SqliteDue(database, int(settings.lease_seconds * 1_000_000)),
-        keeping=store.SqliteKeeping(database),
-        close=database.close,
-    )
+    own: Doors = on_demand("sqlite").open_doors(settings, now_us or _wall_us, alone=alone)
+    return own
 
 
 class Bundles:

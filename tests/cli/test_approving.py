@@ -91,3 +91,29 @@ def test_a_lent_vote_is_cast_at_a_terminal(desk: Desk) -> None:
     assert desk.here("ada", "ledger", "verify").code == 0
     for until in ("soon", "2020-01-01"):
         assert desk.here("bo", *lend, "--until", until).code == 2, until
+
+
+@pytest.mark.claim("approval.break-glass-reviewed")
+def test_an_emergency_at_a_terminal_is_reviewed_at_another(desk: Desk) -> None:
+    desk.log_in("ada", "bo")
+    given = desk.data("ada", "people", "add", "rex", "--role", "responder")["password"]
+    assert desk.here("rex", "login", "rex", stdin=f"{given}\n").code == 0
+    words = ("break-glass", "--agent", "note-taker", "--tool", "notes.add", "--yes")
+    assert desk.here("rex", *words).fault == "usage"
+    assert desk.here("bo", *words, "--reason", "outage").fault == "not_allowed"
+    broken = desk.data("rex", *words, "--reason", "outage", "--rule", "notes.two")
+    done = desk.act("notes.add", customer="c_1", text="for everyone")
+    assert done["status"] == "done"
+    (listed,) = desk.data("bo", "reviews", "list")
+    assert (listed["id"], listed["actions"]) == (broken["id"], [done["action"]])
+    reviews = [each for each in desk.data("ada", "doctor") if each["name"] == "reviews"]
+    assert [each["level"] for each in reviews] == ["warn"]
+    assert f"by the broken glass {broken['id']}" in (
+        desk.here("bo", "actions", "show", done["action"]).out
+    )
+    assert desk.here("rex", "break-glass", "--end", broken["id"]).code == 0
+    assert desk.act("notes.add", customer="c_2", text="for everyone")["status"] == "parked"
+    closed = desk.here("bo", "reviews", "close", broken["id"], "--finding", "it was one")
+    assert closed.code == 0, closed.err
+    assert desk.here("bo", "reviews", "list").out == "no review waits\n"
+    assert desk.here("ada", "ledger", "verify").code == 0

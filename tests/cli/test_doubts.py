@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bailiwick.store import SCHEMA_VERSION
+from bailiwick.store.sqlite import SCHEMA_VERSION
 from tests.cli.desk import Desk
 from tests.repo.sources import ROOT
 
@@ -31,6 +31,7 @@ alter table actions drop column result;
 drop table mandates;
 drop table mandate_uses;
 drop table notices;
+drop table carried;
 drop index records_of_control;
 drop index checkpoints_cosigned;
 alter table checkpoints drop column cosignature;

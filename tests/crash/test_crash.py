@@ -21,7 +21,6 @@ from campaigns.crash.lanes import Answer
 from campaigns.crash.providers import Effect
 
 ROOT = Path(__file__).resolve().parents[2]
-KILLS = 60
 CALL = Call(key="k-1", kind="sound", charge="ch-1", amount_minor=100, run="run-1")
 NUMBERS = (
     "duplicate_effects",
@@ -70,15 +69,18 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.claim("crash.no-false-found")
 @pytest.mark.claim("crash.unresolved-are-listed")
 @pytest.mark.claim("crash.books-agree")
-def test_a_short_campaign_finds_nothing_wrong(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("store", "kills", "lanes"), [("sqlite", 60, 6), ("postgres", 24, 3)])
+def test_a_short_campaign_finds_nothing_wrong(
+    tmp_path: Path, store: str, kills: int, lanes: int
+) -> None:
     told = run(
-        *("-m", "campaigns.crash", "--folder", str(tmp_path / "crash"), "--lanes", "6"),
-        *("--kills", str(KILLS), "--seconds", "180"),
+        *("-m", "campaigns.crash", "--folder", str(tmp_path / "crash"), "--lanes", str(lanes)),
+        *("--kills", str(kills), "--seconds", "180", "--store", store),
     )
     assert told.returncode == 0, told.stderr
     line = json.loads(told.stdout)
     assert tuple(line) == ("kills", *NUMBERS)
-    assert line["kills"] >= KILLS
+    assert line["kills"] >= kills
     assert {name: line[name] for name in NUMBERS[:4]} == dict.fromkeys(NUMBERS[:4], 0)
 
 

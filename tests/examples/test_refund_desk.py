@@ -213,6 +213,15 @@ def test_a_changed_byte_is_found_and_its_record_named(demo: Played) -> None:
     assert ledger[4].strip().startswith(f"{record}:")
 
 
+@pytest.mark.claim("undo.plan-first")
+def test_what_triage_did_can_be_planned_to_be_undone(demo: Played) -> None:
+    planned = demo.command("--json", "undo", "tk_01.triage", "--plan", "--anyway")
+    assert planned.returncode == 0, planned.stderr
+    steps = json.loads(planned.stdout)["steps"]
+    told = [(each["tool"], each["reverser"], each["code"]) for each in steps]
+    assert told == [("desk.note", None, "no_reverser"), ("desk.tag", "desk.untag", "")]
+
+
 def test_who_can_delete_is_told_for_each_agent(demo: Played) -> None:
     answers = demo.after("Which agents can delete customer data?")
     assert [line.split()[:2] for line in answers] == [

@@ -14,7 +14,7 @@ from bailiwick.errors import LedgerError, StoreUnavailable
 from bailiwick.ledger.note import Checkpoint, parse_checkpoint, verify_checkpoint
 from bailiwick.ledger.tree import Frontier, append, leaf_hash, root
 from bailiwick.ports import Keys, Ledger
-from bailiwick.store import SqliteLedger
+from bailiwick.store.sqlite import SqliteLedger
 from bailiwick.transactions import Append
 from tests.ledger.samples import LOG
 from tests.s08_intend.depot import Depot, depot, within

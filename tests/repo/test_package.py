@@ -29,6 +29,8 @@ PUBLIC = [
     "tool",
 ]
 STAYS_OUT = {
+    "aiosql",
+    "bailiwick.store.database",
     "cedarpy",
     "cel",  # its package imports a command line of its own: 0.35 s
     "click",
@@ -37,10 +39,11 @@ STAYS_OUT = {
     "httpx2",
     "mcp",
     "mcp_types",
-    "opentelemetry.sdk",
+    "opentelemetry",
     "psycopg",
     "pydantic",
     "pytest",
+    "sqlite3",
     "uvicorn",
     "yoyo",
 }

@@ -9,8 +9,8 @@ from typing import cast
 from bailiwick.config import Settings
 from bailiwick.nouns import Action, Caller, Capability, Grant, HttpBinding, Manifest, Tool
 from bailiwick.ports import Case, World
-from bailiwick.store import Database, SqliteShelf, SqliteStore
 from bailiwick.store.migrating import migrate
+from bailiwick.store.sqlite import Database, SqliteShelf, SqliteStore
 from bailiwick.transactions import Commit, Committed, Op
 
 NOW_US = 1_795_000_000_000_000

@@ -107,6 +107,42 @@ def test_a_write_that_can_be_checked_undone_or_gated_loads(way: Members) -> None
         ),
         ({"reverser": "payments.cancel"}, "law_argument_missing", "add `refund`"),
         (
+            {"reverser": "payments.cancel", "reverser_arguments": {"refund": "args.amount_minor"}},
+            "law_argument_mistyped",
+            "give what `payments.cancel` takes as `refund`",
+        ),
+        (
+            {"reverser": "payments.cancel", "reverser_arguments": {"refund": "7"}},
+            "law_argument_mistyped",
+            "give what `payments.cancel` takes as `refund`",
+        ),
+        (
+            {"reverser": "payments.cancel", "reverser_arguments": {"refund": "args.reason"}},
+            "law_argument_mistyped",
+            "give what `payments.cancel` takes as `refund`",
+        ),
+        (
+            {
+                **NO_CHECK,
+                "reverser": "payments.cancel",
+                "reverser_arguments": {"refund": "string(after.id)"},
+            },
+            "law_reverser_blind",
+            "add `reader` with `expect`",
+        ),
+        ({"reverser_arguments": {"refund": "args.charge"}}, "law_half_declared", "add `reverser`"),
+        (
+            {
+                "reverser": "payments.refund",
+                "reverser_arguments": {
+                    "charge": "args.charge",
+                    "amount_minor": "args.amount_minor",
+                },
+            },
+            "law_reverser_circular",
+            "what was there before",
+        ),
+        (
             {"reverser": "payments.cancel", "reverser_arguments": {"refnud": "result.id"}},
             "law_argument_unknown",
             "did you mean `refund`",
@@ -128,6 +164,27 @@ def test_a_write_against_the_law_does_not_load_and_says_what_to_add(
     assert code in found
     assert found[code].startswith("payments.refund: ")
     assert add in error.value.help
+
+
+@pytest.mark.claim("catalog.way-back-leads-back")
+def test_a_pair_and_a_setting_of_what_was_before_are_ways_back() -> None:
+    integer = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+    up = changed(CANCEL, name="lift.up", parameters=integer, path="/up")
+    down = changed(up, name="lift.down", path="/down")
+    pair = {"reverser_arguments": {"n": "args.n"}}
+    catalogue_of(
+        CHARGE,
+        changed(up, reverser="lift.down", **pair),
+        changed(down, reverser="lift.up", **pair),
+    )
+    look = changed(CHARGE, name="lift.look", path="/at", parameters=ABSENT, resource=ABSENT)
+    back = {"before": {"was": {"tool": "lift.look"}}, "reverser_arguments": {"n": "before.was.n"}}
+    catalogue_of(look, changed(up, reverser="lift.up", **back))
+    # Three that follow each other in a ring would end where they began: with the same again.
+    ring = [("lift.up", "lift.down"), ("lift.down", "lift.hold"), ("lift.hold", "lift.up")]
+    with pytest.raises(CatalogError) as error:
+        catalogue_of(*(changed(up, name=name, reverser=by, **pair) for name, by in ring))
+    assert {code for code, _ in problems_in(error)} == {"law_reverser_circular"}
 
 
 @pytest.mark.claim("catalog.unclassified-does-not-run")

@@ -283,6 +283,24 @@ async def test_a_day_and_a_minute_begin_again(shop: Shop) -> None:
     assert overs == [["minute", "day"], ["day"], []]
 
 
+@pytest.mark.parametrize(
+    ("caps", "expected"),
+    [
+        ([cap("a", limit=1, period="minute")], 60.0),
+        ([cap("a", limit=1, period="minute"), cap("a", limit=1, period="hour")], 3600.0),
+        ([cap("a", limit=1, period="minute"), cap("a", limit=1)], None),
+        ([cap("a", limit=0, period="minute")], None),
+        ([], None),
+    ],
+    ids=["one", "the-longest", "never-again", "nothing-fits", "nothing-over"],
+)
+def test_when_it_would_fit_again_is_said_only_where_time_helps(
+    caps: list[Cap], expected: float | None
+) -> None:
+    held = Price(holds=tuple(Hold(cap=each, amount=1) for each in caps), over=tuple(caps))
+    assert limits.reopens_after_s(held, NOW_US - NOW_US % 86_400_000_000) == expected
+
+
 async def test_without_caps_nothing_is_held_and_nothing_is_over(shop: Shop) -> None:
     assert await priced(shop, bundle()) == Price(holds=())
 

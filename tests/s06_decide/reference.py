@@ -69,7 +69,12 @@ def request(book: RuleBook, question: Question, evidence: tuple[str, ...]) -> di
     seconds = question.now_us // 1_000_000
     nodes = [cap.node for cap in question.over]
     context = {
-        "facts": {**situation.facts, "over_budget": bool(nodes), "over_budget_nodes": nodes},
+        "facts": {
+            **situation.facts,
+            "over_budget": bool(nodes),
+            "over_budget_nodes": nodes,
+            "data_classes": list(question.data_classes),
+        },
         "input": known(shape.input if shape else {}, situation.input),
         "run": {"id": question.caller.capability.run},
         "subject": {"id": question.caller.subject},

@@ -6,6 +6,7 @@ from typing import Any
 import cedarpy
 import pytest
 
+from bailiwick.errors import PolicyError
 from bailiwick.nouns import Decision
 from bailiwick.policy import RuleBook
 from bailiwick.policy.rules import read_rules
@@ -62,6 +63,12 @@ def test_another_currency_than_the_caps_denies(book: RuleBook, entry: dict[str, 
 @pytest.mark.claim("policy.approval-per-rule")
 @pytest.mark.parametrize("entry", claimed("policy.approval-per-rule"), ids=by_case)
 def test_evidence_counts_for_its_own_rule(book: RuleBook, entry: dict[str, Any]) -> None:
+    check(book, entry)
+
+
+@pytest.mark.claim("policy.recipients-counted")
+@pytest.mark.parametrize("entry", claimed("policy.recipients-counted"), ids=by_case)
+def test_a_rule_reads_how_many_are_written_to(book: RuleBook, entry: dict[str, Any]) -> None:
     check(book, entry)
 
 
@@ -154,7 +161,12 @@ def test_cedar_itself_allows_beside_the_error_that_denies_here(book: RuleBook) -
             "action": 'Action::"payments.refund"',
             "resource": 'Charge::"ch_1"',
             "context": {
-                "facts": {**question["facts"], "over_budget": False, "over_budget_nodes": []},  # type: ignore[dict-item]
+                "facts": {
+                    **question["facts"],  # type: ignore[dict-item]
+                    "over_budget": False,
+                    "over_budget_nodes": [],
+                    "data_classes": [],
+                },
                 "input": question["input"],
                 "run": {"id": "run_1"},
                 "subject": {"id": "customer-7"},
@@ -323,11 +335,15 @@ def test_the_principal_has_an_owner_and_a_tenant() -> None:
     assert book.decide(ask({**show, "tenant": "initech"})).effect == "deny"
 
 
+@pytest.mark.claim("policy.untyped-left-out")
 def test_an_argument_without_a_type_is_left_out_and_listed(book: RuleBook) -> None:
     assert book.left_out == {"payments.refund": ("address.lines", "metadata", "rate")}
     given = {"charge": "ch_1", "amount_minor": 1, "rate": 1.5, "metadata": {"a": None}}
     address = {"country": "NO", "lines": [{}]}
     assert book.decide(ask({**SMALL, "input": {**given, "address": address}})).effect == "allow"
+    rule = '@id("rate") forbid (principal, action == Action::"payments.refund", resource)'
+    with pytest.raises(PolicyError):
+        sample(rules=f"{rule} when {{ context.input.rate > 1 }};")
 
 
 def test_a_rule_is_shown_as_it_was_written(book: RuleBook) -> None:

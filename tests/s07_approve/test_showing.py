@@ -100,7 +100,7 @@ def unescaped(text: str) -> str:
         f"version       {'c3' * 32}",
         "kind          write, money",
         "afterwards    after.refund.amount == args.amount_minor",
-        'way back      "payments.cancel_refund"',
+        'way back      undone by "payments.cancel_refund"',
         'touches       "Charge" "ch_1"',
         'value         7500 minor units of "EUR"',
         'destination   "acct_9"',

@@ -12,8 +12,8 @@ from bailiwick import approval
 from bailiwick.config import Settings
 from bailiwick.nouns import Approval, Credential, Manifest, Proposal, Refusal, Situation, Vote
 from bailiwick.ports import Bundle, Case, ControlState, World
-from bailiwick.store import Database, SqliteRegister, SqliteShelf, SqliteStore
 from bailiwick.store.migrating import migrate
+from bailiwick.store.sqlite import Database, SqliteRegister, SqliteShelf, SqliteStore
 from bailiwick.transactions import (
     CastVote,
     CloseApproval,

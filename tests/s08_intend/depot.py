@@ -14,7 +14,9 @@ import psycopg
 from bailiwick.config import Settings
 from bailiwick.nouns import Action, Caller, Cap, Capability, Hold
 from bailiwick.ports import Due, Keeping, Ledger, Register, Shelf, Store
-from bailiwick.store import (
+from bailiwick.store import postgres
+from bailiwick.store.migrating import migrate
+from bailiwick.store.sqlite import (
     Database,
     SqliteDue,
     SqliteKeeping,
@@ -22,9 +24,7 @@ from bailiwick.store import (
     SqliteRegister,
     SqliteShelf,
     SqliteStore,
-    postgres,
 )
-from bailiwick.store.migrating import migrate
 from bailiwick.transactions import Blocked, Commit, Committed, Op, RaiseEpoch
 
 TENANT = "acme"

@@ -81,9 +81,11 @@ async def test_a_runs_key_goes_only_with_the_last_payload_and_a_new_one_may_come
         assert await kept(store, "a") == [True] * 2
         done = await store.commit(erase(ended("a")), erase(ended("b")), dropping)
         assert isinstance(done, Committed)
-        assert await store.shelf.run_key(TENANT, "run-1") is None
+        run = await store.shelf.run(TENANT, "run-1")
+        assert run is not None
+        assert run.wrapped_key is None
         assert await store.due().run_keys(TENANT, "", 10) == []
-        assert await store.shelf.run_started_us(TENANT, "run-1") == (NOW_US, 0)
+        assert (run.started_at_us, run.parked_us) == (NOW_US, 0)
         # Who begins again first has the run's key; who comes second seals again.
         first, second = await store.together(
             (
@@ -98,7 +100,9 @@ async def test_a_runs_key_goes_only_with_the_last_payload_and_a_new_one_may_come
             ),
         )
         assert (type(first), second) == (Committed, Blocked(code="run_key_moved"))
-        assert await store.shelf.run_key(TENANT, "run-1") == b"key-2"
+        run = await store.shelf.run(TENANT, "run-1")
+        assert run is not None
+        assert run.wrapped_key == b"key-2"
 
 
 @pytest.mark.claim("store.erasure-spares-open-runs")

@@ -16,16 +16,16 @@ from yoyo import get_backend, read_migrations
 
 from bailiwick.errors import StoreError, StoreFenced, StoreUnavailable
 from bailiwick.nouns import Stop
-from bailiwick.store import (
+from bailiwick.store import migrating
+from bailiwick.store.bell import Bell
+from bailiwick.store.reserve import RESERVE_BYTES
+from bailiwick.store.sqlite import (
     SCHEMA_VERSION,
     SqliteRegister,
     SqliteShelf,
     durability,
-    migrating,
     schema_version,
 )
-from bailiwick.store.bell import Bell
-from bailiwick.store.reserve import RESERVE_BYTES
 from bailiwick.store.writer import connect
 from bailiwick.transactions import (
     Append,
@@ -50,7 +50,7 @@ import sys
 from pathlib import Path
 from bailiwick.config import Settings
 from bailiwick.errors import StoreError
-from bailiwick.store import Database
+from bailiwick.store.sqlite import Database
 try:
     Database(Path(sys.argv[1]), Settings(), lambda: 0, alone=sys.argv[2] == "alone")
 except StoreError as error:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from bailiwick.nouns import Listed
-from bailiwick.store import SqliteRegister
+from bailiwick.store.sqlite import SqliteRegister
 from bailiwick.transactions import Committed, InsertAction, MoveAction
 from tests.s08_intend.depot import TENANT, Depot, Where, action, depot, within
 

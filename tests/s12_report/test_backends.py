@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from bailiwick.ports import Told
@@ -176,6 +177,18 @@ def test_the_memory_of_written_spans_is_given_back() -> None:
             writer.request(batch)
         sizes.append(resident_kib())
     assert sizes[1] - sizes[0] < 256
+
+
+def test_what_cannot_be_written_costs_its_batch_and_no_more() -> None:
+    with collecting() as server:
+        door = to(server)
+        door.report(replace(told(1), run="\ud800"))
+        until_s = time.monotonic() + 10
+        while not door.dropped and time.monotonic() < until_s:
+            time.sleep(0.02)
+        door.report(told(2))
+        door.close()
+    assert (door.dropped, len(server.spans())) == (1, 1)
 
 
 def test_the_queue_hands_on_everything_in_order() -> None:

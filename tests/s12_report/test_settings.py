@@ -6,6 +6,7 @@ import pytest
 
 from bailiwick.config import load_settings
 from bailiwick.errors import ConfigError
+from tests.spine.house import opened
 
 VARIABLES = {
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
@@ -92,3 +93,17 @@ def test_a_variable_that_cannot_be_read_is_named(
 def test_settings_show_no_header(tmp_path: Path) -> None:
     found = load_settings(written(tmp_path, "telemetry: {headers: {x-key: sesame-7261}}\n"))
     assert "7261" not in repr(found) + repr(found.telemetry)
+
+
+async def test_a_certificate_that_cannot_be_read_leaves_nothing_open(folder: Path) -> None:
+    settings = folder / "bailiwick.yaml"
+    before = settings.read_text()
+    told = "telemetry_endpoint: https://localhost:1\ntelemetry: {certificate: missing.pem}\n"
+    settings.write_text(before + told)
+    with pytest.raises(ConfigError, match=r"missing\.pem") as caught:
+        async with opened(folder):
+            pass
+    assert caught.value.code == "certificate_unreadable"
+    settings.write_text(before)
+    async with opened(folder) as house:
+        assert (await (await house.clerk()).act("desk.look", {"on": "t"})).status == "done"

@@ -33,6 +33,7 @@ PEOPLE = (
     Newcomer("ada", ("admin", "operator", "auditor", "viewer"), (), PASSWORD),
     Newcomer("bo", ("approver", "viewer"), ("finance",), PASSWORD),
     Newcomer("cy", ("approver", "viewer"), ("finance",), PASSWORD),
+    Newcomer("rex", ("responder",), (), PASSWORD),
 )
 
 SETTINGS = """\

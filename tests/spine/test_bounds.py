@@ -8,7 +8,7 @@ import pytest
 from bailiwick import Outcome
 from bailiwick.runtime import Session
 from bailiwick.testing import Clock
-from tests.spine.house import AGENT, SETTINGS, House, effects, files, founded, opened
+from tests.spine.house import AGENT, SETTINGS, TOOLS, House, effects, files, founded, opened
 
 NOW_US = 1_800_000_000_000_000  # a full minute
 THRESHOLD = 3
@@ -95,10 +95,42 @@ async def test_a_rate_refuses_the_call_beyond_it_until_the_next_minute(
     # Another run of the same agent draws on the same rate.
     no = await (await house.clerk("run-2")).act("desk.refund", asked[2])
     assert (no.status, no.step, no.code) == ("refused", 6, "denied")
+    assert no.retry_after_s == 60.0
+    assert no.details["over"] == [["rate:tool:desk.refund", "calls", "minute", 2]]
     assert effects("ch-2") == 0
     assert (await note(clerk, "t-1")).status == "done"
-    clock.advance(60)
+    clock.advance(59.5)
+    assert (await clerk.act("desk.refund", asked[3])).retry_after_s == 0.5
+    # What another rule forbids as well, waiting does not help.
+    worse = {**asked[2], "amount_minor": 1_000_001}
+    assert (await clerk.act("desk.refund", worse)).retry_after_s is None
+    clock.advance(0.5)
     assert (await clerk.act("desk.refund", asked[3])).status == "done"
+
+
+@pytest.mark.claim("limits.upstream-rate")
+async def test_an_upstream_is_called_so_often_by_all_and_says_when_again(
+    tmp_path: Path, clock: Clock
+) -> None:
+    limits = (
+        "rates: [{upstream: till, per: hour, limit: 2}, {upstream: till, per: minute, limit: 1}]"
+    )
+    tools = TOOLS.replace('key_retention_s="none",', 'key_retention_s="none", upstream="till",')
+    folder = await founded(tmp_path / "project", people=True, limits=limits, tools=tools)
+    async with opened(folder, now_us=clock.now_us) as house:
+        clerk, rival = await house.clerk(), await house.clerk("run-2", agent="rival")
+        assert (await note(clerk, "a")).status == "done"
+        no = await note(rival, "b", tool="desk.file")
+        assert (no.code, no.retry_after_s) == ("denied", 60.0)
+        # What goes elsewhere is not counted.
+        assert (await clerk.act("desk.look", {"on": "a"})).status == "done"
+        clock.advance(60)
+        assert (await note(rival, "b", tool="desk.file")).status == "done"
+        no = await note(clerk, "c")
+        assert no.retry_after_s == 3540.0  # the hour is full by now, and ends later
+        clock.advance(3540)
+        assert (await note(clerk, "c")).status == "done"
+    assert effects("b") == effects("c") == 1
 
 
 @pytest.mark.claim("limits.run-seconds-through-act")

@@ -15,7 +15,7 @@ CLERK = AGENT.replace("NAME", "clerk")
 
 async def compared(house: House, **changed: str | None) -> dict[str, Any]:
     """A stored release with other files, compared with the active one."""
-    digest = await released(house, "propose", **changed)
+    digest = await released(house, "propose", {}, **changed)
     told: dict[str, Any] = await house.command("ada", "release diff", digest=digest)
     return told
 
@@ -68,7 +68,11 @@ async def test_a_change_is_said_in_words_and_whether_it_may_loosen(house: House)
             True,
         ),
         ({"rival": None}, ["removes the agent rival"], False),
-        ({"clerk": CLERK + "budget: {max_tool_calls: 100000}\n"}, [], True),
+        (
+            {"clerk": CLERK + "budget: {max_tool_calls: 100000}\n"},
+            ["clerk: `budget` is {'max_tool_calls': 100000}, was not there"],
+            True,
+        ),
     ):
         told = await compared(house, **changed)
         words = [each for each in told["changes"] if " the file " not in each]

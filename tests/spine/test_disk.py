@@ -18,7 +18,7 @@ import pytest
 
 from bailiwick import Outcome
 from bailiwick.errors import StoreUnavailable
-from bailiwick.store import SqliteStore
+from bailiwick.store.sqlite import SqliteStore
 from bailiwick.testing import write_project
 from tests.spine.house import SETTINGS, effects, files, founded, opened, storing_in
 

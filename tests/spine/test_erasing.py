@@ -41,6 +41,12 @@ async def verified(house: House) -> list[Any]:
     return list(found)
 
 
+async def run_key(house: House, run: str) -> bytes | None:
+    row = await house.world.shelf.run("default", run)
+    assert row is not None
+    return row.wrapped_key
+
+
 @pytest.mark.claim("vault.erased-run")
 async def test_a_run_is_erased_with_its_key_and_its_story_says_who_and_why(house: House) -> None:
     first, second = await note(house, "t-1"), await note(house, "t-2")
@@ -55,7 +61,7 @@ async def test_a_run_is_erased_with_its_key_and_its_story_says_who_and_why(house
         assert story["records"][-1]["fields"]["result_commitment"]
     assert (await shown(house, other))["erased"] is None
     assert (await shown(house, other))["payloads"]["result"]["result"] == {"on": "t-3"}
-    assert await house.world.shelf.run_key("default", "run-1") is None
+    assert await run_key(house, "run-1") is None
     assert await refusal(house, "ada", "vault erase", run="run-1", **WHY) == "already_erased"
     assert await refusal(house, "ada", "vault erase", run="run-9", **WHY) == "run_unknown"
     assert await refusal(house, "ada", "vault erase", run="run-2", reason=" ") == (
@@ -241,8 +247,8 @@ async def test_payloads_go_after_their_days_but_not_what_is_held_or_open(tmp_pat
         house.sessions.clear()
         erased = (await shown(house, old[0]))["erased"]
         assert (erased["by"], erased["reason"]) == (None, "retention")
-        assert await house.world.shelf.run_key("default", "run-1") is None
-        assert await house.world.shelf.run_key("default", "run-0") is not None
+        assert await run_key(house, "run-1") is None
+        assert await run_key(house, "run-0") is not None
         # One record for all of it, and nothing more while nothing more is due.
         assert await house.world.ledger.tree_size() == before + 1
         newest = (await house.world.ledger.records(before, 1))[0].body

@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
@@ -281,3 +282,24 @@ async def test_a_server_killed_under_load_loses_nothing_that_was_answered(
     records = await till.world.ledger.records(0, 1000)
     kinds = [json.loads(record.body)["kind"] for record in records]
     assert (kinds.count("intended"), kinds.count("concluded")) == (len(names), len(names))
+
+
+@pytest.mark.claim("store.no-deadlock")
+def test_random_nested_budgets_of_two_processes_are_never_deadlocked(server: Server) -> None:
+    name = server.create()
+    told = subprocess.run(
+        [
+            *(sys.executable, "-m", "campaigns.deadlock", "--seconds", "8", "--seed", "1"),
+            *("--store", server.url(name)),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    line = json.loads(told.stdout)
+    assert line["commits"] > 100
+    assert (line["deadlocks"], line["faults"], line["budgets_off"]) == (0, 0, 0)
+    server.drop(name)

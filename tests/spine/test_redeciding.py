@@ -1,6 +1,7 @@
 """Deciding again what was decided: under its own release, and under others."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -50,9 +51,11 @@ async def settled(house: House, id: str, **wanted: str) -> None:
             await asyncio.sleep(0.02)
 
 
-async def released(house: House, word: str, **changed: str | None) -> str:
+async def released(
+    house: House, word: str, more: Mapping[str, str] = {}, **changed: str | None
+) -> str:
     """Propose or activate the project's files with some others; give the digest."""
-    given = files(**{name: text for name, text in changed.items() if text is not None})
+    given = {**files(**{name: text for name, text in changed.items() if text}), **more}
     left = {name: text for name, text in given.items() if name != "bailiwick.yaml"}
     for name in (name for name, text in changed.items() if text is None):
         del left[f"agents/{name}.yaml"]
@@ -141,6 +144,16 @@ async def test_what_ended_under_another_release_keeps_the_one_that_decided_it(
     again = await house.command("bo", "actions redecide", action=ids[1])
     assert (again["same"], again["release"]) == (True, second)
 
+    # It was judged when people had spoken, and not when it was proposed.
+    waiting = (await clerk.act("desk.refund", {"on": "ch_3", "amount_minor": 9900})).action
+    late = f"context.time.now_us > {house.world.now_us()}"
+    rule = f'@id("late") forbid (principal, action, resource) when {{ {late} }};'
+    await released(house, "activate", {"policies/late.cedar": rule})
+    await house.vote("bo", waiting)
+    await settled(house, waiting, state="refused")
+    again = await house.command("bo", "actions redecide", action=waiting)
+    assert (again["same"], "late" in again["again"]["rules"]) == (True, True)
+
 
 @pytest.mark.claim("policy.backtest-tells-what-changes")
 async def test_what_cannot_be_decided_again_is_counted_with_the_reason(house: House) -> None:
@@ -179,5 +192,11 @@ async def test_what_cannot_be_decided_again_is_counted_with_the_reason(house: Ho
     for wrong in ({"limit": 0}, {"limit": 1001}, {"since_us": -1}, {"before": 7}, {"digest": "x"}):
         with pytest.raises((BadInput, ControlError)):
             await house.command("ada", "release backtest", **{"digest": no_rival, **wrong})
+
+    await house.command("ada", "vault erase", run="run-1", reason="the customer asked")
+    told = await house.command("ada", "release backtest", digest=no_rival)
+    assert (told["decided"], told["not_decided"]) == (0, {"agent_gone": 1, "payload_erased": 3})
+    again = await house.command("bo", "actions redecide", action=paid)
+    assert (again["same"], again["code"]) == (None, "payload_erased")
     with pytest.raises(IdentityError):
         await house.command("bo", "release propose", files={})

@@ -14,7 +14,7 @@ Pure but for `closed` and `weigh`, which read the votes. Who calls what:
     weigh                the step itself: today's request, and the evidence there is for it
 """
 
-from bailiwick.approval.ahead import standing_for, voices
+from bailiwick.approval.ahead import broken_for, standing_for, voices
 from bailiwick.approval.conflicts import conflicts
 from bailiwick.approval.electorate import NOBODY, Ahead, Electorate, People, electorate, queues_of
 from bailiwick.approval.request import digest_of, request, request_document
@@ -40,6 +40,7 @@ __all__ = [
     "Ahead",
     "Electorate",
     "People",
+    "broken_for",
     "check_vote",
     "closed",
     "conflicts",

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from bailiwick.approval.electorate import People
 from bailiwick.approval.statements import is_signed_by
 from bailiwick.approval.votes import approvers, is_requester
-from bailiwick.mandates import Mandate, StandingApproval
+from bailiwick.mandates import BreakGlass, Mandate, StandingApproval
 from bailiwick.nouns import Approval, Ask, Caller, Cap, Hold, Person, Resource, names_tool
 from bailiwick.ports import World
 from bailiwick.values import JSON
@@ -51,6 +51,40 @@ async def standing_for(
         ):
             usable.append(standing)
     return tuple(usable)
+
+
+def broken_for(
+    mandates: Sequence[Mandate],
+    asks: Sequence[Ask],
+    people: People,
+    *,
+    caller: Caller,
+    tool: str,
+    now_us: int,
+) -> dict[str, BreakGlass]:
+    """Give the asking rules that pass in an emergency, each with the grant by which it does."""
+    found: dict[str, BreakGlass] = {}
+    for mandate in mandates:
+        glass = mandate.statement
+        if not isinstance(glass, BreakGlass) or mandate.ended_at_us is not None:
+            continue
+        person = people.get(glass.person)
+        if (
+            person is None
+            or not person.enabled
+            or "responder" not in person.roles
+            or (glass.tenant, glass.agent) != (caller.tenant, caller.agent)
+            or not names_tool(glass.tool, tool)
+            or not glass.from_us <= now_us < glass.until_us
+            or is_requester(person, people, caller)
+            or not is_signed_by(glass, person)
+        ):
+            continue
+        signed = {(each.rule, each.queue, each.text_hash) for each in glass.rules}
+        for ask in asks:
+            if (ask.rule, ask.queue, ask.text_hash) in signed:
+                found.setdefault(ask.rule, glass)
+    return found
 
 
 def draws(standing: StandingApproval, facts: Mapping[str, JSON]) -> tuple[Hold, ...]:

@@ -102,7 +102,9 @@ def _tool(asked: RequestDocument, tool: Tool | None) -> Iterator[str]:
         return
     yield from field("kind", [", ".join((tool.effect, *tool.traits))])
     yield from field("afterwards", [escaped(tool.expect)] if tool.expect else ["cannot be checked"])
-    yield from field("way back", [quoted(tool.reverser, None) if tool.reverser else "none"])
+    if tool.effect == "write":
+        back = f"undone by {quoted(tool.reverser, None)}" if tool.reverser else "cannot be undone"
+        yield from field("way back", [back])
 
 
 def _what(asked: RequestDocument, texts: list[Block], whole: bool) -> Iterator[str]:

@@ -7,15 +7,16 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import asdict, replace
 
 from bailiwick.approval.signing import is_signed, signature
-from bailiwick.mandates import Delegation, StandingApproval, Statement
+from bailiwick.mandates import BreakGlass, Delegation, StandingApproval, Statement
 from bailiwick.nouns import Person
 from bailiwick.values import canonical, digest
 
-S = TypeVar("S", StandingApproval, Delegation)
+S = TypeVar("S", StandingApproval, Delegation, BreakGlass)
 
 _TYPES: Mapping[type[Statement], str] = {
     StandingApproval: "bailiwick.standing-approval.v1",
     Delegation: "bailiwick.delegation.v1",
+    BreakGlass: "bailiwick.break-glass.v1",
 }
 
 
@@ -23,7 +24,7 @@ def mandate_statement(statement: Statement) -> bytes:
     """Give the bytes that its person signs: all of it but the signature, canonical JSON."""
     members = asdict(statement)
     del members["signature"]
-    if isinstance(statement, StandingApproval):
+    if isinstance(statement, StandingApproval | BreakGlass):
         members["rules"] = [asdict(rule) for rule in statement.rules]
     return canonical({"type": _TYPES[type(statement)], **members})
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from bailiwick.approval.ahead import draws, standing_for, used, voices
+from bailiwick.approval.ahead import broken_for, draws, standing_for, used, voices
 from bailiwick.approval.electorate import People, electorate
 from bailiwick.approval.request import request
 from bailiwick.approval.votes import denied, evidence, tally
@@ -64,7 +64,8 @@ async def weigh(world: World, case: Case) -> Refusal | None:
     if (no := _denied(kept, people, case.caller)) is not None:
         return no
     case.evidence = _evidence(kept, people, case)
-    if len(case.evidence) < len(kept.asks) and not case.price.over:
+    open_still = kept.state in ("open", "granted")
+    if len(case.evidence) < len(kept.asks) and not case.price.over and open_still:
         await _look_ahead(world, case, kept, people)
     return None
 
@@ -78,7 +79,11 @@ def _patience_us(world: World, case: Case) -> int:
 
 
 async def _look_ahead(world: World, case: Case, kept: Approval, people: People) -> None:
-    """Let standing approvals make up what votes lack, if with them nothing is lacking."""
+    """Let what was signed ahead make up what votes lack, if with it nothing is lacking.
+
+    An emergency comes last: a broken glass lets pass only what nothing else does. It is no yes to
+    a request that is over.
+    """
     assert case.situation is not None
     facts = case.situation.facts
     found = await standing_for(
@@ -93,10 +98,21 @@ async def _look_ahead(world: World, case: Case, kept: Approval, people: People) 
         now_us=case.now_us,
     )
     given = _evidence(kept, people, case, found)
-    if len(given) < len(kept.asks):
+    lacking = [ask.rule for ask in kept.asks if ask.rule not in given]
+    broken = broken_for(
+        case.control.mandates,
+        [ask for ask in kept.asks if ask.rule in lacking],
+        people,
+        caller=case.caller,
+        tool=case.tool.name,
+        now_us=case.now_us,
+    )
+    if len(broken) < len(lacking):
         return
-    case.evidence, case.ahead = given, used(kept, people, case.caller, found, given)
-    holds = [hold for standing in case.ahead for hold in draws(standing, facts)]
+    standing = used(kept, people, case.caller, found, given)
+    case.evidence = {**given, **{rule: (glass.person,) for rule, glass in broken.items()}}
+    case.ahead = (*standing, *dict.fromkeys(broken.values()))
+    holds = [hold for each in standing for hold in draws(each, facts)]
     case.price = replace(case.price, holds=(*holds, *case.price.holds))
 
 

@@ -8,6 +8,7 @@ from types import ModuleType
 
 from msgspec import Struct
 
+from bailiwick.catalog.data_classes import classes_of
 from bailiwick.catalog.expressions import compile_expressions
 from bailiwick.catalog.facts import FactPlan, compute, fact_plans
 from bailiwick.catalog.forms import Declaration, complete, form_problems
@@ -104,6 +105,7 @@ class ToolCatalogue:
             before=before,
             effect_key=effect_key,
             destination=destination,
+            data_classes=classes_of(tool, arguments),
         )
 
     def evaluate(self, tool: Tool, text: str, names: Mapping[str, JSON]) -> JSON:
@@ -173,7 +175,12 @@ def load_catalogue(
                 tool,
                 declared.schema,
                 expressions,
-                fact_plans(tool.facts, tool.fact_types, expressions),
+                fact_plans(
+                    tool.facts,
+                    tool.fact_types,
+                    expressions,
+                    declared.form.destination_kind or "domain",
+                ),
                 projection(tool.input_type),
                 _path_parameters(tool),
                 declared.function,

@@ -5,6 +5,7 @@
       - {node: customer, unit: micro_usd, period: day, limit: "5"}
     rates:
       - {tool: payments.refund, per: minute, limit: 10}
+      - {upstream: payments, per: minute, limit: 600}
 
 A node without a name stands for each: `run` is every run by itself.
 """
@@ -40,16 +41,17 @@ class BudgetForm(Struct, frozen=True, kw_only=True):
     unit: str
     limit: int | str
     period: Literal["all", "day", "hour", "minute"] = "all"
-    node: Literal["tenant", "agent", "run", "tool", "customer"] | None = None
+    node: Literal["tenant", "agent", "run", "tool", "upstream", "customer"] | None = None
 
 
 class RateForm(Struct, frozen=True, kw_only=True):
-    """At most `limit` calls in each period: of one tool, of one agent, or of all that it bounds."""
+    """At most `limit` calls in each period: of one tool, agent or upstream, or of all it bounds."""
 
     limit: int
     per: Literal["minute", "hour", "day"]
     tool: str | None = None
     agent: str | None = None
+    upstream: str | None = None
 
 
 class QueueForm(Struct, frozen=True, kw_only=True):
@@ -126,12 +128,15 @@ def load_limits(
         for kind, name, known in (
             ("tool", rate.tool, catalogue.tools.keys()),
             ("agent", rate.agent, manifests.keys()),
+            ("upstream", rate.upstream, upstreams_of(catalogue)),
         ):
             if name is not None:
-                problems += _unknown_name(kind, name, known, where)
+                problems += unknown_name(kind, name, known, where)
                 node = f"rate:{kind}:{name}"
-        if rate.tool is not None and rate.agent is not None:
-            problems.append(problem("member_invalid", where, "a rate names one, tool or agent"))
+        if sum(name is not None for name in (rate.tool, rate.agent, rate.upstream)) > 1:
+            problems.append(
+                problem("member_invalid", where, "a rate names one: tool, agent or upstream")
+            )
         problems += limit_problems(rate.limit, where)
         rates.append(Cap(node=node, unit="calls", limit=rate.limit, period=rate.per))
     refuse(problems)
@@ -192,9 +197,15 @@ def _amount(limit: int | str, unit: str, where: str) -> int:
     )
 
 
-def _unknown_name(
+def upstreams_of(catalogue: Catalogue) -> frozenset[str]:
+    """Name the upstreams of a catalogue's tools."""
+    return frozenset(tool.upstream for tool in catalogue.tools.values() if tool.upstream)
+
+
+def unknown_name(
     kind: str, name: str, known: Collection[str], where: str
 ) -> Iterator[CatalogError]:
+    """Say that nothing of a kind has this name, if so."""
     if name not in known:
         yield problem(
             f"limit_{kind}_unknown",

@@ -10,14 +10,14 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from msgspec import Struct
 
-from bailiwick.catalog.domains import domain
+from bailiwick.catalog.domains import destination, endpoint
 from bailiwick.catalog.money import currency_code, minor_units
 from bailiwick.catalog.problems import did_you_mean, problem
 from bailiwick.errors import BadInput, CatalogError
 from bailiwick.nouns import Refusal
 from bailiwick.ports import Expression
 from bailiwick.values import JSON, MAX_INTEGER, identifier, shown
-from bailiwick.vocabulary import STANDARD_FACTS
+from bailiwick.vocabulary import RUNTIME_FACTS, STANDARD_FACTS, DestinationKind
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 _DECIMAL = re.compile(r"\s*decimal\((?P<amount>.*)\)\s*")
@@ -49,12 +49,12 @@ def fact_problems(
             yield problem(
                 "fact_type_conflict", where, f"`{name}` is {STANDARD_FACTS[name]} for every tool"
             )
-        elif not _NAME.fullmatch(name) or name.startswith("over_budget") or name not in facts:
+        elif not _NAME.fullmatch(name) or name in RUNTIME_FACTS or name not in facts:
             yield problem(
                 "fact_name_invalid",
                 where,
                 f"`fact_types` names `{shown(name)}`, which is no fact of this tool",
-                "write lower-case names of its `facts`; over_budget is the budgets' own",
+                "write lower-case names of its `facts`; some are the runtime's own",
             )
 
 
@@ -65,13 +65,24 @@ def amount_expression(fact: str, text: str) -> tuple[str, bool]:
 
 
 def fact_plans(
-    facts: Mapping[str, str], types: Mapping[str, str], compiled: Mapping[str, Expression]
+    facts: Mapping[str, str],
+    types: Mapping[str, str],
+    compiled: Mapping[str, Expression],
+    kind: DestinationKind,
 ) -> tuple[FactPlan, ...]:
-    """Plan the computation of a tool's facts; `compiled` holds its expressions by their text."""
+    """Plan the computation of a tool's facts; `compiled` holds its expressions by their text.
+
+    `kind` is that of its destinations.
+    """
     plans = []
+    checks = {
+        **_CHECKS,
+        "destinations": _places(destination, kind),
+        "endpoints": _places(endpoint, kind),
+    }
     for name in sorted(facts):  # currency comes before value
         text, decimal = amount_expression(name, facts[name])
-        check = _given if decimal else _CHECKS.get(name) or _TYPE_CHECKS[types[name]]
+        check = _given if decimal else checks.get(name) or _TYPE_CHECKS[types[name]]
         plans.append(FactPlan(name, compiled[text], check, decimal))
     return tuple(plans)
 
@@ -147,9 +158,14 @@ def _recipients(value: JSON) -> JSON:
     return len(value) if isinstance(value, (list, tuple)) else _amount(value)
 
 
-def _destinations(value: JSON) -> JSON:
-    given = [value] if isinstance(value, str) else _items(value)
-    return sorted({domain(str(_string(item))) for item in given})
+def _places(
+    read: Callable[[DestinationKind, str], str], kind: DestinationKind
+) -> Callable[[JSON], JSON]:
+    def check(value: JSON) -> JSON:
+        given = [value] if isinstance(value, str) else _items(value)
+        return sorted({read(kind, str(_string(item))) for item in given})
+
+    return check
 
 
 _TYPE_CHECKS: Mapping[str, Callable[[JSON], JSON]] = {
@@ -162,5 +178,4 @@ _CHECKS: Mapping[str, Callable[[JSON], JSON]] = {
     "value": _amount,
     "currency": _currency,
     "recipients": _recipients,
-    "destinations": _destinations,
 }

@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from bailiwick.catalog.data_classes import argument_classes, class_problems
 from bailiwick.catalog.facts import fact_problems
 from bailiwick.catalog.input_types import input_attributes
 from bailiwick.catalog.money import micro_usd
@@ -20,7 +21,7 @@ from bailiwick.catalog.schemas import ArgumentSchema
 from bailiwick.errors import BadInput, CatalogError
 from bailiwick.nouns import HttpBinding, McpBinding, PythonBinding, Reader, Tool, Trait
 from bailiwick.values import MAX_INTEGER, canonical, shown
-from bailiwick.vocabulary import STANDARD_FACTS, FactType
+from bailiwick.vocabulary import STANDARD_FACTS, DestinationKind, FactType
 
 # An expression. YAML reads `7` and `true` as what they are; they are literals of the language too.
 Text = str | int | bool
@@ -76,6 +77,8 @@ class ToolForm(Struct, frozen=True, kw_only=True):
     key_retention_s: float | Literal["none"] | None = None
     effect_key: Text | None = None
     destination: Text | None = None
+    destination_kind: DestinationKind | None = None
+    data_classes: tuple[str, ...] = ()
 
 
 class Declaration(Struct, frozen=True, kw_only=True):
@@ -118,6 +121,21 @@ def form_problems(declared: Declaration) -> Iterator[CatalogError]:
     if form.resource is not None and form.resource.type == "Action":
         yield problem("resource_type_invalid", where, "`Action` is Cedar's own type")
     yield from fact_problems(form.facts.keys(), form.fact_types, f"{where}, facts")
+    if form.destination_kind is not None and "destinations" not in form.facts:
+        yield problem(
+            "fact_unknown",
+            where,
+            "`destination_kind` says what its `destinations` are, and there is no such fact",
+            "add `destinations` to its facts",
+        )
+    if "endpoints" in form.facts:
+        yield problem(
+            "fact_name_invalid",
+            where,
+            "`endpoints` is computed from `destinations`",
+            "remove it, and say what the destinations are with `destination_kind`",
+        )
+    yield from class_problems(form.data_classes, declared.schema.schema, where)
     yield from _number_problems(form, where)
 
 
@@ -129,6 +147,9 @@ def complete(declared: Declaration) -> Tool:
     """
     form = declared.form
     resource = form.resource
+    facts = dict(expression_texts(form.facts))
+    if form.destination_kind is not None:
+        facts["endpoints"] = facts["destinations"]
     tool = Tool(
         name=form.name,
         description=form.description,
@@ -140,8 +161,8 @@ def complete(declared: Declaration) -> Tool:
         digest="",
         resource_type=resource.type if resource else "Tool",
         resource_id=expression_text(resource.id) if resource else None,
-        facts=expression_texts(form.facts),
-        fact_types={name: form.fact_types.get(name) or STANDARD_FACTS[name] for name in form.facts},
+        facts=facts,
+        fact_types={name: form.fact_types.get(name) or STANDARD_FACTS[name] for name in facts},
         input_type=input_attributes(declared.schema.schema),
         before={name: _reader(reader) for name, reader in form.before.items()},
         reader=_reader(form.reader) if form.reader else None,
@@ -161,6 +182,9 @@ def complete(declared: Declaration) -> Tool:
         credential=declared.credential if form.effect == "write" else None,
         read_credential=declared.read_credential,
         upstream=declared.upstream,
+        destination_kind=form.destination_kind,
+        data_classes=tuple(sorted(set(form.data_classes))),
+        argument_classes=argument_classes(declared.schema.schema),
     )
     content = hashlib.sha256(canonical(_content(tool))).hexdigest()
     return msgspec.structs.replace(tool, digest=content)

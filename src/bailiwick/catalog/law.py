@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bailiwick.catalog.forms import Declaration
 from bailiwick.catalog.problems import did_you_mean, problem
+from bailiwick.catalog.reversers import reverser_problems
 from bailiwick.catalog.schemas import parameters
 from bailiwick.errors import CatalogError
 from bailiwick.nouns import HttpBinding, McpBinding, Reader, Tool
@@ -29,6 +30,7 @@ def law_problems(declared: Declaration, tools: Mapping[str, Tool]) -> Iterator[C
         yield from _read_problems(tool)
     yield from _fact_problems(tool)
     yield from _reference_problems(tool, tools)
+    yield from reverser_problems(tool, tools)
 
 
 def look_alikes(names: Sequence[str]) -> Iterator[CatalogError]:

@@ -1,8 +1,9 @@
 """Manifests: `agents/*.yaml`, one agent each, with its tools and its bounds.
 
 Bounds become caps at budget nodes: `run`, where the limits organ fills in which, and
-`agent:<name>`; rates stand at `rate:tool:<tool>` and `rate:agent:<agent>`. What the policy
-compiler reads (tiers, destinations and the like) is kept as written in `Manifest.source`.
+`agent:<name>`; rates stand at `rate:tool:<tool>`, `rate:upstream:<upstream>` and
+`rate:agent:<agent>`. What the policy compiler reads (tiers, destinations and the like) is kept as
+written in `Manifest.source`.
 """
 
 import re
@@ -11,7 +12,16 @@ from pathlib import PurePosixPath
 
 from msgspec import Struct, structs
 
-from bailiwick.catalog.ceilings import BudgetForm, RateForm, ceilings, dollars, limit_problems
+from bailiwick.catalog.ceilings import (
+    BudgetForm,
+    RateForm,
+    ceilings,
+    dollars,
+    limit_problems,
+    unknown_name,
+    upstreams_of,
+)
+from bailiwick.catalog.domains import allowed
 from bailiwick.catalog.fallbacks import (
     BudgetBlockForm,
     FallbacksForm,
@@ -25,7 +35,7 @@ from bailiwick.catalog.fallbacks import (
 )
 from bailiwick.catalog.problems import did_you_mean, problem, read_as, refuse, unknown_members
 from bailiwick.catalog.yaml_text import load_yaml
-from bailiwick.errors import CatalogError
+from bailiwick.errors import BadInput, CatalogError
 from bailiwick.nouns import Cap, Manifest, Mode
 from bailiwick.ports import Catalogue
 from bailiwick.values import JSON, MAX_INTEGER, shown
@@ -81,6 +91,7 @@ def load_manifests(files: Mapping[str, str], catalogue: Catalogue) -> Mapping[st
             problems += unknown_members(content, ManifestForm, path)
             form = read_as(content, ManifestForm, path)
             form = structs.replace(form, name=form.name or PurePosixPath(path).stem)
+            content = _with_destinations(content, path)
             problems += _form_problems(form, catalogue, path)
             if form.name in manifests:
                 problems.append(
@@ -92,6 +103,18 @@ def load_manifests(files: Mapping[str, str], catalogue: Catalogue) -> Mapping[st
             problems.append(error)
     refuse(problems)
     return manifests
+
+
+def _with_destinations(content: Mapping[str, JSON], path: str) -> Mapping[str, JSON]:
+    """The manifest with its allow-list in the form that facts have. Raises `CatalogError`."""
+    entries = content.get("destinations")
+    if not isinstance(entries, (list, tuple)) or not all(isinstance(each, str) for each in entries):
+        return content  # said by the policy compiler
+    try:
+        return {**content, "destinations": [allowed(str(each)) for each in entries]}
+    except BadInput as error:
+        where = f"{path}, destinations"
+        raise problem(error.code, where, error.message, error.help) from None
 
 
 def _form_problems(form: ManifestForm, catalogue: Catalogue, path: str) -> Iterator[CatalogError]:
@@ -118,12 +141,16 @@ def _form_problems(form: ManifestForm, catalogue: Catalogue, path: str) -> Itera
         yield from limit_problems(rate.limit, f"{path}, rates[{index}]")
         if rate.tool is not None:
             yield from _entry_problems(rate.tool, catalogue, f"{path}, rates", exact=True)
-        if rate.agent not in (None, form.name) or (rate.agent and rate.tool):
+        if rate.upstream is not None:
+            known = upstreams_of(catalogue)
+            yield from unknown_name("upstream", rate.upstream, known, f"{path}, rates")
+        named = [name for name in (rate.agent, rate.tool, rate.upstream) if name]
+        if rate.agent not in (None, form.name) or len(named) > 1:
             yield problem(
                 "member_invalid",
                 f"{path}, rates",
-                "a rate here is for one tool, or for this agent",
-                "name a `tool`, or nothing",
+                "a rate here is for one tool, one upstream, or for this agent",
+                "name a `tool`, an `upstream`, or nothing",
             )
     for entry in form.modes:
         if entry != "*":
@@ -180,7 +207,7 @@ def _manifest(
             caps.append(Cap(node="run", unit="micro_usd", limit=limit))
     rates = [
         Cap(
-            node=f"rate:tool:{rate.tool}" if rate.tool else f"rate:agent:{form.name}",
+            node=_rate_node(rate, form.name),
             unit="calls",
             limit=rate.limit,
             period=rate.per,
@@ -206,6 +233,12 @@ def _manifest(
         source=content,
     )
     return manifest, problems
+
+
+def _rate_node(rate: RateForm, agent: str) -> str:
+    if rate.upstream:
+        return f"rate:upstream:{rate.upstream}"
+    return f"rate:tool:{rate.tool}" if rate.tool else f"rate:agent:{agent}"
 
 
 def _models(form: ManifestForm) -> dict[str, str]:

@@ -83,12 +83,16 @@ class McpFile(Struct, frozen=True, kw_only=True):
 
 
 class DeclaredUpstream(Struct, frozen=True, kw_only=True):
-    """An upstream of a project, and which of its tools are classified, under which names."""
+    """An upstream of a project, and which of its tools are classified, under which names.
+
+    `reading` names those that read; `reversers` those that write, with what undoes them, if any.
+    """
 
     upstream: McpUpstream
     credentials: CredentialNames
     classified: Mapping[str, tuple[str, ...]]
     reading: tuple[str, ...] = ()
+    reversers: Mapping[str, str | None] = {}
 
 
 def is_mcp_file(text: str, path: str) -> bool:
@@ -123,6 +127,7 @@ def declared_upstreams(files: Mapping[str, str]) -> dict[str, DeclaredUpstream]:
                     for each in forms
                 },
                 reading=tuple(form.name for form in forms if form.effect == "read"),
+                reversers={form.name: form.reverser for form in forms if form.effect == "write"},
             )
     refuse(problems)
     return found

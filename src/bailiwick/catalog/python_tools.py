@@ -21,7 +21,7 @@ from bailiwick.catalog.problems import problem, read_as, unknown_members
 from bailiwick.catalog.schemas import compile_schema
 from bailiwick.errors import CatalogError
 from bailiwick.nouns import Effect, PythonBinding, Trait
-from bailiwick.vocabulary import FactType
+from bailiwick.vocabulary import DestinationKind, FactType
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -62,6 +62,8 @@ class ToolMembers(TypedDict, total=False):
     key_retention_s: float | Literal["none"]
     effect_key: str
     destination: str
+    destination_kind: DestinationKind
+    data_classes: Sequence[str]
     credential: str
     read_credential: str
     upstream: str

@@ -127,6 +127,12 @@ def certain_arguments(schema: Schema) -> frozenset[str]:
     return _with_default(schema).union(schema.get("required", ()))
 
 
+def fits(schema: Schema, name: str, value: JSON) -> bool:
+    """Say whether a value may be the argument of this name, whatever the others are."""
+    kept = {each: schema[each] for each in ("properties", "$defs") if each in schema}
+    return _compiled(kept, name).is_valid({name: value})
+
+
 def filled(schema: ArgumentSchema, arguments: Mapping[str, JSON]) -> Mapping[str, JSON]:
     """Give the arguments with absent members filled by their defaults, at every depth."""
     if schema.deep:

@@ -147,6 +147,8 @@ def _story(story: Object) -> Iterator[str]:
             "version": story["tool_digest"],
             "touches": story["resource"],
             "attempt": story["attempt"],
+            "undoes": story["undoes"],
+            "undone by": _undone(cast("Object | None", story["undone_by"])),
             "verdict": story["verdict"],
             "code": story["code"],
             "message": story["message"],
@@ -165,7 +167,8 @@ def _story(story: Object) -> Iterator[str]:
     yield from _decision(cast("Object | None", story["decision"]))
     yield from _approval(cast("Object | None", story["approval"]))
     for each in cast("list[Object]", story["ahead"]):
-        yield f"by the standing approval {line(each['id'])} of {line(each['person'])}"
+        what = "broken glass" if str(each["id"]).startswith("brk_") else "standing approval"
+        yield f"by the {what} {line(each['id'])} of {line(each['person'])}"
     yield from _records(cast("list[Object]", story["records"]))
     erased = cast("Object | None", story["erased"])
     if erased is not None:
@@ -173,6 +176,10 @@ def _story(story: Object) -> Iterator[str]:
         yield f"payloads were erased at {at(erased['at_us'])} {by}: {line(erased['reason'])}"
     else:
         yield from _payloads(cast("Object | None", story["payloads"]))
+
+
+def _undone(by: Object | None) -> str:
+    return f"{by['action']}, which is {by['state']}" if by else ""
 
 
 def _steps(steps: Sequence[Object]) -> Iterator[str]:

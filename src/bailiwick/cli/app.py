@@ -18,6 +18,7 @@ from bailiwick.cli import (
     releases,
     rules,
     starting,
+    undoing,
     upstreams,
     vault,
 )
@@ -34,9 +35,10 @@ def app() -> None:
 
     \b
     Begin:    init, check, run, login, doctor, migrate
-    Decide:   approvals, standing, delegation, in-doubt
+    Decide:   approvals, standing, delegation, break-glass, reviews, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke
+    Undo:     undo
     Change:   release, tools, agents, token, people, changes
     Prove:    ledger
     Keep:     keys, vault, backup, restore
@@ -53,6 +55,7 @@ _MODULES = (
     actions,
     mandates,
     control,
+    undoing,
     releases,
     rules,
     upstreams,

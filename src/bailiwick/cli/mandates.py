@@ -1,4 +1,4 @@
-"""standing, delegation: what people sign ahead of an action, and votes that they lend."""
+"""standing, delegation, break-glass, reviews: what people sign ahead of an action."""
 
 import re
 import sys
@@ -11,12 +11,12 @@ import click
 import msgspec
 
 from bailiwick import approval
-from bailiwick.cli.frame import OK, Frame, Group, pass_frame
+from bailiwick.cli.frame import FOUND, OK, Command, Frame, Group, pass_frame
 from bailiwick.cli.people import waiting
 from bailiwick.cli.reaching import ask, log_in
 from bailiwick.cli.telling import at, fields, line, table
 from bailiwick.errors import BadInput
-from bailiwick.mandates import Delegation, StandingApproval
+from bailiwick.mandates import BreakGlass, Delegation, StandingApproval
 from bailiwick.values import JSON
 
 Object = Mapping[str, JSON]
@@ -181,6 +181,99 @@ def delegation_end(frame: Frame, id: str) -> int:
     return OK
 
 
+@click.command("break-glass", cls=Command)
+@click.option("--agent", help="Whose actions pass.")
+@click.option("--tool", help="Which tool: a name, `prefix.*` or `*`.")
+@click.option("--rule", "rules", multiple=True, help="A rule that asks people; else all of them.")
+@click.option("--for", "span", default="15m", show_default=True, help="How long: at most 1h.")
+@click.option("--reason", help="Why it cannot wait for people.")
+@click.option("--end", "ending", help="End the grant of that id at once.")
+@_yes
+@pass_frame
+def break_glass(
+    frame: Frame, /, rules: tuple[str, ...], span: str, yes: bool, **told: str | None
+) -> int:
+    """In an emergency, let rules that ask people pass for an agent and a tool.
+
+    No plain forbid, no stop, no mode and no budget passes. Every use is listed, and a second
+    person has to review it within a day of its end.
+    """
+    if told["ending"] is not None:
+        ended = ask(frame, "break-glass end", id=told["ending"])
+        frame.tell(ended, [f"ended: {line(told['ending'])}; it is still to be reviewed"])
+        return OK
+    for name in ("agent", "tool", "reason"):
+        if not told[name]:
+            raise BadInput(f"`--{name}` is missing", code="usage", help="give it, or `--end ID`")
+    given: dict[str, JSON] = {
+        "agent": told["agent"],
+        "tool": told["tool"],
+        "rules": list(rules),
+        "seconds": seconds(span),
+        "reason": told["reason"],
+    }
+    draft = cast("Object", ask(frame, "break-glass draft", **given))
+    statement = msgspec.convert(draft["statement"], BreakGlass)
+    lines = fields(
+        {
+            "break glass": statement.id,
+            "agent": statement.agent,
+            "tool": statement.tool,
+            "rules": [each.rule for each in statement.rules],
+            "until": at(statement.until_us),
+            "reason": statement.reason,
+        }
+    )
+    agree(lines, yes)
+    signed = approval.sign_mandate(statement, log_in(frame.enter()).key)
+    answer = cast("Object", ask(frame, "break-glass", statement=msgspec.to_builtins(signed)))
+    frame.tell(
+        answer,
+        [
+            f"in force until {at(answer['until_us'])}: {line(answer['id'])}",
+            f"another person has to review it by {at(answer['review_by_us'])}",
+        ],
+    )
+    return OK
+
+
+@click.group("reviews", cls=Group)
+def reviews() -> None:
+    """Broken glasses that a second person has to review."""
+
+
+@reviews.command("list")
+@click.option("--all", "every", is_flag=True, help="Those that are reviewed too.")
+@pass_frame
+def reviews_list(frame: Frame, every: bool) -> int:
+    """List what was done under broken glasses. Exit code 1 if a review is overdue."""
+    answer = cast("list[Object]", ask(frame, "reviews list", every=every))
+    headings = ["ID", "STATE", "BY", "AGENT", "TOOL", "UNTIL", "REVIEW BY", "USES", "WHY"]
+    rows = [
+        [
+            *(each[name] for name in ("id", "state", "person", "agent", "tool")),
+            at(each["until_us"]),
+            at(each["review_by_us"]),
+            each["actions"],
+            each["reason"],
+        ]
+        for each in answer
+    ]
+    frame.tell(answer, table(headings, rows, "no review waits"))
+    return FOUND if any(each["state"] == "overdue" for each in answer) else OK
+
+
+@reviews.command("close")
+@click.argument("id")
+@click.option("--finding", required=True, help="What you found; it is kept.")
+@pass_frame
+def reviews_close(frame: Frame, id: str, finding: str) -> int:
+    """Say what you found about the broken glass ID, which another person broke."""
+    answer = ask(frame, "reviews close", id=id, finding=finding)
+    frame.tell(answer, [f"reviewed: {line(id)}"])
+    return OK
+
+
 def shown(statement: StandingApproval, texts: Object) -> list[str]:
     """The lines that show a standing approval to whoever signs or confirms it."""
     sum_ = f"{statement.max_value} minor units of {statement.currency}"
@@ -260,4 +353,4 @@ def _sum(each: Object) -> str:
     return f"{each['used_value']} of {each['max_value']} {each['currency']} (minor units)"
 
 
-COMMANDS = (standing, delegation)
+COMMANDS = (standing, delegation, break_glass, reviews)

@@ -15,7 +15,7 @@ from typing import cast
 
 import msgspec
 
-from bailiwick import identity, ledger, operations, store
+from bailiwick import identity, ledger, operations
 from bailiwick.cli.frame import Frame
 from bailiwick.cli.telling import line
 from bailiwick.config import Settings, session_file
@@ -25,6 +25,7 @@ from bailiwick.identity import LogIn
 from bailiwick.nouns import Outcome
 from bailiwick.ports import World
 from bailiwick.runtime import Bailiwick
+from bailiwick.store import sqlite
 from bailiwick.values import JSON
 from bailiwick.wiring import agent_key_file, open_world
 
@@ -170,5 +171,5 @@ async def _killed(settings: Settings, command: Mapping[str, JSON]) -> JSON:
     async with beside(settings) as world:
         answer = cast("Mapping[str, JSON]", await operations.perform(world, command))
         # An owner that could not be rung looks for itself by then.
-        await asyncio.sleep(store.BELL_TRUST_S)
+        await asyncio.sleep(sqlite.BELL_TRUST_S)
     return {**answer, "quiet": False, "owner": "silent"}

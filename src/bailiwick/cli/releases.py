@@ -17,7 +17,7 @@ from bailiwick.cli.telling import at, fields, line, table
 from bailiwick.errors import BadInput
 from bailiwick.operations.redeciding import WHY
 from bailiwick.ports import World
-from bailiwick.values import JSON
+from bailiwick.values import JSON, counted
 from bailiwick.wiring import read_release
 
 Object = Mapping[str, JSON]
@@ -242,7 +242,7 @@ def _backtest(found: Backtest) -> Iterator[str]:
     yield found.verdict()
     undecided = found.not_decided.copy()
     if early := undecided.pop("no_decision", 0):
-        yield f"{early:,} others were refused before the rules were asked"
+        yield f"not counted: {counted(early, 'refusal')} before the rules were asked"
     for code, count in undecided.most_common():
         yield f"{count:,} could not be decided again: {WHY.get(code, code)}"
 

@@ -102,9 +102,14 @@ def _policy(answer: Object, *, whole: bool) -> Iterator[str]:
     if not whole:
         return
     tools = cast("list[Object]", answer["tools"])
-    names = ("name", "effect", "traits", "resource_type", "description")
-    rows = [[each[name] for name in names] for each in tools]
-    yield from table(["TOOL", "EFFECT", "TRAITS", "TOUCHES", "SAYS"], rows, "there are no tools")
+    names = ("name", "effect", "traits", "resource_type")
+    rows = [[*(each[name] for name in names), _undo(each), each["description"]] for each in tools]
+    headings = ["TOOL", "EFFECT", "TRAITS", "TOUCHES", "UNDONE BY", "SAYS"]
+    yield from table(headings, rows, "there are no tools")
+
+
+def _undo(tool: Object) -> JSON:
+    return (tool["reverser"] or "cannot be undone") if tool["effect"] == "write" else None
 
 
 @policy.command("test")
@@ -173,7 +178,16 @@ def check_files(frame: Frame, what: str) -> int:
         f"note: no rule can read {', '.join(arguments)} of {tool}: Cedar has no type for it"
         for tool, arguments in left_out.items()
     ]
-    document = {"ok": True, "release": release.digest, "counts": counts, "left_out": left_out}
+    tools = bundle.catalogue.tools.values()
+    final = sorted(each.name for each in tools if each.effect == "write" and not each.reverser)
+    lines += [f"note: what {name} does cannot be undone: it names no reverser" for name in final]
+    document = {
+        "ok": True,
+        "release": release.digest,
+        "counts": counts,
+        "left_out": left_out,
+        "cannot_be_undone": cast("list[JSON]", final),
+    }
     frame.tell(document, [*lines, f"the {what} holds together"])
     return OK
 

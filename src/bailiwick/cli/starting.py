@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from bailiwick import operations, store
+from bailiwick import operations
 from bailiwick.cli.frame import (
     DOUBT,
     FAILED,
@@ -24,12 +24,12 @@ from bailiwick.cli.frame import (
     pass_frame,
 )
 from bailiwick.cli.telling import fields, line, pretty
-from bailiwick.config import Settings
 from bailiwick.errors import BadInput, BailiwickError, ControlError
 from bailiwick.identity.agents import NAME
 from bailiwick.nouns import Outcome
 from bailiwick.operations import Newcomer
 from bailiwick.runtime import Bailiwick, Session
+from bailiwick.store import sqlite
 from bailiwick.values import JSON
 from bailiwick.wiring import on_demand
 
@@ -212,6 +212,7 @@ def _outcome(outcome: Outcome) -> Iterator[str]:
             "code": outcome.code,
             "message": outcome.message,
             "help": outcome.help or _next(outcome),
+            "retry after": f"{outcome.retry_after_s:g} s" if outcome.retry_after_s else None,
             "verdict": outcome.verdict,
             "step": outcome.step if outcome.status in ("refused", "denied") else None,
             "earlier": outcome.earlier or None,
@@ -273,12 +274,14 @@ def migrate(frame: Frame) -> int:
     """Bring the database to this program's schema, after copying it beside itself.
 
     Needs nobody to be logged in, and no process that owns the database. The next owner would do
-    it too; commands that only look do not. On PostgreSQL nobody else does it, nothing is copied,
-    and processes that use the database go on or are refused, as docs/postgresql.md says.
+    it too; commands that only look do not. A PostgreSQL database is not copied: back it up first.
     """
     settings = frame.enter()
     if settings.is_shared:
-        return _migrate_shared(frame, settings)
+        was, now = on_demand("migrate_postgres")(settings.store)
+        said = f"is now {now}" if was != now else "there is nothing to do"
+        frame.tell({"from": was, "to": now, "copy": None}, [f"schema version {was}: {said}"])
+        return OK
     file = settings.path(settings.store)
     if not file.exists():
         raise BadInput(
@@ -286,23 +289,14 @@ def migrate(frame: Frame) -> int:
             code="store_missing",
             help="run `bailiwick init`, or restore its backup",
         )
-    before = store.schema_version(file)
+    before = sqlite.schema_version(file)
     copy: Path | None = on_demand("migrate")(file)
     told = [f"schema version {before}: there is nothing to do"]
-    if before != store.SCHEMA_VERSION:
-        told = [f"schema version {before} is now {store.SCHEMA_VERSION}", f"as it was: {copy}"]
+    if before != sqlite.SCHEMA_VERSION:
+        told = [f"schema version {before} is now {sqlite.SCHEMA_VERSION}", f"as it was: {copy}"]
     frame.tell(
-        {"from": before, "to": store.SCHEMA_VERSION, "copy": str(copy) if copy else None}, told
+        {"from": before, "to": sqlite.SCHEMA_VERSION, "copy": str(copy) if copy else None}, told
     )
-    return OK
-
-
-def _migrate_shared(frame: Frame, settings: Settings) -> int:
-    before, after = on_demand("migrate_postgres")(settings)
-    told = f"schema version {before} is now {after}"
-    if before == after:
-        told = f"schema version {before}: there is nothing to do"
-    frame.tell({"from": before, "to": after, "copy": None}, [told])
     return OK
 
 

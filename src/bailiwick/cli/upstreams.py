@@ -37,6 +37,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     pin: catalog.Pin | None = None
     confused: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    reversers: Mapping[str, str | None] = {}
 
     @property
     def label(self) -> str:
@@ -60,10 +61,11 @@ def tools_list(frame: Frame) -> int:
     seen, unreached = asyncio.run(_look(settings))
     held = [each for each in seen if each.held]
     rows: list[list[JSON]] = [
-        [each.upstream, each.tool, list(each.classified), each.state, _taken_for(each)]
+        [each.upstream, each.tool, list(each.classified), each.state, _undo(each), _taken_for(each)]
         for each in seen
     ]
-    lines = table(["UPSTREAM", "TOOL", "IS", "STATE", "BESIDE"], rows, "no server offers a tool")
+    headings = ["UPSTREAM", "TOOL", "IS", "STATE", "UNDONE BY", "BESIDE"]
+    lines = table(headings, rows, "no server offers a tool")
     for each in held:
         lines += _told(each)
     lines += [f"{name}: {reason}" for name, reason in unreached.items()]
@@ -175,6 +177,11 @@ def _seen(
         pin=pin,
         confused=tuple(label for _, label in found if label != f"{upstream}/{tool}"),
         words=words,
+        reversers={
+            name: declared.reversers[name]
+            for name in declared.classified.get(tool, ())
+            if name in declared.reversers
+        },
     )
 
 
@@ -259,6 +266,10 @@ def _told(each: Seen) -> Iterator[str]:
         yield f"    it can be taken for `{shown(other)}`: accept it by its name"
 
 
+def _undo(each: Seen) -> JSON:
+    return [reverser or "cannot be undone" for reverser in each.reversers.values()]
+
+
 def _taken_for(each: Seen) -> JSON:
     return f"can be taken for {', '.join(map(shown, each.confused))}" if each.confused else ""
 
@@ -270,6 +281,7 @@ def _document(each: Seen) -> dict[str, JSON]:
         "classified": list(each.classified),
         "state": each.state,
         "confusable": list(each.confused),
+        "reversers": dict(each.reversers),
         "words": list(each.words),
         "definition": msgspec.to_builtins(each.definition),
     }

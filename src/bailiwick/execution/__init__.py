@@ -4,6 +4,7 @@ read            one look at the world, with a read credential; a value or a refu
 execute         done, failed (certainly not done) or unknown
 reconcile       after a crash: the same, or None when it is too early to say
 action_names    what an expression may read as `action`
+placed          a tool's expressions by name, without those of arguments that were not given
 action_names_of the same before there is an action
 authorization   the header for a secret of the settings
 upstream_host   where a secret for an MCP server goes
@@ -15,6 +16,7 @@ CredentialBroker    the door `Broker`; `egress.EgressDoor` is the door `Egress`,
 from bailiwick.execution.broker import CredentialBroker
 from bailiwick.execution.executing import execute, read
 from bailiwick.execution.keys import action_names, provider_key
+from bailiwick.execution.outgoing import placed
 from bailiwick.execution.reconciling import reconcile
 from bailiwick.execution.sending import authorization, upstream_host
 
@@ -23,6 +25,7 @@ __all__ = [
     "action_names",
     "authorization",
     "execute",
+    "placed",
     "provider_key",
     "read",
     "reconcile",

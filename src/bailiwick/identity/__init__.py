@@ -10,6 +10,7 @@ from bailiwick.identity.assertions import (
     SeenAssertions,
     exchange,
     make_assertion,
+    own_credential,
     prover,
 )
 from bailiwick.identity.authentication import (
@@ -76,6 +77,7 @@ __all__ = [
     "narrow",
     "not_granted",
     "open_session",
+    "own_credential",
     "prover",
     "read_agent_key",
     "read_session",

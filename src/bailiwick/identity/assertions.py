@@ -22,8 +22,9 @@ from bailiwick.identity.jose import (
     sign_statement,
 )
 from bailiwick.identity.keyring import Random
+from bailiwick.identity.proofs import make_proof
 from bailiwick.identity.tokens import audience, check_times, issue
-from bailiwick.nouns import Grant, Manifest
+from bailiwick.nouns import Credential, Grant, Manifest
 from bailiwick.ports import ControlState, World
 from bailiwick.values import JSON, shown
 
@@ -131,6 +132,35 @@ def exchange(
         run=run,
         now_us=now_us,
     )
+
+
+def own_credential(
+    world: World,
+    control: ControlState,
+    manifests: Mapping[str, Manifest],
+    key: Ed25519PrivateKey,
+    *,
+    agent: str,
+    seen: SeenAssertions,
+    subject: str,
+    grants: Sequence[Grant],
+    run: str,
+) -> Credential:
+    """A token and its proof for an agent whose key this process has. Raises as `exchange` does."""
+    tenant, nonce, now_us = control.tenant, world.tokens.nonce, world.now_us()
+    token = exchange(
+        world,
+        control,
+        manifests,
+        make_assertion(key, agent, tenant=tenant, nonce=nonce, now_us=now_us, random=world.random),
+        seen,
+        subject=subject,
+        grants=grants,
+        run=run,
+        now_us=now_us,
+    )
+    proof = make_proof(key, token, tenant=tenant, nonce=nonce, now_us=now_us, random=world.random)
+    return Credential(token=token, proof=proof)
 
 
 def prover(

@@ -11,7 +11,7 @@ from bailiwick.nouns import Role
 
 ROLES: frozenset[str] = frozenset(get_args(Role))
 
-_ANYONE: frozenset[Role] = frozenset({"viewer", "operator", "approver", "auditor", "admin"})
+_ANYONE: frozenset[Role] = frozenset(get_args(Role))
 _STOPPERS: frozenset[Role] = frozenset({"operator", "approver", "admin"})
 _OPERATORS: frozenset[Role] = frozenset({"operator", "admin"})
 _VOTERS_AND_AUDITORS: frozenset[Role] = frozenset({"approver", "auditor"})
@@ -38,6 +38,9 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "approvals deny": frozenset({"approver"}),
     "approvals list": _ANYONE,
     "approvals show": _VOTERS_AND_AUDITORS,
+    "break-glass": frozenset({"responder"}),
+    "break-glass draft": frozenset({"responder"}),
+    "break-glass end": _STOPPERS | {"responder"},
     "budget": _ANYONE,
     "changes list": _ANYONE,
     "delegation draft": frozenset({"approver"}),
@@ -67,6 +70,8 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "release propose": _OPERATORS,
     "release rollback": _ADMINS,
     "resume": _OPERATORS,
+    "reviews close": frozenset({"approver", "auditor", "admin"}),
+    "reviews list": _ANYONE,
     "revoke": _STOPPERS,
     "standing confirm": _GIVERS,
     "standing draft": _GIVERS,
@@ -74,6 +79,8 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "standing list": _ANYONE,
     "standing withdraw": _STOPPERS,
     "stops list": _ANYONE,
+    "undo": _OPERATORS,
+    "undo plan": _ANYONE,
     "vault erase": _KEEPERS,
     "vault hold": _KEEPERS,
     "vault holds": _ANYONE,

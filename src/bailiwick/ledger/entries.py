@@ -29,6 +29,7 @@ async def refused(world: World, case: Case, no: Refusal) -> Entries:
     decision = case.decision
     fields = records.refused(
         **_asked(world, case, commitment),
+        **_undoing(case.action),
         decision=decision.effect if decision else None,
         rules=_rules(case),
         release=case.control.release,
@@ -49,6 +50,7 @@ async def parked(world: World, case: Case) -> Entries:
     proposal, commitment = await _sealed(world, case, "proposal", _proposal(case))
     fields = records.parked(
         **_judged(world, case, commitment),
+        **_undoing(case.action),
         request=pseudonym(world, case.action.tenant, "request", approval.request_digest),
         park_until_us=approval.expires_at_us,
     )
@@ -65,6 +67,7 @@ async def intended(world: World, case: Case) -> Entries:
     request = case.approval.request_digest if case.approval else ""
     fields = records.intended(
         **_judged(world, case, commitment),
+        **_undoing(action),
         attempt=action.attempt,
         approvals=[
             {
@@ -191,11 +194,13 @@ def _proposal(case: Case) -> dict[str, JSON | Canonical]:
         "uncertainty": asked.uncertainty,
     }
     if situation is not None:
+        classes: JSON = tuple(sorted(case.carried.union(situation.data_classes)))
         kept |= {
             "arguments": Canonical(situation.canonical),
             "facts": situation.facts,
             "before": situation.before,
             "destination": situation.destination,
+            "data_classes": classes,
             "over": [[cap.node, cap.unit, cap.period, cap.limit] for cap in case.price.over],
             "holds": [
                 [hold.cap.node, hold.cap.unit, hold.cap.period, hold.amount]
@@ -261,6 +266,10 @@ def _judged(world: World, case: Case, commitment: str) -> records.Judged:
         "epoch": case.control.epoch,
         "credential": tool.credential if tool.effect == "write" else tool.read_credential,
     }
+
+
+def _undoing(action: Action) -> records.Undoing:
+    return {"undoes": action.undoes} if action.undoes else {}
 
 
 def _rules(case: Case) -> list[str]:

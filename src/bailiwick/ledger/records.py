@@ -13,7 +13,8 @@ Amounts are never in a record: the arguments' commitment covers `{arguments, val
 the result's covers `{result, settled}`, so that a total can be neither read nor guessed here.
 
 Every member of a kind is present, null where there is nothing to say; `step` (1 to 12, the step
-of the spine that wrote the record) stands only where a step did. `at_us` is the store's clock in
+of the spine that wrote the record) stands only where a step did, and `undoes`, the action that is
+taken back, only where one is. `at_us` is the store's clock in
 microseconds since the epoch, UTC.
 """
 
@@ -123,7 +124,13 @@ class KnownAtRefusal(TypedDict, total=False):
     epoch: int | None
 
 
-class RefusedMembers(KnownAtRefusal, Envelope):
+class Undoing(TypedDict, total=False):
+    """Which action this one takes back; left out by all that take none back."""
+
+    undoes: str
+
+
+class RefusedMembers(KnownAtRefusal, Envelope, Undoing):
     """A no before the commit point; `reason` is the refusal's code."""
 
     action: str
@@ -131,14 +138,14 @@ class RefusedMembers(KnownAtRefusal, Envelope):
     reason: str
 
 
-class ParkedMembers(Judged):
+class ParkedMembers(Judged, Undoing):
     """An action that waits for people; `request` is the pseudonym of the request's digest."""
 
     request: str
     park_until_us: int
 
 
-class IntendedMembers(Judged):
+class IntendedMembers(Judged, Undoing):
     """An action that will now be done. `effect_key` is a pseudonym, unique while it stands."""
 
     attempt: int
@@ -308,9 +315,9 @@ def encode(fields: Mapping[str, object]) -> bytes:
 
     Raises `LedgerError`: `record_invalid` names the member, never its value; `record_too_large`.
     """
-    kind = _kind(fields)
+    form = _form(fields)
     data = plain(fields)
-    if kind is None or _pattern(kind).fullmatch(data.decode()) is None:
+    if form is None or _pattern(form).fullmatch(data.decode()) is None:
         wrong = wrong_member(fields)
         if wrong is not None:
             _invalid(wrong)
@@ -328,10 +335,10 @@ def wrong_member(fields: Mapping[str, object]) -> str | None:
 
     This is what the pattern of a kind says in one look, member by member.
     """
-    kind = _kind(fields)
-    if kind is None:
+    form = _form(fields)
+    if form is None:
         return "kind"
-    schema = _SCHEMAS[kind]
+    schema = _SCHEMAS[form]
     if schema.keys() != fields.keys():
         return min(schema.keys() ^ fields.keys(), key=str)
     return next((name for name, form in schema.items() if not form.test(fields[name])), None)
@@ -556,23 +563,33 @@ _ENVELOPE: _Schema = {
     "at_us": _count,
 }
 KINDS = tuple(_KINDS)
-# A read that concludes is of a kind of its own here.
-_SCHEMAS: dict[str, _Schema] = {
-    kind: {**_ENVELOPE, **schema} for kind, schema in {**_KINDS, "read": _READ}.items()
+# A read that concludes is of a form of its own here, and so is what takes an action back.
+_UNDOING = "{} that undoes"
+_FORMS = {
+    **_KINDS,
+    "read": _READ,
+    **{
+        _UNDOING.format(kind): {**_KINDS[kind], "undoes": _name}
+        for kind in ("refused", "parked", "intended")
+    },
 }
+_SCHEMAS: dict[str, _Schema] = {form: {**_ENVELOPE, **members} for form, members in _FORMS.items()}
 
 
 @cache
-def _pattern(kind: str) -> re.Pattern[str]:
-    """What a record of the kind looks like; compiled when the first of it is made."""
-    return re.compile(_members(_SCHEMAS[kind]).json)
+def _pattern(form: str) -> re.Pattern[str]:
+    """What a record of the form looks like; compiled when the first of it is made."""
+    return re.compile(_members(_SCHEMAS[form]).json)
 
 
-def _kind(fields: Mapping[str, object]) -> str | None:
+def _form(fields: Mapping[str, object]) -> str | None:
     kind = fields.get("kind")
     if not isinstance(kind, str) or kind not in _KINDS:
         return None
-    return "read" if kind == "concluded" and fields.get("intent_hash") is None else kind
+    if kind == "concluded" and fields.get("intent_hash") is None:
+        return "read"
+    undoing = _UNDOING.format(kind)
+    return undoing if "undoes" in fields and undoing in _SCHEMAS else kind
 
 
 def _invalid(name: str) -> NoReturn:

@@ -88,6 +88,8 @@ class RunVault:
             # Another process may have dropped the key that is known here, and begun anew.
             self.forget(tenant, run)
             ready = await self._key(tenant, run)
+            if not ready.stored:
+                return None
             opened = ready.key.open(sealed, aad=aad)
         try:
             return _decode(opened.payload)
@@ -104,7 +106,8 @@ class RunVault:
             if ready.epoch >= epoch:
                 return ready
             ready = None
-        wrapped = await self._shelf.run_key(tenant, run)
+        row = await self._shelf.run(tenant, run)
+        wrapped = row.wrapped_key if row else None
         keks = [kek for _, kek in self._keys.vault_keys()]
         if wrapped is not None:
             key = RunKey.unwrap(keks, wrapped, tenant=tenant, run=run)

@@ -4,6 +4,7 @@ Who calls what:
 
     admit          step 3: stops, modes, attempts, open breakers, run seconds
     price          step 5: what an action would hold, and the caps that it does not fit
+    reopens_after_s    when the caps that an action does not fit begin anew
     breaker_mark   what an effect's outcome does to the breakers; part of step 11's commit
     is_exhausted   whether a step has had its attempts, so that its last refusal is the answer
     shadowed       in mode shadow, what would have been decided
@@ -23,7 +24,7 @@ from bailiwick.limits.modes import (
     outcomes_of,
     shadowed,
 )
-from bailiwick.limits.pricing import holds_for, misfits, price
+from bailiwick.limits.pricing import holds_for, misfits, price, reopens_after_s
 from bailiwick.limits.switches import lift_ops, needs_second, stop_ops
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "outcome_mark",
     "outcomes_of",
     "price",
+    "reopens_after_s",
     "shadowed",
     "stop_ops",
 ]

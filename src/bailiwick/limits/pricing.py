@@ -7,12 +7,12 @@ from functools import lru_cache
 from msgspec.structs import replace
 
 from bailiwick.errors import ConfigError
-from bailiwick.nouns import Balance, Caller, Cap, Grant, Hold, Price, Situation, Tool
+from bailiwick.nouns import PERIOD_US, Balance, Caller, Cap, Grant, Hold, Price, Situation, Tool
 from bailiwick.ports import Bundle, World
 from bailiwick.values import JSON, MAX_INTEGER
 
 # Budget rows are locked in this order by everyone: what most actions share comes last.
-_HEAT = ("capability", "run", "agent", "customer", "tool", "tenant")
+_HEAT = ("capability", "run", "agent", "customer", "tool", "upstream", "tenant")
 _VALUE = re.compile(r"value:([A-Z]{3})", re.ASCII).fullmatch
 
 
@@ -46,6 +46,21 @@ def holds_for(
     return _draw(bundle, caller, tool, situation, grants)[0]
 
 
+def reopens_after_s(price: Price, now_us: int) -> float | None:
+    """Say in how many seconds the caps that an action does not fit begin anew, and it would fit.
+
+    None if that is not a question of time: a cap of the whole run, or one smaller than the action.
+    """
+    amounts = {hold.cap: hold.amount for hold in price.holds}
+    waits_us = []
+    for cap in price.over:
+        length_us = PERIOD_US.get(cap.period)
+        if length_us is None or cap not in amounts or amounts[cap] > cap.limit:
+            return None
+        waits_us.append(length_us - now_us % length_us)
+    return max(waits_us) / 1_000_000 if waits_us else None
+
+
 def misfits(holds: Sequence[Hold], balances: Sequence[Balance]) -> tuple[Cap, ...]:
     """Give the caps whose node has not enough left; `balances` stand in the order of `holds`."""
     return tuple(
@@ -66,7 +81,7 @@ def _draw(
         _caps(bundle, caller, grants),
         caller.tenant,
         caller.agent,
-        (caller.capability.run, tool.name),
+        (caller.capability.run, tool.name, tool.upstream),
         customer,
     )
     own = f"value:{situation.facts.get('currency')}"
@@ -91,14 +106,25 @@ def _caps(bundle: Bundle, caller: Caller, grants: Sequence[Grant]) -> tuple[Cap,
 
 @lru_cache(maxsize=1024)
 def _all_placed(
-    caps: tuple[Cap, ...], tenant: str, agent: str, run_and_tool: tuple[str, str], customer: JSON
+    caps: tuple[Cap, ...],
+    tenant: str,
+    agent: str,
+    run_and_tool: tuple[str, str, str | None],
+    customer: JSON,
 ) -> tuple[Cap, ...]:
     """Give the caps at the nodes of an action: of several on the same the lowest, hottest last.
 
     Most actions of a run draw on the same nodes, so what was placed once is remembered.
     """
-    run, tool = run_and_tool
-    own = {"tenant": tenant, "agent": agent, "run": run, "tool": tool, "customer": customer}
+    run, tool, upstream = run_and_tool
+    own = {
+        "tenant": tenant,
+        "agent": agent,
+        "run": run,
+        "tool": tool,
+        "upstream": upstream,
+        "customer": customer,
+    }
     lowest: dict[tuple[str, str, str], Cap] = {}
     for template in caps:
         cap = _placed(template, own)
@@ -112,8 +138,9 @@ def _all_placed(
 def _placed(cap: Cap, own: Mapping[str, JSON]) -> Cap | None:
     """Give the cap at the node of this action, or None if it is about another one.
 
-    A node is `capability:<id>`, `tenant`, or one of agent, run, tool and customer: with a name it
-    is that one alone, without a name each has its own. All but the first may follow `rate:`.
+    A node is `capability:<id>`, `tenant`, or one of agent, run, tool, upstream and customer: with
+    a name it is that one alone, without a name each has its own. All but the first may follow
+    `rate:`.
     """
     rate = "rate:" if cap.node.startswith("rate:") else ""
     kind, _, name = cap.node.removeprefix(rate).partition(":")
@@ -124,7 +151,7 @@ def _placed(cap: Cap, own: Mapping[str, JSON]) -> Cap | None:
         raise ConfigError(
             f"a cap on `{cap.node}` cannot be told where to count",
             code="cap_invalid",
-            help="a node is capability:<id>, tenant, agent, run, tool or the fact customer",
+            help="a node is capability:<id>, tenant, agent, run, tool, upstream or a customer",
         )
     if mine is None or (name and name != mine):
         return None

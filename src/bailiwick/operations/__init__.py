@@ -5,6 +5,7 @@
     backup, restore a copy of a project, and the drill of both
     audit, export   verify the ledger and write it out; they need nobody's leave
     examine         what a look at the installation shows
+    planned, undone    how a run or an action would be undone, and undoing one in a `new_run`
     found           a new project: keys, database, agents, people, first release
 
 Tightening takes effect at once; loosening waits for a second person as soon as there are two.
@@ -18,6 +19,7 @@ from bailiwick.operations.examining import examine
 from bailiwick.operations.founding import Founded, Newcomer, found
 from bailiwick.operations.proofs import export, project, witness_state
 from bailiwick.operations.rotation import retire_key
+from bailiwick.operations.undoing import new_run, planned, undone
 
 __all__ = [
     "COMMANDS",
@@ -33,11 +35,14 @@ __all__ = [
     "examine",
     "export",
     "found",
+    "new_run",
     "perform",
+    "planned",
     "project",
     "restore",
     "retire_key",
     "serve",
     "silent",
+    "undone",
     "witness_state",
 ]

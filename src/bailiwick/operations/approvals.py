@@ -148,8 +148,10 @@ async def _settled(world: World, action: Action) -> JSON:
     assert asked is not None
     people = await _people(world)
     ahead = await _ahead(world, action, asked, people)
+    broken = await _broken(world, action, asked, people)
     now_us = await world.store.now_us()
-    close = _told(world, action, _closing(asked, action, people, now_us, ahead=ahead), now_us)
+    said = _closing(asked, action, people, now_us, ahead=ahead, broken=broken)
+    close = _told(world, action, said, now_us)
     if close and asked.state == "open":
         await world.store.commit(Commit(tenant=action.tenant, ops=close))
         asked = await world.shelf.approval(action.tenant, action.id) or asked
@@ -164,6 +166,28 @@ async def settle_open(world: World) -> None:
         action = await world.store.action(tenant, asked.action)
         if action is not None:
             await _settled(world, action)
+
+
+async def _broken(
+    world: World, action: Action, asked: Approval, people: approval.People
+) -> frozenset[str]:
+    """The asking rules that pass in an emergency, now."""
+    control = await world.store.control(action.tenant)
+    if asked.state != "open" or not control.mandates:
+        return frozenset()
+    now_us = await world.store.now_us()
+    kept = await world.vault.open(action.tenant, action.id, "proposal") or {}
+    if kept.get("over") or now_us >= asked.expires_at_us:
+        return frozenset()
+    broken = approval.broken_for(
+        control.mandates,
+        asked.asks,
+        people,
+        caller=action.caller,
+        tool=action.tool,
+        now_us=now_us,
+    )
+    return frozenset(broken)
 
 
 async def _ahead(
@@ -197,13 +221,14 @@ def _closing(
     now_us: int,
     *,
     ahead: approval.Ahead,
+    broken: frozenset[str] = frozenset(),
 ) -> tuple[CloseApproval, ...]:
     """What closes a request on which enough was said, so that the housekeeper wakes the action."""
     digest, caller = asked.request_digest, action.caller
     if approval.denied(asked, digest, people, caller) is not None:
         return (CloseApproval(action=action.id, expect=("open",), state="denied"),)
     given = approval.evidence(asked, digest, people, caller, now_us, ahead=ahead)
-    if {ask.rule for ask in asked.asks} <= set(given):
+    if {ask.rule for ask in asked.asks} <= broken.union(given):
         return (CloseApproval(action=action.id, expect=("open",), state="granted"),)
     return ()
 

@@ -20,7 +20,7 @@ from bailiwick.nouns import Action, Record, Vote
 from bailiwick.operations.approvals import STATES, signature_hash
 from bailiwick.operations.changes import named
 from bailiwick.operations.keeping import held_as
-from bailiwick.operations.mandates import BEGINNING, ENDING, recorded_as
+from bailiwick.operations.mandates import BEGINNING, ENDING, REVIEWED, recorded_as
 from bailiwick.ports import ControlState, World
 from bailiwick.values import JSON, counted, shown
 
@@ -451,6 +451,7 @@ async def _mandates(world: World, found: Audit, tenant: str) -> None:
     control = [fields for fields in mine if fields["kind"] == "control"]
     begun = {fields["target"] for fields in control if fields["change"] in BEGINNING}
     ended = {fields["target"] for fields in control if fields["change"] in ENDING}
+    reviewed = {fields["target"] for fields in control if fields["change"] == REVIEWED}
     for mandate in await world.mandates.signed(tenant):
         target = recorded_as(mandate)
         what = f"mandate {shown(mandate.statement.id)}"
@@ -458,6 +459,8 @@ async def _mandates(world: World, found: Audit, tenant: str) -> None:
             found.find(what, "it is on no record, or is not the one that was signed")
         elif (mandate.ended_at_us is not None) != (target in ended):
             found.find(what, "that it runs, or was ended, is not what is on record")
+        elif bool(mandate.reviewed_by) != (target in reviewed):
+            found.find(what, "that it was reviewed is not what is on record")
 
 
 async def _people(world: World, found: Audit, tenant: str) -> None:

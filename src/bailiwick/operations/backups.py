@@ -22,7 +22,7 @@ from bailiwick.config import Settings, load_settings
 from bailiwick.errors import BailiwickError, ControlError, LedgerError
 from bailiwick.operations.auditing import audit
 from bailiwick.ports import World
-from bailiwick.store import Contents, contents, copy_database
+from bailiwick.store.sqlite import Contents, contents, copy_database
 from bailiwick.values import JSON, shown
 from bailiwick.wiring import RELEASED, keys_folder, open_world
 

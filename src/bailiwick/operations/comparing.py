@@ -50,6 +50,7 @@ def changes(old: Bundle, new: Bundle) -> list[str]:
         *_tool_changes(old, new),
         *_bound_changes(old, new),
         *_freed(old, new),
+        *_member_changes(old, new),
         *_pin_changes(old.release.files, new.release.files),
         *file_changes(old.release.files, new.release.files),
     ]
@@ -74,12 +75,7 @@ def loosenings(old: Bundle, new: Bundle) -> list[str]:
             found.append(f"adds or changes the code in {path}")
         elif not path.startswith(_COMPARED) and was != now:
             found.append(f"adds, changes or removes {path}")
-    for name, own in old.manifests.items():
-        now_own = new.manifests.get(name)
-        for member in sorted(own.source.keys() | now_own.source.keys()) if now_own else ():
-            same = own.source.get(member) == now_own.source.get(member) if now_own else True
-            if member not in _COMPARED_MEMBERS and not same:
-                found.append(f"changes `{shown(member)}` of agent `{name}`")
+    found += _member_changes(old, new)
     return found
 
 
@@ -129,6 +125,16 @@ def _tool_changes(old: Bundle, new: Bundle, *, lost: bool = True) -> Iterator[st
         elif before[name].digest != after[name].digest:
             members = _members(before[name], after[name])
             yield f"changes the tool `{name}`: {'; '.join(members) or 'its code'}"
+
+
+def _member_changes(old: Bundle, new: Bundle) -> Iterator[str]:
+    """The members of manifests that differ and are not compared as they were compiled."""
+    for name in sorted(old.manifests.keys() & new.manifests.keys()):
+        was, now = old.manifests[name].source, new.manifests[name].source
+        for member in sorted((was.keys() | now.keys()) - _COMPARED_MEMBERS):
+            if was.get(member) != now.get(member):
+                texts = [shown(str(each.get(member, "not there")), 120) for each in (now, was)]
+                yield f"{name}: `{shown(member)}` is {texts[0]}, was {texts[1]}"
 
 
 def _members(was: Tool, now: Tool) -> list[str]:

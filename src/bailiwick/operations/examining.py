@@ -13,19 +13,22 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from bailiwick import identity, ledger, store
+from bailiwick import identity, ledger
 from bailiwick.config import CredentialSource, Settings
 from bailiwick.errors import BailiwickError
 from bailiwick.execution import CredentialBroker
 from bailiwick.ledger import note, records
+from bailiwick.mandates import BreakGlass
 from bailiwick.operations import backups
 from bailiwick.operations.channel import answers, silent
 from bailiwick.operations.checks import Check, failed
 from bailiwick.operations.doubts import doubt_of, doubtful
+from bailiwick.operations.emergencies import REVIEW_WITHIN_US
 from bailiwick.operations.proofs import witness_state
 from bailiwick.operations.rotation import runs_by_key
 from bailiwick.operations.server_checks import server_checks
 from bailiwick.ports import World
+from bailiwick.store import sqlite
 from bailiwick.values import counted
 from bailiwick.wiring import keys_folder, on_demand, open_world
 
@@ -62,7 +65,18 @@ async def examine(settings: Settings) -> list[Check]:
         known = any(f"[{fault.code}]" in check.said for check in checks)
         return checks if known else [*checks, failed("store", fault)]
     try:
-        parts = (_clock, _step, _release, _log, _witness, _vault, _doubts, _notices, _people)
+        parts = (
+            _clock,
+            _step,
+            _release,
+            _log,
+            _witness,
+            _vault,
+            _doubts,
+            _notices,
+            _reviews,
+            _people,
+        )
         for part in parts:
             try:
                 checks += [check async for check in part(world)]
@@ -171,15 +185,15 @@ def _file(file: Path) -> Iterator[Check]:
         yield Check(name="store", level="fail", said=f"there is no database at {file}", help=help)
         return
     try:
-        version = store.schema_version(file)
+        version = sqlite.schema_version(file)
     except BailiwickError as fault:
         yield failed("store", fault)
         return
-    if version == store.SCHEMA_VERSION:
+    if version == sqlite.SCHEMA_VERSION:
         yield Check(name="schema", level="ok", said=f"version {version}")
     else:
-        said = f"version {version}, this program wants {store.SCHEMA_VERSION} [schema_version]"
-        older = version < store.SCHEMA_VERSION
+        said = f"version {version}, this program wants {sqlite.SCHEMA_VERSION} [schema_version]"
+        older = version < sqlite.SCHEMA_VERSION
         help = "run `bailiwick migrate`" if older else "start the newer program"
         yield Check(name="schema", level="fail", said=said, help=help)
     if not all(os.access(path, os.W_OK) for path in (file, file.parent)):
@@ -204,7 +218,7 @@ def _file(file: Path) -> Iterator[Check]:
 
 def _durability(file: Path) -> Check:
     try:
-        mode, level = store.durability(file)
+        mode, level = sqlite.durability(file)
     except BailiwickError as fault:
         return failed("durability", fault)
     said = f"journal_mode={mode} and synchronous={level} are in force on a connection that writes"
@@ -242,7 +256,7 @@ def synced(took_us: Sequence[int]) -> Check:
 
 async def _owner(file: Path) -> Check:
     try:
-        if not store.is_owned(file):
+        if not sqlite.is_owned(file):
             return Check(name="owner", level="ok", said="no process owns the database now")
     except BailiwickError as fault:
         return failed("owner", fault)
@@ -413,6 +427,25 @@ async def _notices(world: World) -> AsyncIterator[Check]:
     said = f"{len(found)} could not be delivered ({codes}), {given_up} are given up"
     help = "look at `notify` in bailiwick.yaml and at the server; `bailiwick approvals list` tells"
     yield Check(name="notices", level="warn", said=said, help=f"{help} what waits")
+
+
+async def _reviews(world: World) -> AsyncIterator[Check]:
+    now_us = await world.store.now_us()
+    waiting = [
+        each.statement.until_us + REVIEW_WITHIN_US
+        for each in await world.mandates.signed(world.settings.tenant)
+        if isinstance(each.statement, BreakGlass) and not each.reviewed_by
+    ]
+    overdue = sum(due_us <= now_us for due_us in waiting)
+    help = "look with `bailiwick reviews list`, and say what you found with `reviews close`"
+    if overdue:
+        said = f"{overdue} of {len(waiting)} broken glasses should have been reviewed by now"
+        yield Check(name="reviews", level="fail", said=said, help=help)
+    elif waiting:
+        said = f"{len(waiting)} broken glasses are to be reviewed"
+        yield Check(name="reviews", level="warn", said=said, help=help)
+    else:
+        yield Check(name="reviews", level="ok", said="none waits")
 
 
 async def _people(world: World) -> AsyncIterator[Check]:

@@ -24,13 +24,14 @@ MAX_SECONDS = 366 * 86_400
 _MAX_REASON = 1000
 _KIND = "standing grant"
 # The changes on record that put something that was signed ahead into force, and that end it.
-BEGINNING = frozenset({"standing-grant", "delegation-grant"})
-ENDING = frozenset({"standing-withdraw", "delegation-end"})
+BEGINNING = frozenset({"standing-grant", "delegation-grant", "break-glass"})
+ENDING = frozenset({"standing-withdraw", "delegation-end", "break-glass-end"})
+REVIEWED = "break-glass-review"
 
 
 async def standing_draft(world: World, person: Person, given: Parameters) -> JSON:
     """State a standing approval for its person to sign: the rules with their texts of today."""
-    bundle = await _bundle(world)
+    bundle = await active_bundle(world)
     now_us = await world.store.now_us()
     sum_, currency = given.get("sum"), given.get("currency")
     if (sum_ is None) != (currency is None):
@@ -42,7 +43,7 @@ async def standing_draft(world: World, person: Person, given: Parameters) -> JSO
         agent=text_of(given, "agent"),
         tool=text_of(given, "tool"),
         resource=text_of(given, "resource", "*"),
-        rules=_rules(bundle, texts_of(given, "rules")),
+        rules=signed_rules(bundle, texts_of(given, "rules")),
         max_actions=number_of(given, "max_actions", MAX_ACTIONS),
         from_us=now_us,
         until_us=now_us + number_of(given, "seconds", MAX_SECONDS) * 1_000_000,
@@ -138,7 +139,7 @@ async def _granted(
             help="draft another one",
         )
     now_us = await world.store.now_us()
-    _check(await _bundle(world), statement, signer, now_us)
+    _check(await active_bundle(world), statement, signer, now_us)
     if not approval.is_signed_by(statement, signer):
         raise ApprovalError(
             f"the standing approval has no valid signature of `{shown(signer.name)}`",
@@ -175,7 +176,7 @@ def _check(bundle: Bundle, statement: StandingApproval, signer: Person, now_us: 
     span_us = statement.until_us - statement.from_us
     if not now_us < statement.until_us or not 0 < span_us <= MAX_SECONDS * 1_000_000:
         _invalid("its time is over, or longer than a year")
-    if _rules(bundle, [each.rule for each in statement.rules]) != statement.rules:
+    if signed_rules(bundle, [each.rule for each in statement.rules]) != statement.rules:
         raise ApprovalError(
             "a rule that it names has changed since it was drafted",
             code="vote_stale",
@@ -192,7 +193,7 @@ def _check(bundle: Bundle, statement: StandingApproval, signer: Person, now_us: 
         raise ApprovalError("an agent approves nothing of its own", code="voter_is_requester")
 
 
-def _rules(bundle: Bundle, names: Sequence[str]) -> tuple[SignedRule, ...]:
+def signed_rules(bundle: Bundle, names: Sequence[str]) -> tuple[SignedRule, ...]:
     """The named rules as they are now, in order. Raises `ControlError` for one that asks nobody."""
     asking = {rule.id: rule for rule in book_of(bundle).rules if rule.queue}
     for name in names:
@@ -241,7 +242,8 @@ async def _told(
     }
 
 
-async def _bundle(world: World) -> Bundle:
+async def active_bundle(world: World) -> Bundle:
+    """The release that decides now."""
     tenant = world.settings.tenant
     return await world.bundle(tenant, (await world.store.control(tenant)).release)
 

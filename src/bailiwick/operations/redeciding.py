@@ -139,6 +139,7 @@ def decided(
         return situation
     if isinstance(situation, Refusal):
         return Ruling("deny", situation.code)
+    classes = set(map(str, _listed(kept.get("data_classes"))))
     agents = (action.agent, *action.caller.actors)
     declared = mode_of(tool.name, agents, manifests=bundle.manifests)
     mode = min(declared, cast("Mode", kept.get("mode", "live")), key=MODES.index)
@@ -154,6 +155,8 @@ def decided(
             now_us=cast("int", kept.get("judged_at_us", action.created_at_us)),
             sources=tuple(map(str, _listed(kept.get("sources")))),
             mode=mode,
+            # What the run was shown stays with it, whatever the tool's version says of arguments.
+            data_classes=tuple(sorted(classes.union(situation.data_classes))),
         )
     )
     return _judged(decision, shadowed=mode == "shadow")

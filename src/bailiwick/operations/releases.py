@@ -236,6 +236,7 @@ async def policy_show(world: World, person: Person, given: Parameters) -> JSON:
                 "effect": tool.effect,
                 "traits": list(tool.traits),
                 "resource_type": tool.resource_type,
+                "reverser": tool.reverser,
                 "description": tool.description,
             }
             for tool in bundle.catalogue.tools.values()

@@ -107,7 +107,7 @@ async def _known(world: World, stop: Stop) -> tuple[bool | None, str]:
     if stop.scope == "everything":
         return True, ""
     if stop.scope == "run":
-        return await world.shelf.run_started_us(tenant, target) is not None, ""
+        return await world.shelf.run(tenant, target) is not None, ""
     if stop.scope == "agent":
         names = set((await world.store.control(tenant)).standings)
     elif stop.scope in ("tool", "upstream"):

@@ -6,7 +6,7 @@ Payloads are told only to those who may see them; everybody else sees their comm
 from collections.abc import Mapping, Sequence
 from typing import cast, get_args
 
-from bailiwick import approval, identity, policy
+from bailiwick import approval, identity, policy, store
 from bailiwick.errors import BadInput, BailiwickError, ControlError, LedgerError
 from bailiwick.ledger import records
 from bailiwick.ledger.tree import leaf_hash
@@ -64,6 +64,7 @@ async def actions_show(world: World, person: Person, given: Parameters) -> JSON:
         "keys": list(action.caller.key_ids),
         "name": action.name,
         "attempt": action.attempt,
+        "undone_by": await _undone_by(world, action),
         "tool_digest": action.tool_digest,
         "release": action.release,
         "effect_key": action.effect_key,
@@ -116,10 +117,18 @@ def summary(action: Action) -> dict[str, JSON]:
         "run": action.run,
         "tool": action.tool,
         "resource": f"{action.resource.type}:{action.resource.id}" if action.resource else None,
+        "undoes": action.undoes,
         "cost_micro_usd": action.cost_micro_usd,
         "created_at_us": action.created_at_us,
         "updated_at_us": action.updated_at_us,
     }
+
+
+async def _undone_by(world: World, action: Action) -> dict[str, JSON] | None:
+    """The action that takes this one back, and how far it has got."""
+    holder = await world.shelf.holder(action.tenant, store.undoing_key(action.id))
+    undoing = await world.store.action(action.tenant, holder) if holder else None
+    return None if undoing is None else {"action": undoing.id, "state": undoing.state}
 
 
 def _matches(action: Action, wanted: Mapping[str, str]) -> bool:

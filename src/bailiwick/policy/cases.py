@@ -57,6 +57,7 @@ class PolicyCase(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     facts: Mapping[str, JSON] = {}
     input: Mapping[str, JSON] = {}
     over: tuple[str, ...] = ()
+    data_classes: tuple[str, ...] = ()
     evidence: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     subject: str = "somebody"
@@ -129,6 +130,7 @@ def question_of(case: PolicyCase, resource_type: str, mode: Mode = "live") -> Qu
         now_us=(at - _EPOCH) // timedelta(microseconds=1),
         sources=case.sources,
         mode=case.mode or mode,
+        data_classes=case.data_classes,
     )
 
 

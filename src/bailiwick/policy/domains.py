@@ -224,6 +224,8 @@ def _places(expression: pst.Expr, shape: Shape) -> tuple[Path, ...]:
     if found is None or found[0] != "context":
         raise _Opaque(f"{found[0] if found else 'a computed value'} is looked into")
     path = found[1]
+    if path == ("facts", "endpoints"):
+        raise _Opaque("endpoints are computed with the destinations")
     field = shape.lookup(path)
     if path[0] == "approvals" or field is None:
         return ()

@@ -13,7 +13,7 @@ them; nothing over budget. What a manifest may say beside its lists of tools:
       - {on: money, unit: USD, auto_up_to: "50.00",
          then: [{up_to: "500.00", approval: finance:1}, {approval: finance:2}]}
       - {on: outbound, unit: recipients, auto_up_to: 5, then: [{approval: comms:1}]}
-    destinations: [example.com]                # nothing is sent elsewhere
+    destinations: [example.com, "address:a@b.example", "channel:C012"]   # nothing goes elsewhere
     deny_when: [new_payee]                     # facts that are true or false
     people_only: [payments.void]               # further tools or groups
 
@@ -39,6 +39,9 @@ DEFAULT_QUEUE = "approvers:1"
 PEOPLE_ONLY = ("destructive", "permission")
 
 _WIDTH = 100
+
+# These are endpoints: the finer part of a destination, which is a domain.
+_EXACT = ("address:", "webhook:")
 
 _AGENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -343,14 +346,32 @@ def _destinations(
         raise BadManifest(
             "destinations", "no tool of the agent has destinations", "remove the list"
         )
+    exact = [entry for entry in allowed if entry.startswith(_EXACT)]
+    knowing = [tool for tool in tools if "endpoints" in shapes[tool.name].facts]
+    if exact and not knowing:
+        raise BadManifest(
+            "destinations",
+            f"no tool of the agent tells whether it goes to `{exact[0]}`",
+            "declare the `destination_kind` of the tool that does",
+        )
+    listed = f"[{', '.join(map(quoted, allowed))}]"
     facts = "context.facts.destinations"
-    inside = f"[{', '.join(map(quoted, allowed))}].containsAll({facts})"
-    text.forbid(
-        "Nothing is sent elsewhere.",
-        f"{manifest.name}.destinations",
-        _scope(manifest.name, tools),
-        unless=inside if allowed else f"{facts}.isEmpty()",
-    )
+    inside = f"{listed}.containsAll({facts})" if allowed else f"{facts}.isEmpty()"
+    others = [tool for tool in tools if not (exact and tool in knowing)]
+    if others:
+        text.forbid(
+            "Nothing is sent elsewhere.",
+            f"{manifest.name}.destinations",
+            _scope(manifest.name, others),
+            unless=inside,
+        )
+    if exact:
+        text.forbid(
+            "Nothing is sent elsewhere: to these domains, or else to exactly these.",
+            f"{manifest.name}.endpoints",
+            _scope(manifest.name, knowing),
+            unless=f"{inside} || {listed}.containsAll(context.facts.endpoints)",
+        )
 
 
 def _deny_when(

@@ -55,6 +55,7 @@ def context_of(
         ]
     given["over_budget"] = bool(question.over)
     given["over_budget_nodes"] = [cap.node for cap in question.over]
+    given["data_classes"] = list(question.data_classes)
     sources = list(question.sources)
     context: dict[str, Any] = {
         "facts": given,
@@ -77,6 +78,7 @@ def context_of(
         and _is_string(situation.resource.id)
         and _is_strings(sources)
         and _is_strings(given["over_budget_nodes"])
+        and _is_strings(given["data_classes"])
         and _is_long(now_us)
     ):
         misfits.append("the tenant, the run, the subject, a source or the resource's id is no text")

@@ -87,6 +87,7 @@ class RuleBook:
         self.schema = schema_text(shapes.values(), self.gates)
         self._schema = Schema.from_str(self.schema)
         self._by_id = {rule.id: rule for rule in rules}
+        self._reads_data_classes = any("data_classes" in rule.text for rule in rules)
         self._matched = {
             rule.id: MatchedRule(id=rule.id, effect=rule.effect, text_hash=rule.text_hash)
             for rule in rules
@@ -140,6 +141,11 @@ class RuleBook:
     def rule_text(self, rule: str) -> str:
         """The text of a rule as it was written, for people. Raises `KeyError` for no rule."""
         return self._by_id[rule].text
+
+    @property
+    def reads_data_classes(self) -> bool:
+        """Whether any rule looks at the classes of data."""
+        return self._reads_data_classes
 
     @property
     def left_out(self) -> Mapping[str, tuple[str, ...]]:

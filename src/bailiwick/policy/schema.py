@@ -12,7 +12,7 @@ from msgspec import Struct
 from bailiwick.nouns import Tool
 from bailiwick.policy.findings import Finding
 from bailiwick.values import JSON
-from bailiwick.vocabulary import GROUPS, STANDARD_FACTS, TRAIT_FACTS
+from bailiwick.vocabulary import GROUPS, RUNTIME_FACTS, STANDARD_FACTS, TRAIT_FACTS
 
 LONG, STRING, BOOL, STRINGS = "Long", "String", "Bool", "Set<String>"
 
@@ -35,7 +35,7 @@ class Field(Struct, frozen=True):
 
 Fields = Mapping[str, Field]
 
-BUDGET_FACTS: Fields = {"over_budget": Field(BOOL), "over_budget_nodes": Field(STRINGS)}
+OWN_FACTS: Fields = {name: Field(kind) for name, kind in RUNTIME_FACTS.items()}
 PRINCIPAL: Fields = {"owner": Field(STRING), "tenant": Field(STRING)}
 _SURROUNDINGS: Fields = {
     "run": Field({"id": Field(STRING)}),
@@ -86,7 +86,7 @@ def shape_of(tool: Tool, gates: Collection[str]) -> tuple[Shape, list[Finding]]:
     input_ = _fields(tool.input_type, "", left_out)
     left_out += _without_type(tool.schema, input_, "")
     context: Fields = {
-        "facts": Field({**facts, **BUDGET_FACTS}),
+        "facts": Field({**facts, **OWN_FACTS}),
         "input": Field(input_),
         **_SURROUNDINGS,
         "approvals": Field({gate: Field(BOOL, required=False) for gate in sorted(gates)}),
@@ -187,8 +187,8 @@ def _wrong_with(tool: Tool) -> Iterable[tuple[str, str]]:
 def _wrong_with_fact(
     name: str, declared: str | None, known: str | None
 ) -> Iterable[tuple[str, str]]:
-    if name in BUDGET_FACTS:
-        yield f"declares the fact `{name}`, which the budgets give", "remove it"
+    if name in OWN_FACTS:
+        yield f"declares the fact `{name}`, which the runtime gives", "remove it"
     elif not _NAME.fullmatch(name):
         yield f"has a fact `{name}`, which is no name", "use letters, digits and underscores"
     elif declared is None and known is None:

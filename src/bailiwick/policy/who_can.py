@@ -180,7 +180,7 @@ def _fixed(
             return {}, "", f"the tool touches {shape.tool.resource_type}, not {on.type}"
         return {RESOURCE: on.id}, "", ""
     for name, value in (on or {}).items():
-        group = "facts" if name in shape.facts else "input"
+        group = "facts" if name in shape.facts or name == "data_classes" else "input"
         field = shape.lookup((group, name))
         if field is None or not isinstance(field.type, str):
             return {}, f"the tool has no typed fact or argument `{name}`", ""
@@ -327,6 +327,8 @@ def _question(agent: str, shape: Shape, case: Values, something: Values) -> Ques
         return None
     arguments = {name: _plain(value) for name, value in input_.items() if value is not ABSENT}
     over, sources = case.get(OVER, ()), case.get(("provenance", "sources"), ())
+    classes = case.get(("facts", "data_classes"), ())
+    assert isinstance(classes, tuple)
     assert isinstance(over, tuple)
     assert isinstance(sources, tuple)
     return Question(
@@ -358,6 +360,7 @@ def _question(agent: str, shape: Shape, case: Values, something: Values) -> Ques
         now_us=_instant(case),
         sources=sources,
         mode=cast("Mode", case.get(MODE, "live")),
+        data_classes=classes,
     )
 
 

@@ -11,29 +11,29 @@ from functools import lru_cache
 import msgspec
 
 from bailiwick import transactions
-from bailiwick.nouns import Cap, Period
+from bailiwick.nouns import PERIOD_US, Cap, Period
 
 BalanceKey = tuple[str, str, str, str]
 
 _encode = msgspec.json.Encoder().encode
 _decode_holds = msgspec.json.Decoder(list[tuple[str, str, str, int]]).decode
 
-_PERIODS: Mapping[Period, tuple[int, str]] = {
-    "day": (86_400_000_000, "%Y-%m-%d"),
-    "hour": (3_600_000_000, "%Y-%m-%dT%H"),
-    "minute": (60_000_000, "%Y-%m-%dT%H:%M"),
+_FORMS: Mapping[Period, str] = {
+    "day": "%Y-%m-%d",
+    "hour": "%Y-%m-%dT%H",
+    "minute": "%Y-%m-%dT%H:%M",
 }
 
 
 def bucket(period: Period, now_us: int) -> str:
     """Name the bucket a moment falls in: `all`, or the UTC day, hour or minute."""
-    return "all" if period == "all" else _named(period, now_us // _PERIODS[period][0])
+    return "all" if period == "all" else _named(period, now_us // PERIOD_US[period])
 
 
 @lru_cache(maxsize=64)
 def _named(period: Period, number: int) -> str:
-    length_us, form = _PERIODS[period]
-    return datetime.fromtimestamp(number * length_us / 1_000_000, UTC).strftime(form)
+    began_s = number * PERIOD_US[period] / 1_000_000
+    return datetime.fromtimestamp(began_s, UTC).strftime(_FORMS[period])
 
 
 class Balances:

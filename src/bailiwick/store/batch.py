@@ -441,6 +441,11 @@ def _put_standing(batch: Batch, tenant: str, op: transactions.PutStanding) -> No
     sql.run(batch.connection, "put_standing", values)
 
 
+def _carry(batch: Batch, tenant: str, op: transactions.Carry) -> None:
+    rows = [{"tenant": tenant, "run": op.run, "data_class": each} for each in op.classes]
+    sql.run_many(batch.connection, "carry", rows)
+
+
 def _revoke(batch: Batch, tenant: str, op: transactions.Revoke) -> None:
     values = {"tenant": tenant, **_members(op), "at_us": batch.now_us}
     sql.run(batch.connection, "revoke", values)
@@ -520,6 +525,7 @@ HANDLERS: dict[type, Callable[[Batch, str, Any], transactions.Blocked | None]] =
     transactions.PutLegalHold: _put_legal_hold,
     transactions.PutRound: _put_round,
     transactions.PutStanding: _put_standing,
+    transactions.Carry: _carry,
     transactions.Revoke: _revoke,
     transactions.PutPerson: _put_person,
     transactions.PutRelease: _put_release,

@@ -18,6 +18,7 @@ from bailiwick.ports import Case, World
 from bailiwick.transactions import (
     AddParked,
     Blocked,
+    Carry,
     Claim,
     CloseApproval,
     Commit,
@@ -194,6 +195,9 @@ async def conclude(
         ops += (Settle(action=action.id, spent=spent), *_freed(action))
     elif report.status == "done" and verdict != "contradicted":
         ops.append(Settle(action=action.id))
+    if case.tool.data_classes:
+        # Before anybody is told: whatever the run proposes after that is judged by it.
+        ops.append(Carry(run=action.run, classes=case.tool.data_classes))
     return await _commit(world, case, action, tuple(ops))
 
 
@@ -219,10 +223,16 @@ def _reading_us(case: Case) -> int:
     return 2 * int(tools[reader.tool].timeout_s * 1_000_000)
 
 
+def undoing_key(action: str) -> str:
+    """The effect key of taking an action back; no tool's own can be it, for its first character."""
+    return f"\x1fundo:{action}"
+
+
 def _claimed(case: Case, key: str | None) -> tuple[Op, ...]:
-    """Claim the key of today's situation; one that was claimed before it moved is given up."""
+    """Claim the keys of today's situation; what was claimed before it moved is given up."""
     ops: tuple[Op, ...] = () if case.action.effect_key == key else _freed(case.action)
-    return ops if key is None else (*ops, Claim(key=key, action=case.action.id))
+    claims = (Claim(key=each, action=case.action.id) for each in _keys(case.action, key))
+    return (*ops, *claims)
 
 
 def _used(case: Case) -> tuple[Op, ...]:
@@ -238,8 +248,13 @@ def _names(case: Case) -> tuple[str, ...]:
 
 
 def _freed(action: Action) -> tuple[Op, ...]:
-    key = action.effect_key
-    return () if key is None else (Free(key=key, action=action.id),)
+    return tuple(Free(key=key, action=action.id) for key in _keys(action, action.effect_key))
+
+
+def _keys(action: Action, effect_key: str | None) -> tuple[str, ...]:
+    """What an action claims: its tool's effect key, and that it takes another action back."""
+    undoing = undoing_key(action.undoes) if action.undoes else None
+    return tuple(key for key in (effect_key, undoing) if key is not None)
 
 
 async def resolve(

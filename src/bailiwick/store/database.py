@@ -21,7 +21,7 @@ from bailiwick.transactions import MarkBreaker
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 _KEPT_BALANCES = 4096
 _KEPT_HOLDS = 4096

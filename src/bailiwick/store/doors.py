@@ -41,6 +41,7 @@ from bailiwick.store.rows import (
     decode_release,
     decode_standing,
     decode_stop,
+    run_of,
     standing_holds,
 )
 from bailiwick.values import JSON
@@ -165,22 +166,9 @@ class SqliteShelf:
             (sealed,) = row
         return decode_action(body).run, sealed
 
-    async def run_key(self, tenant: str, run: str) -> bytes | None:
+    async def run(self, tenant: str, run: str) -> ports.RunRow | None:
         row = self._database.one("run_row", {"tenant": tenant, "id": run})
-        return row[0] or None if row else None
-
-    async def run_started_us(
-        self, tenant: str, run: str, waits_since_us: int | None = None
-    ) -> tuple[int, int] | None:
-        row = self._database.one("run_row", {"tenant": tenant, "id": run})
-        if row is None:
-            return None
-        _, started_us, parked_us, parked_until_us = row
-        if waits_since_us is not None:
-            # As the statement `add_parked` will count it.
-            begun_us = max(waits_since_us, parked_until_us)
-            parked_us += max(0, self._database.now_us() - begun_us)
-        return started_us, parked_us
+        return run_of(*row) if row else None
 
     async def balances(self, tenant: str, caps: Sequence[Cap]) -> Sequence[Balance]:
         now_us = self._database.now_us()
@@ -203,6 +191,10 @@ class SqliteShelf:
             "since_us": since_us,
         }
         return [id for (id,) in self._database.every("touched_since", values)]
+
+    async def holder(self, tenant: str, key: str) -> str | None:
+        row = self._database.one("effect_holder", {"tenant": tenant, "key": key})
+        return row[0] if row else None
 
 
 class SqliteRegister:

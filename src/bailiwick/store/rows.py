@@ -19,6 +19,7 @@ from bailiwick.nouns import (
     Stop,
     Vote,
 )
+from bailiwick.ports import RunRow
 from bailiwick.store.balances import bucket
 
 # Delivering takes at most a minute; whoever dies meanwhile is followed by another after that.
@@ -55,6 +56,23 @@ def change_of(
         body=decode_json(body),
         proposed_by=proposed_by,
         expires_at_us=expires_at_us,
+    )
+
+
+def run_of(
+    wrapped_key: bytes,
+    started_at_us: int,
+    parked_us: int,
+    parked_until_us: int,
+    classes: str | None,
+) -> RunRow:
+    """A run as it stands; `classes` with commas between them."""
+    return RunRow(
+        wrapped_key=wrapped_key or None,
+        started_at_us=started_at_us,
+        parked_us=parked_us,
+        parked_until_us=parked_until_us,
+        classes=frozenset(classes.split(",")) if classes else frozenset(),
     )
 
 

@@ -10,6 +10,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -36,7 +37,7 @@ class Collector:
         endpoint: str,
         headers: Mapping[str, str],
         timeout_s: float,
-        certificate: str | None = None,
+        certificate: Path | None = None,
     ) -> None:
         """`endpoint` is the base URL, without `/v1/…`; `certificate` a file of trusted ones.
 
@@ -44,9 +45,7 @@ class Collector:
         """
         url = urlsplit(endpoint)
         self._host, self._port, self._base = url.hostname or "", url.port, url.path.rstrip("/")
-        self._tls = (
-            ssl.create_default_context(cafile=certificate) if url.scheme == "https" else None
-        )
+        self._tls = _trusting(certificate) if url.scheme == "https" else None
         self._headers = {**headers, "content-type": "application/x-protobuf"}
         self._timeout_s = timeout_s
         self._connection: http.client.HTTPConnection | None = None
@@ -99,7 +98,7 @@ class Collector:
         )
 
 
-def _trusting(certificate: str | None) -> ssl.SSLContext:
+def _trusting(certificate: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=certificate)
     except OSError as error:

@@ -35,7 +35,7 @@ class OtlpTelemetry:
             settings.telemetry_endpoint,
             options.headers,
             options.timeout_seconds,
-            options.certificate,
+            settings.path(options.certificate) if options.certificate else None,
         )
         resource = _resource(options.resource)
         self._spans = SpanWriter(

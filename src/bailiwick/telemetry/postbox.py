@@ -86,7 +86,10 @@ class Postbox(Generic[T]):
         for _ in range(_TRIES):
             if time.monotonic() > self._give_up_at_s:
                 return False
-            again_s = self._deliver(batch)
+            try:
+                again_s = self._deliver(batch)
+            except (ValueError, TypeError):
+                return False  # what the wire form cannot hold costs its batch, and not the thread
             if again_s is None:
                 return True
             self._closing.wait(again_s)

@@ -21,7 +21,7 @@ from bailiwick.store.postgres.doors import (
     PostgresShelf,
     PostgresStore,
 )
-from bailiwick.store.postgres.migrating import SCHEMA_VERSION, bring_up, prepare
+from bailiwick.store.postgres.migrating import SCHEMA_VERSION, prepare
 
 
 def open_doors(
@@ -49,11 +49,6 @@ def open_doors(
     )
 
 
-def migrate(settings: Settings) -> tuple[int, int]:
-    """Run the migrations that the database lacks; its schema version before and after."""
-    return bring_up(Address(settings.store))
-
-
 __all__ = [
     "SCHEMA_VERSION",
     "Address",
@@ -67,6 +62,5 @@ __all__ = [
     "PostgresRegister",
     "PostgresShelf",
     "PostgresStore",
-    "migrate",
     "open_doors",
 ]

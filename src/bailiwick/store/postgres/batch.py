@@ -26,7 +26,7 @@ _OPEN = frozenset({"parked", "intended", "unknown"})
 
 _KEPT = (
     *("agents", "modes", "revocations", "people", "releases", "approvals", "payloads"),
-    *("breakers", "mandates", "mandate_uses", "legal_holds", "rounds", "notices"),
+    *("breakers", "mandates", "mandate_uses", "legal_holds", "rounds", "notices", "carried"),
 )
 _ADDED = ("runs", "effect_keys", "votes", "stops", "changes")
 _ACTION = (
@@ -528,6 +528,12 @@ def _put_standing(batch: PostgresBatch, tenant: str, op: transactions.PutStandin
     batch.put("agents", (tenant, name), row)
 
 
+def _carry(batch: PostgresBatch, tenant: str, op: transactions.Carry) -> None:
+    for each in op.classes:
+        key = (tenant, op.run, each)
+        batch.put("carried", key, {"tenant": tenant, "run": op.run, "data_class": each})
+
+
 def _revoke(batch: PostgresBatch, tenant: str, op: transactions.Revoke) -> None:
     if batch.row("revocations", (tenant, op.id)) is None:
         row = {"tenant": tenant, "id": op.id, "by_person": op.by, "reason": op.reason}
@@ -603,6 +609,7 @@ HANDLERS: dict[type, Callable[[PostgresBatch, str, Any], transactions.Blocked | 
     transactions.PutLegalHold: _put_legal_hold,
     transactions.PutRound: _put_round,
     transactions.PutStanding: _put_standing,
+    transactions.Carry: _carry,
     transactions.Revoke: _revoke,
     transactions.PutPerson: _put_person,
     transactions.PutRelease: _put_release,

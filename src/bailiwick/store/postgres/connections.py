@@ -7,6 +7,7 @@ from psycopg import conninfo, errors
 from psycopg.rows import TupleRow
 
 from bailiwick.errors import ConfigError, StoreError, StoreUnavailable
+from bailiwick.store.postgres.arrays import ColumnDumper
 from bailiwick.store.postgres.statements import SQL
 
 Connection = psycopg.AsyncConnection[TupleRow]
@@ -59,6 +60,7 @@ class Line:
             self._connection = await psycopg.AsyncConnection.connect(
                 "", autocommit=True, prepare_threshold=0, **self._address.parameters
             )
+            self._connection.adapters.register_dumper(list, ColumnDumper)
             for name in ("durable", "indexed"):
                 await self._connection.execute(SQL[name])
             await self._connection.execute(SQL["patience"], {"idle": _IDLE, "lock": _LOCK})

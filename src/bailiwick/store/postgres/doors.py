@@ -101,22 +101,9 @@ class PostgresShelf:
         row = await self._one("payload", {"tenant": tenant, "action": action, "kind": kind})
         return (row[0], row[1]) if row else None
 
-    async def run_key(self, tenant: str, run: str) -> bytes | None:
+    async def run(self, tenant: str, run: str) -> ports.RunRow | None:
         row = await self._one("run_row", {"tenant": tenant, "id": run})
-        return row[0] or None if row else None
-
-    async def run_started_us(
-        self, tenant: str, run: str, waits_since_us: int | None = None
-    ) -> tuple[int, int] | None:
-        row = await self._one("run_row", {"tenant": tenant, "id": run})
-        if row is None:
-            return None
-        _, started_us, parked_us, parked_until_us = row
-        if waits_since_us is not None:
-            # As `AddParked` will count it.
-            begun_us = max(waits_since_us, parked_until_us)
-            parked_us += max(0, await self._database.now_us() - begun_us)
-        return started_us, parked_us
+        return rows.run_of(*row) if row else None
 
     async def balances(self, tenant: str, caps: Sequence[Cap]) -> Sequence[Balance]:
         if not caps:
@@ -143,6 +130,10 @@ class PostgresShelf:
         named = f"{resource.type}:{resource.id}"
         values = {"tenant": tenant, "resource": named, "since_us": since_us}
         return [id for (id,) in await self._database.reader.every("touched_since", values)]
+
+    async def holder(self, tenant: str, key: str) -> str | None:
+        row = await self._one("effect_holder", {"tenant": tenant, "key": key})
+        return row[0] if row else None
 
 
 class PostgresRegister:

@@ -17,7 +17,7 @@ from bailiwick.errors import StoreFenced
 from bailiwick.store.postgres.connections import Address, fault_of
 from bailiwick.store.postgres.statements import SQL
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 _OLDEST_SERVER = 150_000
 
 FOLDER = Path(__file__).parent.parent / "migrations" / "postgres"
@@ -43,8 +43,7 @@ class Migration(NamedTuple):
 def prepare(address: Address, *, empty_too: bool) -> None:
     """See that this program may use the database.
 
-    With `empty_too` one that is empty, or lacks only expanding migrations, is given what it lacks;
-    a contracting one is for `bailiwick migrate` alone, since it stops the programs before it.
+    With `empty_too` an empty one is given its tables. Others are migrated when somebody says so.
 
     Raises `StoreFenced` (`schema_version`, `server_version`), `StoreUnavailable` when the
     server cannot be reached.
@@ -58,7 +57,7 @@ def prepare(address: Address, *, empty_too: bool) -> None:
                     help="use a newer server",
                 )
             schema = schema_of(connection)
-            if empty_too and _may_bring_up(schema):
+            if schema.version == 0 and empty_too:
                 schema = _bring_up(connection, FOLDER)
     except psycopg.Error as error:
         raise fault_of(error, address) from error
@@ -71,11 +70,6 @@ def prepare(address: Address, *, empty_too: bool) -> None:
     check_program(schema.oldest, address)
 
 
-def _may_bring_up(schema: Schema) -> bool:
-    lacking = [each for each in _migrations(FOLDER) if each.number > schema.version]
-    return schema.version == 0 or not any(each.contracts for each in lacking)
-
-
 def check_program(oldest: int, address: Address) -> None:
     """See that the database's schema still lets this program write. Raises `StoreFenced`."""
     if oldest > SCHEMA_VERSION:
@@ -85,6 +79,22 @@ def check_program(oldest: int, address: Address) -> None:
             code="schema_version",
             help=f"start the newer program, of schema version {oldest} or later",
         )
+
+
+def migrate(url: str) -> tuple[int, int]:
+    """Bring a database that has tables to this program's schema; give the version before and now.
+
+    Raises `StoreFenced` for an empty one, and for one of a newer program that this one may not use.
+    """
+    address = Address(url)
+    try:
+        with psycopg.connect("", autocommit=True, **address.parameters) as connection:
+            empty = schema_of(connection).version == 0
+    except psycopg.Error as error:
+        raise fault_of(error, address) from error
+    before, now = (0, 0) if empty else bring_up(address)
+    prepare(address, empty_too=False)
+    return before, now
 
 
 def bring_up(address: Address, folder: Path = FOLDER) -> tuple[int, int]:

@@ -5,7 +5,7 @@ returned by then. Equal questions of one round are asked once.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import psycopg
@@ -36,7 +36,7 @@ class GroupReader:
         self._address = address
         self._line = Line(address)
         self._waiting: list[WaitingRead] = []
-        self._epochs: dict[str, asyncio.Future[list[Row]]] = {}
+        self._asked: dict[Hashable, asyncio.Future[list[Row]]] = {}
         self._pump: asyncio.Task[None] | None = None
 
     async def every(self, name: str, values: Mapping[str, Any]) -> list[Row]:
@@ -49,11 +49,8 @@ class GroupReader:
         return rows[0] if rows else None
 
     async def epoch(self, tenant: str) -> int:
-        """A tenant's control epoch; all who ask in one round get one answer."""
-        asked = self._epochs.get(tenant)
-        if asked is None:
-            asked = self._epochs[tenant] = self._put("epochs", {"tenants": [tenant]})
-        rows: list[Row] = await asyncio.shield(asked)
+        """A tenant's control epoch."""
+        rows = await self._ask("epochs", {"tenants": [tenant]})
         return rows[0][1] if rows else 0
 
     async def close(self) -> None:
@@ -63,7 +60,13 @@ class GroupReader:
         await self._line.close()
 
     async def _ask(self, name: str, values: Mapping[str, Any]) -> list[Row]:
-        return await self._put(name, values)
+        told = ((k, tuple(v) if isinstance(v, list) else v) for k, v in values.items())
+        question: Hashable = (name, *told)
+        asked = self._asked.get(question)
+        if asked is None:
+            asked = self._asked[question] = self._put(name, values)
+        # Others may wait for it when this one is cancelled.
+        return await asyncio.shield(asked)
 
     def _put(self, name: str, values: Mapping[str, Any]) -> asyncio.Future[list[Row]]:
         loop = asyncio.get_running_loop()
@@ -77,7 +80,7 @@ class GroupReader:
         while self._waiting:
             questions = self._waiting[:_TOGETHER]
             del self._waiting[:_TOGETHER]
-            self._epochs = {}
+            self._asked = {}
             await self._answer(questions, again=True)
 
     async def _answer(self, questions: list[WaitingRead], *, again: bool) -> None:

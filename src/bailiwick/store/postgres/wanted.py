@@ -23,6 +23,7 @@ COLUMNS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "mandates": (2, ("tenant", "id", "counts_until_us", "body")),
     "notices": (2, ("tenant", "id", "state", "due_at_us", "attempts", "body")),
     "mandate_uses": (3, ("tenant", "mandate", "action")),
+    "carried": (3, ("tenant", "run", "data_class")),
     "revocations": (2, ("tenant", "id", "by_person", "reason", "at_us")),
     "people": (2, ("tenant", "name", "body", "secret")),
     "releases": (2, ("tenant", "digest", "body", "created_at_us")),

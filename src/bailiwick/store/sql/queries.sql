@@ -218,7 +218,13 @@ on conflict (tenant, name) do update set reached = excluded.reached,
 
 -- name: run_row^
 -- A run's vault key and its times.
-select wrapped_key, started_at_us, parked_us, parked_until_us from runs where tenant = :tenant and id = :id;
+select wrapped_key, started_at_us, parked_us, parked_until_us,
+  (select group_concat(data_class) from carried where tenant = :tenant and run = :id)
+from runs where tenant = :tenant and id = :id;
+
+-- name: carry!
+-- A run was shown data of a class.
+insert into carried (tenant, run, data_class) values (:tenant, :run, :data_class) on conflict do nothing;
 
 -- name: run_keys
 -- Runs in the order of their ids with their vault keys, but for those that lost theirs.

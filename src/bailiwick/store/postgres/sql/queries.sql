@@ -302,6 +302,12 @@ select * from unnest(cast(:tenant as text[]), cast(:name as text[]), cast(:body 
     cast(:secret as bytea[]))
 on conflict (tenant, name) do update set body = excluded.body, secret = excluded.secret;
 
+-- name: put_carried
+-- What data runs were shown.
+insert into carried (tenant, run, data_class)
+select * from unnest(cast(:tenant as text[]), cast(:run as text[]), cast(:data_class as text[]))
+on conflict do nothing;
+
 -- name: put_releases
 -- A release is its content: storing it twice changes nothing.
 insert into releases (tenant, digest, body, created_at_us)
@@ -515,9 +521,10 @@ from approvals p where tenant = :tenant and action = :action;
 select run, sealed from payloads where tenant = :tenant and action = :action and kind = :kind;
 
 -- name: run_row
--- A run's vault key and its times.
-select wrapped_key, started_at_us, parked_us, parked_until_us from runs
-where tenant = :tenant and id = :id;
+-- A run's vault key, its times, and what data it was shown.
+select wrapped_key, started_at_us, parked_us, parked_until_us,
+    (select string_agg(data_class, ',') from carried where tenant = :tenant and run = :id)
+from runs where tenant = :tenant and id = :id;
 
 -- name: run_keys
 -- Runs in the order of their ids with their vault keys, but for those that lost theirs.
@@ -561,6 +568,10 @@ select failures, open_until_us, recent from breakers where tenant = :tenant and 
 select id from actions
 where tenant = :tenant and resource = :resource and updated_at_us >= :since_us
   and state in ('intended', 'done', 'unknown') order by id;
+
+-- name: effect_holder
+-- Who holds an effect key.
+select action from effect_keys where tenant = :tenant and key = :key;
 
 -- name: actions
 -- The newest actions, for people.
