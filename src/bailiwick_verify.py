@@ -616,8 +616,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         listed = "\n".join(path.read_text("utf-8", "replace") for path in options.keys)
         keys = [read_key(text) for text in (*options.key, *listed.splitlines()) if text.strip()]
-        witnesses = [read_key(text) for text in options.witness]
-        lines, verified = options.command(options, keys, witnesses)
+        lines, verified = options.command(options, keys, list(map(read_key, options.witness)))
     except NotVerified as error:
         lines, verified = [f"NOT VERIFIED: {error}"], False
     except OSError as error:
@@ -680,8 +679,9 @@ def _shown(value: object) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--key", action="append", default=[], help="the log's vkey")
-    shared.add_argument("--keys", action="append", default=[], type=Path, help="a file of them")
+    log = shared.add_mutually_exclusive_group(required=True)
+    log.add_argument("--key", action="append", default=[], help="the log's vkey")
+    log.add_argument("--keys", action="append", default=[], type=Path, help="a file of them")
     shared.add_argument("--witness", action="append", default=[], help="a witness's vkey")
     parser = argparse.ArgumentParser(prog="bailiwick_verify", epilog=NO_WITNESS)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")

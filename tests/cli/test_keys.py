@@ -79,7 +79,6 @@ def test_the_logs_key_rotates_and_the_list_of_its_keys_verifies_an_export(desk: 
     out, list_of_keys = str(desk.project / "out"), str(desk.homes / "keys")
     assert verify(["verify", out, "--keys", list_of_keys]) == 0
     assert verify(["verify", out, "--key", keys.split()[0]]) == 1
-    assert verify(["verify", out]) == 1
     assert desk.here("nobody", "ledger", "verify").code == 0
     for use in ("pseudonym", "equality"):
         assert desk.here("nobody", "keys", "rotate", use).fault == "usage"

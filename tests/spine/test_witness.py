@@ -67,7 +67,7 @@ async def act(house: House, on: str) -> str:
 async def told(house: House) -> None:
     """Wait until all is in the tree, and tiles and witness, where there are any, know of it."""
     folder = ledger.tiles_folder(house.world)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             await house.bailiwick.settle()
             size, kept = await house.world.ledger.tree_size(), await head(house)

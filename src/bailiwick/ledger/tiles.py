@@ -126,6 +126,8 @@ def _write(folder: Path, name: str, content: bytes) -> None:
         os.fsync(file.fileno())
     Path(temporary).chmod(0o644)
     Path(temporary).replace(path)
+    if name != CHECKPOINT:
+        return
     handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
