@@ -7,6 +7,7 @@ process. Our statements name the type of every list themselves.
 from collections.abc import Sequence
 from typing import Any
 
+from psycopg import DataError
 from psycopg.adapt import Dumper
 
 
@@ -19,11 +20,11 @@ class ColumnDumper(Dumper):
     oid = 0
 
     def dump(self, obj: Sequence[Any]) -> bytes:
-        """Raises `ValueError` for a text with U+0000, which the server could not keep either."""
+        """Raises `DataError` for a text with U+0000, which the server could not keep either."""
         if obj and all(type(each) is str for each in obj):
             joined = "\0".join(obj)
             if joined.count("\0") != len(obj) - 1:
-                raise ValueError("a text holds U+0000")
+                raise DataError("a text holds U+0000")
             escaped = joined.replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
             return b'{"%s"}' % escaped.encode()
         return b"{%s}" % ",".join(map(_element, obj)).encode()
@@ -42,4 +43,4 @@ def _element(value: Any) -> str:
         case str() if "\0" not in value:
             escaped = value.replace("\\", "\\\\").replace('"', '\\"')
             return f'"{escaped}"'
-    raise ValueError("no element of an array can be made of this")
+    raise DataError("no element of an array can be made of this")
