@@ -26,6 +26,9 @@ PASSWORD = "a password for a demo only"
 TABLE = "What became of each ticket, and why"
 NEXT = "Five things to try next"
 
+# One process runs all of them: the demo has one folder of its own, and takes long.
+pytestmark = pytest.mark.xdist_group("refund_desk")
+
 
 class Played(NamedTuple):
     """A finished demo: what it printed, and where its people's sessions are."""
