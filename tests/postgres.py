@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from bailiwick.testing.postgres import PostgresServer as Server
@@ -15,12 +15,16 @@ COMMIT = re.compile(rb"\0commit;?\0")  # as a statement of the protocol, not as 
 
 @asynccontextmanager
 async def cutting(
-    server: Server, *, before: bool, for_good: bool = False
+    server: Server,
+    *,
+    before: bool,
+    for_good: bool = False,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[tuple[int, list[int]]]:
     """A way to the server that is cut at the first COMMIT: before the server hears it, or after.
 
     Gives the port, and a list that gets an entry when it has happened. `for_good` lets nobody
-    through afterwards.
+    through afterwards; `meanwhile` is done before anybody is.
     """
     cuts: list[int] = []
 
@@ -30,6 +34,7 @@ async def cutting(
         while data := await reader.read(65536):
             if sends and COMMIT.search(data) and not cuts:
                 cuts.append(1)
+                meanwhile()
                 if not before:
                     writer.write(data)
                     await asyncio.sleep(0.3)  # the server has done it, and nobody hears of it

@@ -67,6 +67,28 @@ async def test_a_commit_whose_answer_is_lost_is_written_once_and_answered(
             assert looking.rows("select seq from records") == [(2 if before else 1,)]
 
 
+@pytest.mark.claim("store.commit-fate")
+async def test_what_a_server_that_died_did_not_keep_is_not_taken_for_what_came_after_it(
+    server: Server, where: Where
+) -> None:
+    """What a crash loses takes its number with it, and another transaction gets that number."""
+
+    def crash() -> None:
+        server.kill()
+        server.start_again()
+        for _ in range(20):
+            with psycopg.connect(where.store) as other:
+                other.execute("insert into rounds values ('other', pg_current_xact_id(), '', 0)")
+
+    async with cutting(server, before=True, meanwhile=crash) as (port, cuts):
+        through = Where(where.store.replace(f":{server.port}/", f":{port}/"))
+        async with depot(where) as looking, depot(through, alone=False) as at:
+            answer = await at.commit(Take(action="act-a", holds=(hold("tenant", 7),)), RECORD)
+            assert (isinstance(answer, Committed), cuts) == (True, [2])
+            assert looking.balances() == {"tenant": (0, 7)}
+            assert len(looking.rows("select seq from records")) == 1
+
+
 @pytest.mark.claim("store.server-restart")
 async def test_a_server_that_dies_is_a_coded_fault_and_serves_again_without_a_restart(
     server: Server, where: Where

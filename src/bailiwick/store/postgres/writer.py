@@ -7,14 +7,15 @@ before it answers a COMMIT, the transaction's fate is asked for before anybody i
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import psycopg
 from psycopg import errors
 
 from bailiwick import transactions
 from bailiwick.errors import StoreError, StoreUnavailable
-from bailiwick.store.postgres.batch import LookAgain, PostgresBatch
+from bailiwick.store.postgres.batch import LookAgain, PostgresBatch, Row
 from bailiwick.store.postgres.clock import ServerClock
 from bailiwick.store.postgres.connections import (
     Address,
@@ -123,7 +124,7 @@ class PostgresWriter(BatchQueue[transactions.Commit]):
             if not is_gone(error):
                 raise
             await self._line.close()
-            if not await self._was_committed(transaction):
+            if not await self._was_committed(transaction, batch.records[:1]):
                 raise LookAgain from error
         self._committed(made)
         return answers
@@ -181,23 +182,35 @@ class PostgresWriter(BatchQueue[transactions.Commit]):
                 await connection.execute(SQL["tell"], {"told": told})
             await connection.execute(SQL["commit"])
 
-    async def _was_committed(self, transaction: str) -> bool:
-        """What became of a transaction whose COMMIT was not answered. Raises `StoreError`."""
+    async def _was_committed(self, transaction: str, wrote: Sequence[Row]) -> bool:
+        """What became of a transaction whose COMMIT was not answered. Raises `StoreError`.
+
+        A server that dies may forget the number of what it did not keep, and give it to another
+        transaction: of one that `wrote` a record, the record is the evidence.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + self._fate_s
         while loop.time() < until:
             try:
                 connection = await self._line.connected()
-                asked = await connection.execute(SQL["fate"], {"transaction": transaction})
-                row = await asked.fetchone()
+                status = await _asked(connection, "fate", {"transaction": transaction})
+                if status == "committed":
+                    evidence = [{"seq": row["seq"], "hash": row["hash"]} for row in wrote]
+                    kept = [await _asked(connection, "is_record", each) for each in evidence]
+                    return all(kept)
             except psycopg.Error as error:
                 if not is_gone(error):
                     break  # another server, say, which has not got as far: it cannot know
-                row = None
-            if row is not None and row[0] in ("committed", "aborted"):
-                return bool(row[0] == "committed")
+                status = None
+            if status == "aborted":
+                return False
             await asyncio.sleep(_FATE_PAUSE_S)
         raise unknown_fate(self._address)
+
+
+async def _asked(connection: Connection, name: str, values: Mapping[str, Any]) -> Any:
+    row = await (await connection.execute(SQL[name], values)).fetchone()
+    return row[0] if row else None
 
 
 def _told(made: Sequence[transactions.Commit]) -> list[str]:

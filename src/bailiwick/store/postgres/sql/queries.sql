@@ -76,6 +76,10 @@ rollback;
 -- What became of a transaction whose COMMIT was not answered.
 select pg_xact_status(cast(cast(:transaction as text) as xid8));
 
+-- name: is_record
+-- Whether a record is the one that was written under its number.
+select exists (select 1 from records where seq = :seq and hash = :hash);
+
 -- name: share_control
 -- In a commit: control stands still, and other commits go on.
 select pg_advisory_xact_lock_shared(hashtextextended('bailiwick control ' || tenant, 0))
@@ -88,8 +92,8 @@ from unnest(cast(:tenants as text[])) as tenant;
 
 -- name: transaction
 -- The store's clock inside the transaction, the number by which its fate can be asked for, the
--- oldest program that may write, numbers for the batch's records, and the control rows. A statement after that of the control lock, so
--- that it sees every change that was made before.
+-- oldest program that may write, numbers for the batch's records, and the control rows. A statement
+-- after that of the control lock, so that it sees every change that was made before.
 select cast(extract(epoch from clock_timestamp()) * 1000000 as bigint),
     cast(pg_current_xact_id() as text), (select max(oldest) from schema_versions),
     array(select nextval('record_numbers') from generate_series(1, :count)),
