@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ PROJECT = STATE / "project"
 PASSWORD = "a password for a demo only"
 TABLE = "What became of each ticket, and why"
 NEXT = "Five things to try next"
+PATIENCE_S = 300
 
 # One process runs all of them: the demo has one folder of its own, and takes long.
 pytestmark = pytest.mark.xdist_group("refund_desk")
@@ -65,14 +67,22 @@ def on_postgres() -> Iterator[subprocess.Popen[str]]:
         yield process
 
 
-def played_on(store: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def played_on(store: str) -> Iterator[subprocess.Popen[str]]:
+    """A demo that is being played; whatever becomes of the test, it has an end."""
+    process = subprocess.Popen(
         [sys.executable, str(REFUND_DESK / "demo.py"), "--store", store],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()  # it ends its servers
+            process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +91,7 @@ def demo(on_postgres: subprocess.Popen[str], tmp_path_factory: pytest.TempPathFa
     STATE.mkdir(exist_ok=True)
     (STATE / "left-behind").write_text("by an earlier run")
     with played_on("sqlite") as process:
-        text, _ = process.communicate(timeout=180)
+        text, _ = process.communicate(timeout=PATIENCE_S)
     played = Played(text, process.returncode, tmp_path_factory.mktemp("sessions"))
     if process.returncode == 0:
         logged_in = played.command("login", "olga", given=f"{PASSWORD}\n")
@@ -108,7 +118,7 @@ def test_everything_in_it_is_as_expected(demo: Played) -> None:
 def test_two_processes_on_postgres_and_an_mcp_desk_come_to_the_same_table(
     demo: Played, on_postgres: subprocess.Popen[str], tmp_path: Path
 ) -> None:
-    text, _ = on_postgres.communicate(timeout=180)
+    text, _ = on_postgres.communicate(timeout=PATIENCE_S)
     shared = Played(text, on_postgres.returncode, tmp_path)
     assert shared.code == 0, shared.text
     assert "and a second time beside" in shared.text
