@@ -60,7 +60,7 @@ CLAIMS: dict[str, str] = {
     "store.many-processes": "Processes that share a database overspend and repeat nothing.",
     "store.dead-process-taken-over": "What a killed process had under way another finds out.",
     "store.server-restart": "A server that dies and comes back loses nothing that was answered.",
-    "store.commit-fate": "A commit whose answer was lost is asked for, and proved, before an answer.",
+    "store.commit-fate": "A commit whose answer was lost is looked up before anybody is answered.",
     "store.stopped-process": "A process that stands still keeps no control change waiting.",
     "store.moves-are-told": "A move by one process wakes those who wait for it in another.",
     "store.no-password-told": "The database's password is in no fault, and may lie in a file.",

@@ -32,7 +32,7 @@ ON_DEMAND: Mapping[str, str] = {
     "cel": "bailiwick.verification.expressions:compile_cel",
     "notify": "bailiwick.execution.notifying:notify",
     "migrate": "bailiwick.store.migrating:migrate",
-    "migrate_postgres": "bailiwick.store.postgres:migrate",
+    "migrate_postgres": "bailiwick.store.postgres.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
     "sqlite": "bailiwick.store.sqlite",

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import bailiwick
+from bailiwick.wiring import ON_DEMAND, on_demand
 from tests.repo.sources import ROOT
 
 PUBLIC = [
@@ -124,3 +125,8 @@ def test_what_leaves_the_map_is_found(tmp_path: Path, file: str, line: str, comp
     run = lint_imports(tmp_path)
     assert run.returncode == 1
     assert complaint in run.stdout
+
+
+@pytest.mark.parametrize("name", sorted(ON_DEMAND))
+def test_what_is_opened_by_name_is_there(name: str) -> None:
+    assert on_demand(name) is not None
