@@ -28,9 +28,6 @@ TABLE = "What became of each ticket, and why"
 NEXT = "Five things to try next"
 PATIENCE_S = 300
 
-# One process runs all of them: the demo has one folder of its own, and takes long.
-pytestmark = pytest.mark.xdist_group("refund_desk")
-
 
 class Played(NamedTuple):
     """A finished demo: what it printed, and where its people's sessions are."""
