@@ -65,6 +65,8 @@ class GroupReader:
         asked = self._asked.get(question)
         if asked is None:
             asked = self._asked[question] = self._put(name, values)
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.get_running_loop().create_task(self._drain())
         # Others may wait for it when this one is cancelled.
         return await asyncio.shield(asked)
 
@@ -72,8 +74,6 @@ class GroupReader:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Row]] = loop.create_future()
         self._waiting.append(WaitingRead(name, values, future))
-        if self._pump is None or self._pump.done():
-            self._pump = loop.create_task(self._drain())
         return future
 
     async def _drain(self) -> None:
