@@ -53,7 +53,15 @@ class BatchQueue(Generic[W]):
         while self._waiting:
             members = self._waiting[: self._limit]
             del self._waiting[: len(members)]
-            await self._commit(members)
+            try:
+                await self._commit(members)
+            except BaseException as fault:
+                # A fault of the writer itself: nobody may wait for ever for an answer.
+                for member in (*members, *self._waiting):
+                    member.error = fault
+                answer((*members, *self._waiting))
+                self._waiting.clear()
+                raise
             if self._waiting and self._gap_ms:
                 # Other processes (an operator's kill) get their turn at the file in this gap.
                 await asyncio.sleep(self._gap_ms / 1000)

@@ -188,7 +188,8 @@ class Writer(BatchQueue[Work]):
 
 
 def _is_full(error: Exception) -> bool:
-    return isinstance(error, sqlite3.Error) and error.sqlite_errorname == "SQLITE_FULL"
+    # An error of the module itself, such as a value that cannot be bound, has no name.
+    return getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
 
 
 def _broken() -> StoreFenced:
