@@ -27,6 +27,7 @@ PASSWORD = "a password for a demo only"
 TABLE = "What became of each ticket, and why"
 NEXT = "Five things to try next"
 PATIENCE_S = 300
+pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 
 
 class Played(NamedTuple):
