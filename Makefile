@@ -24,10 +24,10 @@ RUN = .venv-run$(if $(filter postgres,$(STORE)),-postgres)
 demo: $(RUN)/ready
 	@$(RUN)/bin/python examples/refund_desk/demo.py --store $(STORE) $(ARGS)
 
-# Three processes for two cores, since many tests wait for a disk or a server; a file stays in one of
-# them, so that what it shares is made once.
+# Two processes, since many tests wait for a disk or a server; a file stays in one of them, so that
+# what it shares is made once.
 test: .venv/ready
-	@.venv/bin/python -m pytest -n 3 --dist loadfile $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/ready
 	@.venv/bin/ruff check $(SOURCES)
