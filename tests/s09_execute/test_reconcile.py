@@ -52,13 +52,13 @@ def finding(
             "/charges/{charge}/refunds",
             name="payments.list",
             method="GET",
-            timeout_s=0.5,
+            timeout_s=1.0,
             retries=0,
         )
     )
     arguments = {"charge": "args.charge"}
     find = Reader(tool="payments.list", arguments=arguments, authoritative=authoritative)
-    return at.add(http_tool(system.url, find=find, found=found, timeout_s=0.5, **more))
+    return at.add(http_tool(system.url, find=find, found=found, timeout_s=1.0, **more))
 
 
 def refunds(*action_ids: str | None) -> Behaviour:
@@ -262,7 +262,7 @@ async def test_a_repeat_that_settles_nothing_is_tried_later_and_then_given_up(
     at: Bench, system: Upstream, behaviour: Behaviour
 ) -> None:
     system.on("/refunds", behaviour)
-    tool = at.add(http_tool(system.url, timeout_s=0.3, retries=0, **KEYED))
+    tool = at.add(http_tool(system.url, timeout_s=1.0, retries=0, **KEYED))
     assert await settle(at, tool) is None
     assert status(await settle(at, tool, ago_s=3000))[0] == "unknown"
     assert len(system.arrivals) == 2
@@ -303,7 +303,7 @@ async def test_a_reader_that_fails_is_asked_later_and_then_it_is_unknown(
 
 async def test_patience_with_a_reader_does_not_outlast_the_key(at: Bench, system: Upstream) -> None:
     system.on("/charges/ch_1/refunds", answer(500))
-    tool = finding(at, system, **{**KEYED, "key_retention_s": 61.2})
+    tool = finding(at, system, **{**KEYED, "key_retention_s": 61.8})
     assert await settle(at, tool, ago_s=30) is None
     assert status(await settle(at, tool, ago_s=60.5)) == ("done", "")
 
