@@ -281,7 +281,7 @@ class House:
         found = await self.world.ledger.records(0, 0, of=("default", action))
         return [json.loads(record.body)["kind"] for record in found]
 
-    async def until(self, outcome: Outcome, *, timeout_s: float = 10.0) -> Outcome:
+    async def until(self, outcome: Outcome, *, timeout_s: float = 30.0) -> Outcome:
         """Wait until an action is neither running nor parked."""
         async with asyncio.timeout(timeout_s):
             while outcome.status in ("running", "parked"):
