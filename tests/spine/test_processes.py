@@ -26,7 +26,7 @@ from campaigns.crash.kinds import Kind
 from campaigns.crash.project import READ_SECRET
 from tests.examples.outside_system import OutsideSystem
 from tests.postgres import Server, cutting
-from tests.spine.house import PEOPLE, House, effects, founded, opened, storing_in
+from tests.spine.house import PEOPLE, TOOLS, House, effects, founded, opened, storing_in
 from tests.spine.test_kill import add_charge, payments, till_files
 
 __all__ = ["payments"]  # a fixture
@@ -219,7 +219,9 @@ async def test_a_commit_whose_fate_nobody_can_tell_is_unknown_until_recovery_fin
     server: Server, tmp_path: Path, before: bool
 ) -> None:
     asked = {"on": "ch-1", "amount_minor": 100}
-    async with opened(await founded(tmp_path / "project")) as house:
+    # The lease that recovery waits for is as long as reading back may take.
+    tools = TOOLS.replace('effect="read"', 'effect="read", timeout_s=1')
+    async with opened(await founded(tmp_path / "project", tools=tools)) as house:
         settings = house.world.settings
         async with cutting(server, before=before, for_good=True) as (port, cuts):
             address = Address(settings.store.replace(f":{server.port}/", f":{port}/"))
