@@ -77,7 +77,7 @@ class Writer(BatchQueue[Work]):
         self._thread.shutdown()
         self._connection.close()
 
-    async def _commit(self, members: list[Member[Work]]) -> None:
+    async def _serve(self, members: list[Member[Work]]) -> None:
         self._busy = True
         try:
             await self._transact(members)
@@ -85,11 +85,11 @@ class Writer(BatchQueue[Work]):
         except Exception as error:  # noqa: BLE001 - the writer must outlive any member
             self._busy = self._broken
             if _is_full(error) and not self._broken and self._reserve.give_up():
-                await self._commit(members)
+                await self._serve(members)
                 return
             if len(members) > 1 and not self._broken:
                 for member in members:
-                    await self._commit([member])
+                    await self._serve([member])
                 return
             for member in members:
                 member.error = fault_of(error) if isinstance(error, sqlite3.Error) else error
