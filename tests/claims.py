@@ -170,6 +170,7 @@ CLAIMS: dict[str, str] = {
     "execution.deadline": "No send of an action begins after its deadline.",
     "execution.bounded-answers": "An answer is bounded while it is read and is never unpacked.",
     "execution.one-segment-per-parameter": "A path parameter cannot leave its path segment.",
+    "execution.roots-for-https": "The system's roots are read for https alone, outside a deadline.",
     # verification
     "verification.silent-no-op-contradicted": "A yes without the expected effect is contradicted.",
     "verification.concurrent-change-unverifiable": "Another write in between excuses a mismatch.",
