@@ -99,7 +99,8 @@ class EgressDoor:
         """Send a request once. Raises `NotSent` or `Lost`.
 
         `request.timeout_s` bounds the whole exchange, connecting and reading the answer included,
-        but not the one time that the system's roots are read. An answer over `request.max_bytes` is `Lost` with the code `result_too_large`.
+        but not the one time that the system's roots are read. An answer over `request.max_bytes`
+        is `Lost` with the code `result_too_large`.
         """
         passage = Passage(self._passing, fence)
         outgoing = _outgoing(request, passage)
