@@ -30,6 +30,7 @@ def vault_erase(
 ) -> int:
     """Erase payloads for good. With two people who may, the second one does it.
 
+    What has undone an action, or was to, was told a copy of its payload, and is erased with it.
     Records and their commitments stay, and the ledger still verifies. Refused while anything of a
     run is parked, in flight or in doubt, and under a legal hold.
     """
@@ -41,6 +42,7 @@ def vault_erase(
         told,
         [
             f"erased: payloads of {told['erased']} actions, and {told['run_keys']} keys of runs",
+            *(f"with what undoes it: {id}" for id in cast("list[str]", told["undoing"])),
             "backups that were made before still hold them, for whoever has the vault's key too",
         ],
     )
