@@ -255,6 +255,7 @@ CLAIMS: dict[str, str] = {
     "vault.hold-keeps": "A legal hold stands at once against every erasure until two lift it.",
     "vault.retention": "Payloads go after their agent's days, on record, but no held or open one.",
     "vault.erased-with-its-undoing": "What took an erased action back is erased with it.",
+    "vault.overdue-is-told": "What its open run keeps past its time is listed, with what is open.",
     # backup
     "backup.restores-whole": "A backup beside a working owner is restored whole, and verifies.",
     "backup.half-never-whole": "What was broken off, or changed by a byte, is not restored.",

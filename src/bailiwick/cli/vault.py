@@ -94,4 +94,27 @@ def vault_holds(frame: Frame) -> int:
     return OK
 
 
+@vault.command("overdue")
+@pass_frame
+def vault_overdue(frame: Frame) -> int:
+    """List what is kept past its time because something of its run is not settled.
+
+    Nothing of a run is erased while an action in it waits for people, is in flight or in doubt:
+    decide on it, or say what became of it. Exit code 1 if there is such a run.
+    """
+    answer = cast("list[Object]", ask(frame, "vault overdue"))
+    rows = [
+        [
+            each["run"],
+            at(each["since_us"]),
+            str(len(cast("list[str]", each["actions"]))),
+            ", ".join(cast("list[str]", each["open"])),
+        ]
+        for each in answer
+    ]
+    headings = ["RUN", "DUE SINCE", "ACTIONS", "OPEN"]
+    frame.tell(answer, table(headings, rows, "nothing is kept past its time"))
+    return FOUND if answer else OK
+
+
 COMMANDS = (vault,)

@@ -125,6 +125,12 @@ async def vault_holds(world: World, person: Person, _: Parameters) -> JSON:
     ]
 
 
+async def vault_overdue(world: World, person: Person, _: Parameters) -> JSON:
+    """The runs that retention has to leave alone though their time is over, and what is open."""
+    found = await erasing.overdue(world, person.tenant)
+    return cast("JSON", [each._asdict() for each in found])
+
+
 def held_as(world: World, hold: LegalHold) -> str:
     """How what is held stands in the records."""
     return _recorded_as(world, hold.kind, hold.target)
