@@ -27,6 +27,7 @@ from bailiwick.operations.emergencies import REVIEW_WITHIN_US
 from bailiwick.operations.proofs import witness_state
 from bailiwick.operations.rotation import runs_by_key
 from bailiwick.operations.server_checks import server_checks
+from bailiwick.operations.telemetry_checks import telemetry_checks
 from bailiwick.ports import World
 from bailiwick.store import sqlite
 from bailiwick.values import counted
@@ -50,7 +51,7 @@ async def examine(settings: Settings) -> list[Check]:
     """Look at everything that can be looked at; what cannot be opened is a line, not a fault."""
     checks = [*_keys(settings), *_agent_keys(settings), *_disk(settings)]
     checks += _credentials(settings)
-    checks += _backups(settings)
+    checks += [*_backups(settings), *telemetry_checks(settings)]
     if settings.is_shared:
         checks += _server(settings)
     else:
