@@ -12,12 +12,11 @@ import ssl
 from functools import partial
 from pathlib import Path
 
-import httpx2
-
 from bailiwick.execution.mcp.definitions import Offer, confusable
 from bailiwick.execution.mcp.linking import Link
 from bailiwick.execution.mcp.wire import CURRENT, Delivery
 from bailiwick.execution.passage import Passage
+from bailiwick.execution.tls import context_for
 from bailiwick.nouns import McpUpstream, ToolAnswer, ToolCall
 from bailiwick.ports import Lost, NotSent
 
@@ -36,7 +35,6 @@ class Upstreams:
     def __init__(self, folder: Path) -> None:
         """Commands run in `folder`. It belongs to the event loop that uses it first."""
         self._folder = folder
-        self._tls: ssl.SSLContext | None = None
         self._running: dict[_Key, Supervisor] = {}
 
     async def ask(self, call: ToolCall, passage: Passage) -> ToolAnswer:
@@ -49,9 +47,8 @@ class Upstreams:
         key = (call.upstream, call.credential, "" if call.upstream.url else call.secret)
         supervisor = self._running.get(key)
         if supervisor is None or supervisor.ended:
-            if self._tls is None:
-                self._tls = httpx2.create_ssl_context(trust_env=False)
-            supervisor = self._running[key] = Supervisor(self, key, self._folder, self._tls)
+            tls = context_for(call.upstream.url or "")
+            supervisor = self._running[key] = Supervisor(self, key, self._folder, tls)
         return await supervisor.ask(Delivery(call, passage))
 
     def offers(self) -> dict[str, Offer]:
@@ -239,7 +236,7 @@ async def definitions_of(call: ToolCall, folder: Path) -> Offer:
     `NotSent`, with what its process said last on standard error, safe to show.
     """
     delivery = Delivery(call, Passage(set(), _never))
-    link = Link(delivery, folder, httpx2.create_ssl_context(trust_env=False))
+    link = Link(delivery, folder, context_for(call.upstream.url or ""))
     CURRENT.set(delivery)
     try:
         await link.open(call.timeout_s)

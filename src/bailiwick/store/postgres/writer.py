@@ -68,7 +68,7 @@ class PostgresWriter(BatchQueue[transactions.Commit]):
         await self._drained()
         await self._line.close()
 
-    async def _commit(self, members: list[Member[transactions.Commit]]) -> None:
+    async def _serve(self, members: list[Member[transactions.Commit]]) -> None:
         # Whatever goes wrong goes to the callers: the writer outlives any member.
         (told,) = await asyncio.gather(
             self._transact([member.work for member in members]), return_exceptions=True
@@ -76,7 +76,7 @@ class PostgresWriter(BatchQueue[transactions.Commit]):
         if isinstance(told, BaseException):
             if len(members) > 1 and not isinstance(told, StoreError):
                 for member in members:
-                    await self._commit([member])
+                    await self._serve([member])
                 return
             fault = fault_of(told, self._address) if isinstance(told, psycopg.Error) else told
             for member in members:
