@@ -11,11 +11,24 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.lines import P50, PG_P50, PG_RATE, RATE, TELEMETRY, Line, line, table, write_lines
+from bench.lines import (
+    P50,
+    PG_BARE_P50,
+    PG_BARE_RATE,
+    PG_P50,
+    PG_RATE,
+    RATE,
+    TELEMETRY,
+    Line,
+    line,
+    shared_lines,
+    table,
+    write_lines,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 # A subject of a peer: its module, its name, and the environment that `make bench` prepares.
@@ -112,15 +125,21 @@ def writes(scale: Scale) -> Iterator[Line]:
         for subject in ("bare", "act", "telemetry", *peers):
             took = write(subject, scale.seconds)
             found.setdefault(subject, []).append(took)
-            say(
-                f"round {number} of {scale.rounds}: {subject:12} "
-                f"{took['c1.p50_ms']:7.3f} ms {took['c64.per_s']:8.0f} 1/s"
-            )
-    medians = {
-        subject: {key: statistics.median(took[key] for took in all) for key in all[0]}
-        for subject, all in found.items()
-    }
-    yield from write_lines(medians, peers)
+            say_round(number, scale, subject, took)
+    yield from write_lines({subject: medians(all) for subject, all in found.items()}, peers)
+
+
+def medians(all: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """Each figure's median over the rounds."""
+    return {key: statistics.median(took[key] for took in all) for key in all[0]}
+
+
+def say_round(number: int, scale: Scale, subject: str, took: Mapping[str, float]) -> None:
+    """Tell people what a round found."""
+    say(
+        f"round {number} of {scale.rounds}: {subject:12} "
+        f"{took['c1.p50_ms']:7.3f} ms {took['c64.per_s']:8.0f} 1/s"
+    )
 
 
 def write(subject: str, seconds: float) -> dict[str, float]:
@@ -147,10 +166,13 @@ def write(subject: str, seconds: float) -> dict[str, float]:
 
 
 def shared(scale: Scale) -> Iterator[Line]:
-    """Ours on a PostgreSQL server, in rounds."""
-    found = [write("pg", scale.seconds) for _ in range(scale.rounds)]
-    for name, key, unit in ((PG_P50, "c1.p50_ms", "ms"), (PG_RATE, "c64.per_s", "1/s")):
-        yield line(name, statistics.median(took[key] for took in found), unit)
+    """The bare pipeline and ours on a PostgreSQL server, in rounds."""
+    found: dict[str, list[dict[str, float]]] = {"pg-bare": [], "pg": []}
+    for number in range(1, scale.rounds + 1):
+        for subject, all in found.items():
+            all.append(took := write(subject, scale.seconds))
+            say_round(number, scale, subject, took)
+    yield from shared_lines(*map(medians, found.values()))
 
 
 def decide(scale: Scale) -> Iterator[Line]:
@@ -192,7 +214,7 @@ PARTS = (
     Part(
         ("bare.c1.p50_ms", "bare.c64.per_s", P50, RATE, P50 + TELEMETRY, RATE + TELEMETRY), writes
     ),
-    Part((PG_P50, PG_RATE), shared),
+    Part((PG_BARE_P50, PG_BARE_RATE, PG_P50, PG_RATE), shared),
     Part(("policy.decide.1000.us",), decide),
     Part(("policy.backtest.100k.s",), backtest),
     Part(("ledger.verify.100k.s",), verify),

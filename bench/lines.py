@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 P50, RATE = "act.write.c1.p50_ms", "act.write.c64.per_s"
+PG_BARE_P50, PG_BARE_RATE = "bare.pg.c1.p50_ms", "bare.pg.c64.per_s"
 PG_P50, PG_RATE = "act.write.pg.c1.p50_ms", "act.write.pg.c64.per_s"
 TELEMETRY = ".telemetry"
 
@@ -84,6 +85,17 @@ def write_lines(
             if subject in values:
                 ratio = _ratio(values[subject], values.get("act"))
                 yield Line(ours, values[subject], unit, peer, ratio)
+
+
+def shared_lines(bare: Mapping[str, float], ours: Mapping[str, float]) -> Iterator[Line]:
+    """The figures on PostgreSQL: the bare pipeline's, and ours beside them."""
+    for key, floor, name, unit in (
+        ("c1.p50_ms", PG_BARE_P50, PG_P50, "ms"),
+        ("c64.per_s", PG_BARE_RATE, PG_RATE, "1/s"),
+    ):
+        yield (under := line(floor, bare[key], unit))
+        own = line(name, ours[key], unit)
+        yield replace(own, ratio=_ratio(own.value, under.value))
 
 
 def table(lines: Sequence[Line]) -> Iterator[str]:
