@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.lines import (
+    FULL_RATIO,
     P50,
     PG_BARE_P50,
     PG_BARE_RATE,
+    PG_FULL_RATIO,
     PG_P50,
     PG_RATE,
     RATE,
@@ -36,16 +38,18 @@ PEERS = {
     "peer_ctrlrun": ("ctrlrun", ".venv-bench-ctrlrun"),
     "peer_agt": ("agent-governance-toolkit", ".venv-bench-agt"),
 }
-TIMEOUT_S = 900
+TIMEOUT_S = 1800
 # Of the spans that were made, so many must have arrived: what was dropped costs nothing.
 ARRIVED = 0.95
 
 MEANING = """\
 Standard output has one JSON object a line, {"name", "value", "unit", "peer", "ratio"}; everything
 else goes to standard error. `peer` names whose figure it is, and is null for ours. `ratio` is, for
-our writes (act.*), the value divided by the bare pipeline's of the same run; for a peer's line, the
-peer's value divided by ours; null where neither means anything. Lower is better for times and
-memory, higher for rates. The exit code is 0 if everything could be measured, whatever was found.
+our writes (act.*), the value divided by the bare pipeline's of the same run and store; for a peer's
+line, the peer's value divided by ours; null where neither means anything. A `full_ratio` is one
+caller's median with a million past actions, divided by that without any. Lower is better for times,
+memory and full_ratio, higher for rates. The exit code is 0 if everything could be measured,
+whatever was found.
 """
 
 
@@ -56,11 +60,12 @@ class Scale(NamedTuple):
     seconds: float
     records: int
     actions: int
+    past: int
     imports: int
 
 
-FULL = Scale(rounds=3, seconds=1.5, records=100_000, actions=100_000, imports=7)
-QUICK = Scale(rounds=1, seconds=0.15, records=4_000, actions=2_000, imports=1)
+FULL = Scale(3, seconds=1.5, records=100_000, actions=100_000, past=1_000_000, imports=7)
+QUICK = Scale(1, seconds=0.15, records=4_000, actions=2_000, past=1_000, imports=1)
 
 
 class Part(NamedTuple):
@@ -175,6 +180,19 @@ def shared(scale: Scale) -> Iterator[Line]:
     yield from shared_lines(*map(medians, found.values()))
 
 
+def history(scale: Scale) -> Iterator[Line]:
+    """One caller's writes after many past actions, on both stores."""
+    for name, store in ((FULL_RATIO, "sqlite"), (PG_FULL_RATIO, "postgres")):
+        say(f"a past of {scale.past} actions, on {store}")
+        found = ours("bench.history", 2 * scale.seconds, scale.past, store)
+        say(
+            f"made in {found['made_s']:.0f} s, {found['gb']:.3g} GB; new and full:"
+            f" median {found['new_ms']:.3g} and {found['full_ms']:.3g} ms,"
+            f" one in a hundred above {found['new_p99_ms']:.3g} and {found['full_p99_ms']:.3g} ms"
+        )
+        yield line(name, found["ratio"], "x")
+
+
 def decide(scale: Scale) -> Iterator[Line]:
     """One decision among a thousand rules."""
     say("decisions")
@@ -215,6 +233,7 @@ PARTS = (
         ("bare.c1.p50_ms", "bare.c64.per_s", P50, RATE, P50 + TELEMETRY, RATE + TELEMETRY), writes
     ),
     Part((PG_BARE_P50, PG_BARE_RATE, PG_P50, PG_RATE), shared),
+    Part((FULL_RATIO, PG_FULL_RATIO), history),
     Part(("policy.decide.1000.us",), decide),
     Part(("policy.backtest.100k.s",), backtest),
     Part(("ledger.verify.100k.s",), verify),

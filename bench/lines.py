@@ -8,6 +8,7 @@ from typing import Literal
 P50, RATE = "act.write.c1.p50_ms", "act.write.c64.per_s"
 PG_BARE_P50, PG_BARE_RATE = "bare.pg.c1.p50_ms", "bare.pg.c64.per_s"
 PG_P50, PG_RATE = "act.write.pg.c1.p50_ms", "act.write.pg.c64.per_s"
+FULL_RATIO, PG_FULL_RATIO = "act.write.c1.full_ratio", "act.write.pg.c1.full_ratio"
 TELEMETRY = ".telemetry"
 
 
@@ -52,6 +53,8 @@ BARS = (
     Bar(P50 + TELEMETRY, "ratio", "<=", 1.7),
     Bar(RATE + TELEMETRY, "ratio", ">=", 0.3),
     Bar(PG_RATE, "value", ">=", 3000),
+    Bar(FULL_RATIO, "value", "<=", 1.2),
+    Bar(PG_FULL_RATIO, "value", "<=", 1.2),
     Bar("policy.decide.1000.us", "value", "<=", 120),
     Bar("policy.backtest.100k.s", "value", "<=", 60),
     Bar("ledger.verify.100k.s", "value", "<=", 5),
