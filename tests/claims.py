@@ -292,6 +292,8 @@ CLAIMS: dict[str, str] = {
     "mcp.never-sent-twice": "The client library repeats no call of a tool.",
     "mcp.tool-error-is-unknown": "A write whose tool reports an error is not taken for undone.",
     "mcp.bounded": "What an MCP server answers is bounded while it is read.",
+    "mcp.calls-at-once": "A server is asked no more calls at once than its file says.",
+    "mcp.real-servers": "Killed under load, public servers come back; what is done is there once.",
     # telemetry
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
     "telemetry.metrics": "What became of actions, their times and doubts add up in the metrics.",
