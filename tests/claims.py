@@ -311,6 +311,10 @@ CLAIMS: dict[str, str] = {
     "crash.no-false-found": "After a crash no other's effect is taken for ours.",
     "crash.unresolved-are-listed": "What cannot be found out after a crash waits for people.",
     "crash.books-agree": "After every crash budgets, actions and the verified ledger agree.",
+    # real input
+    # real
+    "real.gold-state": "What solves tasks that others wrote does the same through the spine.",
+    "real.mutants-refused": "A call that is nearly right is refused before anything is called.",
     # demo
     "demo.one-refund-after-sigkill": "Killed after a refund, the refund desk comes back to one.",
     "demo.books-agree": "The provider's refunds are the actions on record as done, one each.",
