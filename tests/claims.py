@@ -297,6 +297,8 @@ CLAIMS: dict[str, str] = {
     "mcp.never-sent-twice": "The client library repeats no call of a tool.",
     "mcp.tool-error-is-unknown": "A write whose tool reports an error is not taken for undone.",
     "mcp.bounded": "What an MCP server answers is bounded while it is read.",
+    "mcp.calls-at-once": "A server is asked no more calls at once than its file says.",
+    "mcp.real-servers": "Killed under load, public servers come back; what is done is there once.",
     # telemetry
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
     "telemetry.metrics": "What became of actions, their times and doubts add up in the metrics.",
@@ -314,6 +316,10 @@ CLAIMS: dict[str, str] = {
     "crash.no-false-found": "After a crash no other's effect is taken for ours.",
     "crash.unresolved-are-listed": "What cannot be found out after a crash waits for people.",
     "crash.books-agree": "After every crash budgets, actions and the verified ledger agree.",
+    # real input
+    # real
+    "real.gold-state": "What solves tasks that others wrote does the same through the spine.",
+    "real.mutants-refused": "A call that is nearly right is refused before anything is called.",
     # demo
     "demo.one-refund-after-sigkill": "Killed after a refund, the refund desk comes back to one.",
     "demo.books-agree": "The provider's refunds are the actions on record as done, one each.",

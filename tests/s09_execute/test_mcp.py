@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bailiwick.config import CredentialSource
@@ -249,6 +250,24 @@ async def test_calls_that_wait_for_an_upstream_are_bounded_in_number_and_time(
     assert time.monotonic() - begun < 3
     assert {report.status for report in reports} == {"failed"}
     assert "upstream_busy" in {report.code for report in reports}
+
+
+@pytest.mark.claim("mcp.calls-at-once")
+async def test_a_server_is_asked_no_more_calls_at_once_than_its_file_says(
+    at: Bench, web: Notes
+) -> None:
+    upstream = msgspec.structs.replace(web.over_http(), calls_at_once=1)
+    note = await tool_of(at, upstream, "add_note")
+    assert (await run(at, note, text="warm")).status == "done"
+    slow = await tool_of(at, upstream, "slow")
+    hasty = await tool_of(at, upstream, "add_note", timeout_s=0.3, retries=0)
+    calling = asyncio.create_task(run(at, slow, id="act-2", text="alone"))
+    await until(web, 2)
+    report = await run(at, hasty, id="act-3", text="beside it")
+    assert (report.status, report.code, report.sends) == ("failed", "provider_unreachable", 0)
+    calling.cancel()
+    assert (await run(at, note, id="act-4", text="after it")).status == "done"
+    assert [entry["text"] for entry in web.journal] == ["warm", "alone", "after it"]
 
 
 async def test_an_idle_process_ends_and_another_takes_the_next_call(

@@ -130,6 +130,8 @@ class Supervisor:
                 if self._carrying or not self._queue.empty():
                     continue
                 break
+            while 0 < self._key[0].calls_at_once <= len(self._carrying):
+                await asyncio.wait(self._carrying, return_when="FIRST_COMPLETED")
             if waiting.answer.done():
                 continue
             try:
