@@ -263,9 +263,11 @@ async def _owner(file: Path) -> Check:
             return Check(name="owner", level="ok", said="no process owns the database now")
     except BailiwickError as fault:
         return failed("owner", fault)
+    owner = sqlite.owner_of(file)
     if await answers(file.with_suffix(".sock"), _ANSWER_S):
-        return Check(name="owner", level="ok", said="a process owns the database, and answers")
-    return failed("owner", silent())
+        who = "a process" if owner is None else f"process {owner}"
+        return Check(name="owner", level="ok", said=f"{who} owns the database, and answers")
+    return failed("owner", silent(owner))
 
 
 # --- the database --------------------------------------------------------------------------------
