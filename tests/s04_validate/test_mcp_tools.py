@@ -170,6 +170,7 @@ def test_pins_with_confusable_names_load_only_beside_each_other() -> None:
         ({"name": "files", "url": "https://u:p@x.example"}, "upstream_url_invalid"),
         ({"name": "files", "url": "https://x.example", "env": {"A": "b"}}, "upstream_env_invalid"),
         ({"name": "files", "command": ["x"], "env": {"A-B": "b"}}, "upstream_env_invalid"),
+        ({"name": "files", "command": ["x"], "calls_at_once": 0}, "member_invalid"),
         ({"name": "files", "command": ["x"], "credentials": {"read": "r"}}, "upstream_env_invalid"),
         ({"name": "files", "command": ["x"], "protocol": "2024-11-05"}, "member_invalid"),
     ],

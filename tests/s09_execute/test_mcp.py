@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from bailiwick.config import CredentialSource
@@ -251,6 +252,24 @@ async def test_calls_that_wait_for_an_upstream_are_bounded_in_number_and_time(
     assert "upstream_busy" in {report.code for report in reports}
 
 
+@pytest.mark.claim("mcp.calls-at-once")
+async def test_a_server_is_asked_no_more_calls_at_once_than_its_file_says(
+    at: Bench, web: Notes
+) -> None:
+    upstream = msgspec.structs.replace(web.over_http(), calls_at_once=1)
+    note = await tool_of(at, upstream, "add_note")
+    assert (await run(at, note, text="warm")).status == "done"
+    slow = await tool_of(at, upstream, "slow")
+    hasty = await tool_of(at, upstream, "add_note", timeout_s=0.3, retries=0)
+    calling = asyncio.create_task(run(at, slow, id="act-2", text="alone"))
+    await until(web, 2)
+    report = await run(at, hasty, id="act-3", text="beside it")
+    assert (report.status, report.code, report.sends) == ("failed", "provider_unreachable", 0)
+    calling.cancel()
+    assert (await run(at, note, id="act-4", text="after it")).status == "done"
+    assert [entry["text"] for entry in web.journal] == ["warm", "alone", "after it"]
+
+
 async def test_an_idle_process_ends_and_another_takes_the_next_call(
     at: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,7 +295,10 @@ async def test_closing_the_door_ends_a_process_that_is_just_starting(tmp_path: P
         async with asyncio.timeout(20):
             while not started.exists() or not started.read_text():  # noqa: ASYNC110 - as above
                 await asyncio.sleep(0.02)
-    assert (await calling).status == "failed"
+    async with asyncio.timeout(15):  # half of what the tool itself may take
+        report = await calling
+    assert (report.status, report.sends) == ("failed", 0)
+    assert "is closed" in report.message
     assert not alive(int(started.read_text()))
 
 

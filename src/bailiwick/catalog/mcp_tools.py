@@ -20,10 +20,10 @@ contradict a classification but never loosen it. A tool that is not classified i
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bailiwick.catalog.forms import Declaration, Text, ToolForm, expression_texts
 from bailiwick.catalog.http_tools import BASE_URL, CredentialNames, upstream_name_problems
@@ -53,6 +53,7 @@ class McpUpstreamForm(Struct, frozen=True, kw_only=True):
     protocol: Literal["auto", "2025-11-25", "2026-07-28"] = "auto"
     credentials: CredentialNames = CredentialNames()
     credential_env: str | None = None
+    calls_at_once: Annotated[int, Meta(ge=1)] | None = None
     owner: str | None = None
     timeout_s: float | None = None
     retries: int | None = None
@@ -207,6 +208,7 @@ def _upstream(form: McpUpstreamForm) -> McpUpstream:
         env=tuple(sorted(form.env.items())),
         credential_env=form.credential_env,
         protocol=form.protocol,
+        calls_at_once=form.calls_at_once or 0,
     )
 
 

@@ -117,7 +117,7 @@ class Supervisor:
             task.cancel()
         await asyncio.wait((self._task, *self._carrying))
         while not self._queue.empty():
-            self._queue.get_nowait().fail(NotSent("provider_unreachable", "the upstream is closed"))
+            self._queue.get_nowait().fail(_closed())
         if self._link is not None:
             await self._link.end()
 
@@ -130,6 +130,8 @@ class Supervisor:
                 if self._carrying or not self._queue.empty():
                     continue
                 break
+            while 0 < self._key[0].calls_at_once <= len(self._carrying):
+                await asyncio.wait(self._carrying, return_when="FIRST_COMPLETED")
             if waiting.answer.done():
                 continue
             try:
@@ -140,6 +142,10 @@ class Supervisor:
                 while not self._queue.empty():
                     self._queue.get_nowait().fail(error)
                 continue
+            except BaseException:
+                # It is not in the queue any more, where `close` would find it.
+                waiting.fail(_closed())
+                raise
             waiting.task = asyncio.create_task(self._carry(link, waiting.delivery))
             self._carrying.add(waiting.task)
             waiting.task.add_done_callback(self._carrying.discard)
@@ -211,6 +217,10 @@ def _hand_over(waiting: _Waiting, task: asyncio.Task[ToolAnswer]) -> None:
         waiting.fail(waiting.delivery.gave_up("answer_lost", f"the call {kind}"))
     elif not waiting.answer.done():
         waiting.answer.set_result(task.result())
+
+
+def _closed() -> NotSent:
+    return NotSent("provider_unreachable", "the upstream is closed")
 
 
 def _held(code: str, call: ToolCall, reason: str) -> NotSent:

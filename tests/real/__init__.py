@@ -1,0 +1,1 @@
+"""Short forms of the campaigns on material that others wrote."""
