@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.lines import (
+    DECIDE,
+    DECIDE_BARE,
     FULL_RATIO,
     P50,
     PG_BARE_P50,
@@ -45,11 +47,11 @@ ARRIVED = 0.95
 MEANING = """\
 Standard output has one JSON object a line, {"name", "value", "unit", "peer", "ratio"}; everything
 else goes to standard error. `peer` names whose figure it is, and is null for ours. `ratio` is, for
-our writes (act.*), the value divided by the bare pipeline's of the same run and store; for a peer's
-line, the peer's value divided by ours; null where neither means anything. A `full_ratio` is one
-caller's median with a million past actions, divided by that without any. Lower is better for times,
-memory and full_ratio, higher for rates. The exit code is 0 if everything could be measured,
-whatever was found.
+our writes (act.*), the value divided by the bare pipeline's of the same run and store, and for our
+decision by the engine's alone; for a peer's line, the peer's value divided by ours; null where
+neither means anything. A `full_ratio` is one caller's median with a million past actions, divided
+by that without any. Lower is better for times, memory and full_ratio, higher for rates. The exit
+code is 0 if everything could be measured, whatever was found.
 """
 
 
@@ -194,9 +196,11 @@ def history(scale: Scale) -> Iterator[Line]:
 
 
 def decide(scale: Scale) -> Iterator[Line]:
-    """One decision among a thousand rules."""
+    """One decision among a thousand rules, beside the engine alone on those of open scope."""
     say("decisions")
-    yield line("policy.decide.1000.us", ours("bench.decide", scale.seconds)["us"], "us")
+    found = ours("bench.decide", scale.seconds)
+    yield line(DECIDE_BARE, found["engine_us"], "us")
+    yield line(DECIDE, found["us"], "us", beside=found["engine_us"])
 
 
 def backtest(scale: Scale) -> Iterator[Line]:
@@ -234,7 +238,7 @@ PARTS = (
     ),
     Part((PG_BARE_P50, PG_BARE_RATE, PG_P50, PG_RATE), shared),
     Part((FULL_RATIO, PG_FULL_RATIO), history),
-    Part(("policy.decide.1000.us",), decide),
+    Part((DECIDE_BARE, DECIDE), decide),
     Part(("policy.backtest.100k.s",), backtest),
     Part(("ledger.verify.100k.s",), verify),
     Part(("import.s", "import.bare_python.s"), importing),

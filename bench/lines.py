@@ -9,6 +9,7 @@ P50, RATE = "act.write.c1.p50_ms", "act.write.c64.per_s"
 PG_BARE_P50, PG_BARE_RATE = "bare.pg.c1.p50_ms", "bare.pg.c64.per_s"
 PG_P50, PG_RATE = "act.write.pg.c1.p50_ms", "act.write.pg.c64.per_s"
 FULL_RATIO, PG_FULL_RATIO = "act.write.c1.full_ratio", "act.write.pg.c1.full_ratio"
+DECIDE, DECIDE_BARE = "policy.decide.1000.us", "bare.decide.100.us"
 TELEMETRY = ".telemetry"
 
 
@@ -55,7 +56,7 @@ BARS = (
     Bar(PG_RATE, "value", ">=", 3000),
     Bar(FULL_RATIO, "value", "<=", 1.2),
     Bar(PG_FULL_RATIO, "value", "<=", 1.2),
-    Bar("policy.decide.1000.us", "value", "<=", 120),
+    Bar(DECIDE, "value", "<=", 120),
     Bar("policy.backtest.100k.s", "value", "<=", 60),
     Bar("ledger.verify.100k.s", "value", "<=", 5),
     Bar("import.s", "value", "<=", 0.35),
@@ -63,9 +64,9 @@ BARS = (
 )
 
 
-def line(name: str, value: float, unit: str) -> Line:
-    """A figure that is compared with nothing."""
-    return Line(name, _rounded(value), unit)
+def line(name: str, value: float, unit: str, beside: float | None = None) -> Line:
+    """A figure of ours; `beside` is that of the bare thing that it is compared with, if any."""
+    return Line(name, _rounded(value), unit, ratio=_ratio(value, beside))
 
 
 def write_lines(

@@ -16,6 +16,7 @@ OURS = {
     "act.write.c64.per_s",
     "act.write.c1.p50_ms.telemetry",
     "act.write.c64.per_s.telemetry",
+    "bare.decide.100.us",
     "policy.decide.1000.us",
     "policy.backtest.100k.s",
     "ledger.verify.100k.s",
