@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS ?= 1
 # Byte code is kept even where the machine says otherwise: the suite starts hundreds of programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bfcl tau2 crash deadlock interop lock clean
+.PHONY: demo test lint bench bfcl tau2 crash deadlock away interop lock clean
 .DELETE_ON_ERROR:
 
 # The refund desk on a PostgreSQL server of its own needs more packages than the plain one.
@@ -44,9 +44,13 @@ bench: .venv/ready .venv-bench-ctrlrun/ready .venv-bench-agt/ready
 crash: .venv/ready
 	@.venv/bin/python -m campaigns.crash --store $(STORE) $(ARGS)
 
-# Two processes and random nested budgets on one PostgreSQL database.
+# Four processes and random nested budgets on one PostgreSQL database.
 deadlock: .venv/ready
 	@.venv/bin/python -m campaigns.deadlock $(ARGS)
+
+# Two processes whose PostgreSQL server is gone for a minute.
+away: .venv/ready
+	@.venv/bin/python -m campaigns.away $(ARGS)
 
 # The tasks of a public benchmark, whose APIs stand in an environment of their own.
 bfcl: .venv/ready .venv-bfcl/ready

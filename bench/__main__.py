@@ -11,11 +11,28 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.lines import P50, PG_P50, PG_RATE, RATE, TELEMETRY, Line, line, table, write_lines
+from bench.lines import (
+    DECIDE,
+    DECIDE_BARE,
+    FULL_RATIO,
+    P50,
+    PG_BARE_P50,
+    PG_BARE_RATE,
+    PG_FULL_RATIO,
+    PG_P50,
+    PG_RATE,
+    RATE,
+    TELEMETRY,
+    Line,
+    line,
+    shared_lines,
+    table,
+    write_lines,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 # A subject of a peer: its module, its name, and the environment that `make bench` prepares.
@@ -23,16 +40,18 @@ PEERS = {
     "peer_ctrlrun": ("ctrlrun", ".venv-bench-ctrlrun"),
     "peer_agt": ("agent-governance-toolkit", ".venv-bench-agt"),
 }
-TIMEOUT_S = 900
+TIMEOUT_S = 1800
 # Of the spans that were made, so many must have arrived: what was dropped costs nothing.
 ARRIVED = 0.95
 
 MEANING = """\
 Standard output has one JSON object a line, {"name", "value", "unit", "peer", "ratio"}; everything
 else goes to standard error. `peer` names whose figure it is, and is null for ours. `ratio` is, for
-our writes (act.*), the value divided by the bare pipeline's of the same run; for a peer's line, the
-peer's value divided by ours; null where neither means anything. Lower is better for times and
-memory, higher for rates. The exit code is 0 if everything could be measured, whatever was found.
+our writes (act.*), the value divided by the bare pipeline's of the same run and store, and for our
+decision by the engine's alone; for a peer's line, the peer's value divided by ours; null where
+neither means anything. A `full_ratio` is one caller's median with a million past actions, divided
+by that without any. Lower is better for times, memory and full_ratio, higher for rates. The exit
+code is 0 if everything could be measured, whatever was found.
 """
 
 
@@ -43,11 +62,12 @@ class Scale(NamedTuple):
     seconds: float
     records: int
     actions: int
+    past: int
     imports: int
 
 
-FULL = Scale(rounds=3, seconds=1.5, records=100_000, actions=100_000, imports=7)
-QUICK = Scale(rounds=1, seconds=0.15, records=4_000, actions=2_000, imports=1)
+FULL = Scale(3, seconds=1.5, records=100_000, actions=100_000, past=1_000_000, imports=7)
+QUICK = Scale(1, seconds=0.15, records=4_000, actions=2_000, past=1_000, imports=1)
 
 
 class Part(NamedTuple):
@@ -112,15 +132,21 @@ def writes(scale: Scale) -> Iterator[Line]:
         for subject in ("bare", "act", "telemetry", *peers):
             took = write(subject, scale.seconds)
             found.setdefault(subject, []).append(took)
-            say(
-                f"round {number} of {scale.rounds}: {subject:12} "
-                f"{took['c1.p50_ms']:7.3f} ms {took['c64.per_s']:8.0f} 1/s"
-            )
-    medians = {
-        subject: {key: statistics.median(took[key] for took in all) for key in all[0]}
-        for subject, all in found.items()
-    }
-    yield from write_lines(medians, peers)
+            say_round(number, scale, subject, took)
+    yield from write_lines({subject: medians(all) for subject, all in found.items()}, peers)
+
+
+def medians(all: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """Each figure's median over the rounds."""
+    return {key: statistics.median(took[key] for took in all) for key in all[0]}
+
+
+def say_round(number: int, scale: Scale, subject: str, took: Mapping[str, float]) -> None:
+    """Tell people what a round found."""
+    say(
+        f"round {number} of {scale.rounds}: {subject:12} "
+        f"{took['c1.p50_ms']:7.3f} ms {took['c64.per_s']:8.0f} 1/s"
+    )
 
 
 def write(subject: str, seconds: float) -> dict[str, float]:
@@ -147,16 +173,34 @@ def write(subject: str, seconds: float) -> dict[str, float]:
 
 
 def shared(scale: Scale) -> Iterator[Line]:
-    """Ours on a PostgreSQL server, in rounds."""
-    found = [write("pg", scale.seconds) for _ in range(scale.rounds)]
-    for name, key, unit in ((PG_P50, "c1.p50_ms", "ms"), (PG_RATE, "c64.per_s", "1/s")):
-        yield line(name, statistics.median(took[key] for took in found), unit)
+    """The bare pipeline and ours on a PostgreSQL server, in rounds."""
+    found: dict[str, list[dict[str, float]]] = {"pg-bare": [], "pg": []}
+    for number in range(1, scale.rounds + 1):
+        for subject, all in found.items():
+            all.append(took := write(subject, scale.seconds))
+            say_round(number, scale, subject, took)
+    yield from shared_lines(*map(medians, found.values()))
+
+
+def history(scale: Scale) -> Iterator[Line]:
+    """One caller's writes after many past actions, on both stores."""
+    for name, store in ((FULL_RATIO, "sqlite"), (PG_FULL_RATIO, "postgres")):
+        say(f"a past of {scale.past} actions, on {store}")
+        found = ours("bench.history", 2 * scale.seconds, scale.past, store)
+        say(
+            f"made in {found['made_s']:.0f} s, {found['gb']:.3g} GB; new and full:"
+            f" median {found['new_ms']:.3g} and {found['full_ms']:.3g} ms,"
+            f" one in a hundred above {found['new_p99_ms']:.3g} and {found['full_p99_ms']:.3g} ms"
+        )
+        yield line(name, found["ratio"], "x")
 
 
 def decide(scale: Scale) -> Iterator[Line]:
-    """One decision among a thousand rules."""
+    """One decision among a thousand rules, beside the engine alone on those of open scope."""
     say("decisions")
-    yield line("policy.decide.1000.us", ours("bench.decide", scale.seconds)["us"], "us")
+    found = ours("bench.decide", scale.seconds)
+    yield line(DECIDE_BARE, found["engine_us"], "us")
+    yield line(DECIDE, found["us"], "us", beside=found["engine_us"])
 
 
 def backtest(scale: Scale) -> Iterator[Line]:
@@ -192,8 +236,9 @@ PARTS = (
     Part(
         ("bare.c1.p50_ms", "bare.c64.per_s", P50, RATE, P50 + TELEMETRY, RATE + TELEMETRY), writes
     ),
-    Part((PG_P50, PG_RATE), shared),
-    Part(("policy.decide.1000.us",), decide),
+    Part((PG_BARE_P50, PG_BARE_RATE, PG_P50, PG_RATE), shared),
+    Part((FULL_RATIO, PG_FULL_RATIO), history),
+    Part((DECIDE_BARE, DECIDE), decide),
     Part(("policy.backtest.100k.s",), backtest),
     Part(("ledger.verify.100k.s",), verify),
     Part(("import.s", "import.bare_python.s"), importing),

@@ -5,17 +5,21 @@ after it), on the same libraries and the same durability as the spine: no identi
 vault, no ledger, no effect, no reading back. It is the floor that the spine is measured against.
 
 It decides over the same 100 rules, parsed once, as who uses the engine plainly does. What waits for
-a commit is one transaction, synced in a thread, so that the callers go on meanwhile.
+a commit is one transaction, while the callers go on: in a file, synced in a thread, or on a
+PostgreSQL server.
 """
 
 import asyncio
 import json
 import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import cedarpy
 import jsonschema_rs
+import psycopg
 import rfc8785
 
 from bench.load import AGENT_NAME, ARGUMENTS_SCHEMA, TOOL_NAME, cedar_rules, cedar_schema
@@ -24,14 +28,10 @@ Row = tuple[str, bytes]
 
 
 class GroupCommit:
-    """Rows into one table; whatever waits is one transaction, synced in a thread."""
+    """Rows into one table; whatever waits is one transaction, which `write` makes durable."""
 
-    def __init__(self, file: Path) -> None:
-        self._connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
-        self._connection.execute("pragma journal_mode = wal")
-        self._connection.execute("pragma synchronous = full")
-        self._connection.execute("create table rows (id integer primary key, kind text, body blob)")
-        self._thread = ThreadPoolExecutor(1)
+    def __init__(self, write: Callable[[Sequence[Row]], Awaitable[None]]) -> None:
+        self._write = write
         self._waiting: list[tuple[Row, asyncio.Future[None]]] = []
         self._pump: asyncio.Task[None] | None = None
 
@@ -45,28 +45,58 @@ class GroupCommit:
         await future
 
     async def _drain(self) -> None:
-        loop = asyncio.get_running_loop()
         while self._waiting:
             members, self._waiting = self._waiting, []
-            self._connection.execute("begin immediate")
-            self._connection.executemany(
-                "insert into rows (kind, body) values (?, ?)", [row for row, _ in members]
-            )
-            await loop.run_in_executor(self._thread, self._connection.execute, "commit")
+            await self._write([row for row, _ in members])
             for _, future in members:
                 future.set_result(None)
 
-    def close(self) -> None:
-        """Give the file back."""
-        self._thread.shutdown()
-        self._connection.close()
+
+@asynccontextmanager
+async def in_file(file: Path) -> AsyncIterator[GroupCommit]:
+    """Group commits into an SQLite file, synced in a thread."""
+    connection = sqlite3.connect(file, isolation_level=None, check_same_thread=False)
+    connection.execute("pragma journal_mode = wal")
+    connection.execute("pragma synchronous = full")
+    connection.execute("create table rows (id integer primary key, kind text, body blob)")
+    loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1)
+
+    async def write(rows: Sequence[Row]) -> None:
+        connection.execute("begin immediate")
+        connection.executemany("insert into rows (kind, body) values (?, ?)", rows)
+        await loop.run_in_executor(thread, connection.execute, "commit")
+
+    try:
+        yield GroupCommit(write)
+    finally:
+        thread.shutdown()
+        connection.close()
+
+
+@asynccontextmanager
+async def on_server(url: str) -> AsyncIterator[GroupCommit]:
+    """Group commits on a PostgreSQL server: one statement, so one round trip, a transaction."""
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        await connection.execute(
+            "create table rows (id bigserial primary key, kind text, body bytea)"
+        )
+        insert = (
+            "insert into rows (kind, body)"
+            " select * from unnest(cast(%s as text[]), cast(%s as bytea[]))"
+        )
+
+        async def write(rows: Sequence[Row]) -> None:
+            values = ([kind for kind, _ in rows], [body for _, body in rows])
+            await connection.execute(insert, values, prepare=True)
+
+        yield GroupCommit(write)
 
 
 class Bare:
     """The pipeline, ready to be called."""
 
-    def __init__(self, folder: Path) -> None:
-        self._commits = GroupCommit(folder / "bare.sqlite")
+    def __init__(self, commits: GroupCommit) -> None:
+        self._commits = commits
         self._validator = jsonschema_rs.validator_for(ARGUMENTS_SCHEMA)
         self._schema = cedarpy.Schema.from_str(cedar_schema())
         rules = cedar_rules(matching=True) + cedar_rules(matching=False)
@@ -93,7 +123,3 @@ class Bare:
         body = rfc8785.dumps(arguments)
         await self._commits.commit(("intended", body))
         await self._commits.commit(("concluded", body))
-
-    def close(self) -> None:
-        """Give the files back."""
-        self._commits.close()

@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 P50, RATE = "act.write.c1.p50_ms", "act.write.c64.per_s"
+PG_BARE_P50, PG_BARE_RATE = "bare.pg.c1.p50_ms", "bare.pg.c64.per_s"
 PG_P50, PG_RATE = "act.write.pg.c1.p50_ms", "act.write.pg.c64.per_s"
+FULL_RATIO, PG_FULL_RATIO = "act.write.c1.full_ratio", "act.write.pg.c1.full_ratio"
+DECIDE, DECIDE_BARE = "policy.decide.1000.us", "bare.decide.100.us"
 TELEMETRY = ".telemetry"
 
 
@@ -51,7 +54,9 @@ BARS = (
     Bar(P50 + TELEMETRY, "ratio", "<=", 1.7),
     Bar(RATE + TELEMETRY, "ratio", ">=", 0.3),
     Bar(PG_RATE, "value", ">=", 3000),
-    Bar("policy.decide.1000.us", "value", "<=", 120),
+    Bar(FULL_RATIO, "value", "<=", 1.2),
+    Bar(PG_FULL_RATIO, "value", "<=", 1.2),
+    Bar(DECIDE, "value", "<=", 120),
     Bar("policy.backtest.100k.s", "value", "<=", 60),
     Bar("ledger.verify.100k.s", "value", "<=", 5),
     Bar("import.s", "value", "<=", 0.35),
@@ -59,9 +64,9 @@ BARS = (
 )
 
 
-def line(name: str, value: float, unit: str) -> Line:
-    """A figure that is compared with nothing."""
-    return Line(name, _rounded(value), unit)
+def line(name: str, value: float, unit: str, beside: float | None = None) -> Line:
+    """A figure of ours; `beside` is that of the bare thing that it is compared with, if any."""
+    return Line(name, _rounded(value), unit, ratio=_ratio(value, beside))
 
 
 def write_lines(
@@ -84,6 +89,17 @@ def write_lines(
             if subject in values:
                 ratio = _ratio(values[subject], values.get("act"))
                 yield Line(ours, values[subject], unit, peer, ratio)
+
+
+def shared_lines(bare: Mapping[str, float], ours: Mapping[str, float]) -> Iterator[Line]:
+    """The figures on PostgreSQL: the bare pipeline's, and ours beside them."""
+    for key, floor, name, unit in (
+        ("c1.p50_ms", PG_BARE_P50, PG_P50, "ms"),
+        ("c64.per_s", PG_BARE_RATE, PG_RATE, "1/s"),
+    ):
+        yield (under := line(floor, bare[key], unit))
+        own = line(name, ours[key], unit)
+        yield replace(own, ratio=_ratio(own.value, under.value))
 
 
 def table(lines: Sequence[Line]) -> Iterator[str]:

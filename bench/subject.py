@@ -1,8 +1,8 @@
-"""Measure the bare pipeline or the spine: `python -m bench.subject SECONDS bare|act|pg|memory`.
+"""Measure the bare pipeline or the spine: `python -m bench.subject SECONDS SUBJECT`.
 
 `act` takes the collector's URL to measure it with telemetry; `memory` takes a number of actions,
-carries out so many for 64 callers, and says what the process then holds in memory. `pg` is `act`
-on a PostgreSQL server of its own, which syncs each commit to the disk.
+carries out so many for 64 callers, and says what the process then holds in memory. `pg` is `act`,
+and `pg-bare` is `bare`, on a PostgreSQL server of its own, which syncs each commit to the disk.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bailiwick import Bailiwick, Session
 from bailiwick.testing import founded, postgres
-from bench.bare import Bare
+from bench.bare import Bare, in_file, on_server
 from bench.load import AGENT_NAME, TOOL_NAME, arguments, project
 from bench.timing import CALLERS, phase_seconds, tell, timed
 
@@ -24,11 +24,17 @@ OUT = Path("bench/out")
 
 async def bare(folder: Path, seconds: float) -> dict[str, float]:
     """The bare pipeline."""
-    pipeline = Bare(folder)
-    try:
+    async with in_file(folder / "bare.sqlite") as commits:
+        pipeline = Bare(commits)
         return await timed(lambda number: pipeline.call(arguments(number)), seconds)
-    finally:
-        pipeline.close()
+
+
+async def bare_on_postgres(seconds: float) -> dict[str, float]:
+    """The bare pipeline on a PostgreSQL server."""
+    with postgres.serving(durable=True) as server:
+        async with on_server(server.url(server.create())) as commits:
+            pipeline = Bare(commits)
+            return await timed(lambda number: pipeline.call(arguments(number)), seconds)
 
 
 async def act(folder: Path, seconds: float, collector: str | None) -> dict[str, float]:
@@ -66,6 +72,8 @@ def main() -> None:
         folder = Path(name)
         if subject == "bare":
             measured = bare(folder, seconds)
+        elif subject == "pg-bare":
+            measured = bare_on_postgres(seconds)
         elif subject == "pg":
             measured = on_postgres(folder, seconds)
         elif subject == "memory":

@@ -64,6 +64,8 @@ CLAIMS: dict[str, str] = {
     "store.stopped-process": "A process that stands still keeps no control change waiting.",
     "store.moves-are-told": "A move by one process wakes those who wait for it in another.",
     "store.no-password-told": "The database's password is in no fault, and may lie in a file.",
+    "store.nobody-waits-for-ever": "What dies of its own fault fails all who wait, then serves.",
+    "store.deadlock-begins-anew": "A batch that the server ends in a deadlock is begun anew.",
     # identity
     "identity.forged-token-refused": "Only a token that this tenant's issuer signed is taken.",
     "identity.stolen-token-refused": "A token is worth nothing without a proof by its own key.",
@@ -169,6 +171,7 @@ CLAIMS: dict[str, str] = {
     "execution.deadline": "No send of an action begins after its deadline.",
     "execution.bounded-answers": "An answer is bounded while it is read and is never unpacked.",
     "execution.one-segment-per-parameter": "A path parameter cannot leave its path segment.",
+    "execution.roots-for-https": "The system's roots are read for https alone, outside a deadline.",
     # verification
     "verification.silent-no-op-contradicted": "A yes without the expected effect is contradicted.",
     "verification.concurrent-change-unverifiable": "Another write in between excuses a mismatch.",
@@ -252,6 +255,8 @@ CLAIMS: dict[str, str] = {
     "vault.erasure-and-commits": "An action beside an erasure is erased with it, or readable.",
     "vault.hold-keeps": "A legal hold stands at once against every erasure until two lift it.",
     "vault.retention": "Payloads go after their agent's days, on record, but no held or open one.",
+    "vault.erased-with-its-undoing": "What took an erased action back is erased with it.",
+    "vault.overdue-is-told": "What its open run keeps past its time is listed, with what is open.",
     # backup
     "backup.restores-whole": "A backup beside a working owner is restored whole, and verifies.",
     "backup.half-never-whole": "What was broken off, or changed by a byte, is not restored.",

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -15,33 +16,37 @@ from bailiwick.store.postgres import open_doors
 from bailiwick.testing.postgres import serving
 
 ROOT = Path(__file__).resolve().parents[2]
-PROCESSES = 2
+PROCESSES = 4
 MOST_BUSY = 0.01
 _LONGER_S = 120.0
 
 
 def main() -> int:
     """Run the campaign and give the exit code."""
-    parser = argparse.ArgumentParser(description="Takes from nested budgets in two processes.")
+    parser = argparse.ArgumentParser(description="Takes from nested budgets in four processes.")
     parser.add_argument("--seconds", type=float, default=600.0, help="for how long")
     parser.add_argument("--seed", type=int, default=None, help="for the same choices again")
     parser.add_argument("--store", default=None, help="an empty database, instead of one's own")
+    parser.add_argument(
+        "--unordered", action="store_true", help="lock balances in no order: deadlocks are found"
+    )
     given = parser.parse_args()
+    how = ("unordered",) if given.unordered else ()
     seed = given.seed if given.seed is not None else time.time_ns() % 2**32
     print(f"seed {seed}", file=sys.stderr)
     if given.store is not None:
-        return _campaign(given.store, given.seconds, seed)
+        return _campaign(given.store, given.seconds, seed, how)
     with serving() as server:
-        return _campaign(server.url(server.create()), given.seconds, seed)
+        return _campaign(server.url(server.create()), given.seconds, seed, how)
 
 
-def _campaign(store: str, seconds: float, seed: int) -> int:
+def _campaign(store: str, seconds: float, seed: int, how: Sequence[str]) -> int:
     open_doors(Settings(store=store))
     processes = [
         subprocess.Popen(
             [
                 *(sys.executable, "-m", "campaigns.deadlock.taking"),
-                *(store, str(seconds), str(seed + number), f"p{number}"),
+                *(store, str(seconds), str(seed + number), f"p{number}", *how),
             ],
             cwd=ROOT,
             stdout=subprocess.PIPE,

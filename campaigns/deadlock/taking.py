@@ -5,11 +5,14 @@ import json
 import random
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from typing import cast
 
 from bailiwick.config import Settings
 from bailiwick.errors import StoreError
 from bailiwick.nouns import Action, Caller, Cap, Capability, Hold
 from bailiwick.store.postgres import Address, PostgresDatabase
+from bailiwick.store.postgres.statements import SQL
 from bailiwick.transactions import (
     Append,
     Blocked,
@@ -24,8 +27,11 @@ from bailiwick.transactions import (
 )
 
 TENANT, UNITS = "acme", ("calls", "value:USD")
-CALLERS, KEYS, TARGETS = 24, 12, 4
+CALLERS, KEYS, TARGETS = 24, 1000, 4
+# Breakers are locked before balances: if every batch had one they would come one after another.
+_MARKED = 0.02
 _NODES = {"agent": 3, "customer": 6, "capability": 8, "run": 40}
+_IN_ORDER = "order by b.tenant, b.node = 'tenant', b.node, b.unit, b.bucket for update"
 _RECORD = Append(kind="test", action=None, body=b"{}", hash="00")
 
 
@@ -47,10 +53,7 @@ class Taking:
 
         async def caller() -> None:
             while loop.time() < until_s:
-                try:
-                    await self._once()
-                except StoreError as fault:
-                    self.told[f"fault {fault.code}"] += 1
+                await self._once()
 
         await asyncio.gather(*(caller() for _ in range(CALLERS)))
         await self._database.close()
@@ -58,10 +61,10 @@ class Taking:
     async def _once(self) -> None:
         self._number += 1
         id = f"act-{self._name}-{self._number}"
-        key, target = self._pick("key", KEYS), self._pick("target", TARGETS)
+        key = self._pick("key", KEYS)
         holds = self._holds()
         asked = _action(id)
-        made = await self._commit(
+        made = await self._told(
             Take(action=id, holds=holds),
             Claim(key=key, action=id),
             InsertAction(action=asked),
@@ -69,19 +72,31 @@ class Taking:
         )
         if made:
             ended = _action(id, state="done", version=2)
-            mark = MarkBreaker(
-                target=target, failed=self._chance.random() < 0.5, threshold=10**9, open_for_us=1
-            )
             share = self._chance.choice((0, 1))
             settle = Settle(action=id, spent=dict.fromkeys(UNITS, share))
-            if await self._commit(settle, MoveAction(action=ended), Free(key=key, action=id), mark):
+            ops = (settle, MoveAction(action=ended), Free(key=key, action=id), *self._marks())
+            while (ended_too := await self._told(*ops)) is None:
+                pass  # nothing was written; what it holds must be given back
+            if ended_too:
                 self.spent.update({_named(hold.cap): share for hold in holds})
 
-    async def _commit(self, *ops: object) -> bool:
-        answer = await self._database.commit(Commit(tenant=TENANT, ops=ops))  # type: ignore[arg-type]
+    async def _told(self, *ops: object) -> bool | None:
+        """Whether it was committed; None if the store would not say, and it may be asked again."""
+        commit = Commit(tenant=TENANT, ops=ops)  # type: ignore[arg-type]
+        try:
+            answer = await self._database.commit(commit)
+        except StoreError as fault:
+            self.told[f"fault {fault.code}"] += 1
+            return None
         blocked = isinstance(answer, Blocked)
         self.told["blocked" if blocked else "commits"] += 1
         return not blocked
+
+    def _marks(self) -> Iterator[MarkBreaker]:
+        if self._chance.random() < _MARKED:
+            failed = self._chance.random() < 0.5
+            target = self._pick("target", TARGETS)
+            yield MarkBreaker(target=target, failed=failed, threshold=10**9, open_for_us=1)
 
     def _holds(self) -> tuple[Hold, ...]:
         nodes = [self._pick(kind, many) for kind, many in _NODES.items()]
@@ -128,9 +143,19 @@ def _action(id: str, state: str = "intended", version: int = 1) -> Action:
     )
 
 
+def unordered() -> None:
+    """From now on this process locks balances in a random order, as no program may."""
+    asked = SQL["lock_budgets"]
+    assert _IN_ORDER in asked
+    changed = asked.replace(_IN_ORDER, "order by random() for update")
+    cast("dict[str, str]", SQL)["lock_budgets"] = changed
+
+
 def main() -> None:
-    """`python -m campaigns.deadlock.taking STORE SECONDS SEED NAME`: tell what was told."""
-    store, seconds, seed, name = sys.argv[1:]
+    """`python -m campaigns.deadlock.taking STORE SECONDS SEED NAME [unordered]`: tell all."""
+    store, seconds, seed, name, *how = sys.argv[1:]
+    if how:
+        unordered()
 
     async def work() -> Taking:
         taking = Taking(store, int(seed), name)

@@ -7,6 +7,7 @@ is under a legal hold. The records stay, and their commitments, which nobody can
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -35,6 +36,18 @@ _DAY_US = 86_400_000_000
 _PAUSE_US = 3_600_000_000
 _LEASE_US = 60_000_000
 _UNSETTLED: tuple[Listed, ...] = ("parked", "intended", "unknown", "contradicted")
+
+
+class Overdue(NamedTuple):
+    """A run whose time is over in part: what is `open` in it keeps these `actions` from erasure.
+
+    They are those that have been due since `since_us`, and at most 500.
+    """
+
+    run: str
+    open: Sequence[str]
+    actions: Sequence[str]
+    since_us: int
 
 
 def holding(control: ControlState, action: Action) -> LegalHold | None:
@@ -86,10 +99,8 @@ async def retain(world: World, tenant: str) -> int:
         return 0
     control = await world.store.control(tenant)
     now_us = await world.store.now_us()
-    try:
-        manifests = (await world.bundle(tenant, control.release)).manifests
-    except BailiwickError:
-        return 0  # what its agents say cannot be read: everything is kept, and looked at again
+    if (manifests := await _manifests(world, control)) is None:
+        return 0  # everything is kept, and looked at again
     runs = [run for run, _ in await world.due.run_keys(tenant, before, _RUNS)]
     busy = await unsettled(world, tenant) if runs else {}
     settled = [run for run in runs if run not in busy]
@@ -109,6 +120,40 @@ async def retain(world: World, tenant: str) -> int:
     return await _committed(world, control, due, later, before=before, now_us=now_us)
 
 
+async def overdue(world: World, tenant: str) -> list[Overdue]:
+    """The runs that retention has to leave alone though their time is over, the oldest first.
+
+    A legal hold is no such reason: who placed it wants it so. Nothing is told while the active
+    release cannot be read.
+    """
+    control = await world.store.control(tenant)
+    now_us = await world.store.now_us()
+    if (manifests := await _manifests(world, control)) is None:
+        return []
+    found: list[Overdue] = []
+    for run, open in (await unsettled(world, tenant)).items():
+        due = await _due(world, control, manifests, run, now_us=now_us, most=TOGETHER)
+        if due:
+            since_us = min(_over_at_us(manifests, action) for action in due)
+            found.append(Overdue(run, sorted(open), [each.id for each in due], since_us))
+    return sorted(found, key=lambda each: each.since_us)
+
+
+async def _manifests(world: World, control: ControlState) -> Mapping[str, Manifest] | None:
+    """What the active release says of its agents; None if it cannot be read."""
+    try:
+        return (await world.bundle(control.tenant, control.release)).manifests
+    except BailiwickError:
+        return None
+
+
+def _over_at_us(manifests: Mapping[str, Manifest], action: Action) -> int:
+    """When the time of an action's payloads is over."""
+    manifest = manifests.get(action.agent)
+    days = manifest.retention_days if manifest else RETENTION_DAYS
+    return action.updated_at_us + days * _DAY_US
+
+
 async def _due(
     world: World,
     control: ControlState,
@@ -118,15 +163,12 @@ async def _due(
     now_us: int,
     most: int,
 ) -> list[Action]:
-    """At most so many of a settled run's actions whose time is over, and which nothing holds."""
+    """At most so many of a run's actions whose time is over, and which nobody holds."""
     found: list[Action] = []
     after = ""
     while page := await world.keeping.kept(control.tenant, run, after, TOGETHER):
         for action in page:
-            manifest = manifests.get(action.agent)
-            days = manifest.retention_days if manifest else RETENTION_DAYS
-            is_over = action.updated_at_us + days * _DAY_US <= now_us
-            if is_over and holding(control, action) is None:
+            if _over_at_us(manifests, action) <= now_us and holding(control, action) is None:
                 found.append(action)
             if len(found) == most:
                 return found

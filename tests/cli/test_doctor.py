@@ -1,7 +1,9 @@
 """`doctor` says what is not in order and what to do, and names no secret."""
 
 import json
+import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from bailiwick.operations.examining import synced
 from tests.cli.desk import Desk, soon
+from tests.s12_report.collecting import collecting, hangs
 
 LATER = """
 update records set body = cast(replace(cast(body as text), '"at_us":1', '"at_us":3') as blob)
@@ -179,3 +182,49 @@ def test_backups_that_nobody_made_or_tried_are_told(desk: Desk) -> None:
     told = desk.here("nobody", "doctor")
     assert "warn  backup" in told.out
     assert "the last backup was" in told.out
+
+
+@pytest.mark.claim("cli.doctor-finds")
+def test_who_is_told_is_looked_at_and_never_fails_the_rest(desk: Desk) -> None:
+    """The event file and the collector: there, in the way, refusing, and silent."""
+
+    def told(text: str) -> dict[str, tuple[str, str]]:
+        (desk.project / "bailiwick.yaml").write_text(f"free_space_watermark_mb: 1\n{text}")
+        answer = desk.here("nobody", "doctor", "--json")
+        assert answer.code == 0, answer.err
+        checks = [each for each in answer.data if each["name"] in ("events", "collector")]
+        assert all(each["help"] or each["level"] == "ok" for each in checks)
+        return {each["name"]: (each["level"], each["said"]) for each in checks}
+
+    def events(where: str) -> tuple[str, str]:
+        return told(f"telemetry: {{events: {where}}}\n")["events"]
+
+    def collector(url: str, more: str = "") -> tuple[str, str]:
+        return told(f"telemetry_endpoint: {url}\n{more}")["collector"]
+
+    assert told("") == told("telemetry: {events: stderr}\n") == {}
+    file = desk.project / "state" / "events.jsonl"
+    assert events("state/events.jsonl")[0] == "ok"
+    assert not file.exists(), "a look makes nothing"
+    file.touch()
+    assert events("state/events.jsonl")[0] == "ok"
+    file.unlink()
+    os.mkfifo(file)
+    assert events("state/events.jsonl")[0] == "warn"  # nobody reads it
+    assert "Is a directory" in events("state")[1]
+    assert "No such file" in events("nowhere/events.jsonl")[1]
+
+    with collecting() as one:
+        assert collector(one.url, "telemetry: {headers: {x-key: k}}\n")[0] == "ok"
+        assert (one.bodies, one.headers[0]["x-key"]) == ([("/v1/traces", b"")], "k")
+        one.behave = lambda taking, _: taking.answer(401)
+        level, said = collector(one.url)
+        assert (level, "it refuses" in said, "k" in said.split()) == ("warn", True, False)
+        one.behave = lambda taking, _: taking.answer(503)
+        assert collector(one.url)[0] == "warn"
+        one.behave = hangs
+        began = time.monotonic()
+        level, said = collector(one.url, "telemetry: {timeout_seconds: 60}\n")
+        assert (level, "no answer" in said, time.monotonic() - began < 15) == ("warn", True, True)
+        one.over.set()
+    assert collector(one.url)[0] == "warn"

@@ -1,6 +1,9 @@
 """`kill` in an emergency: a mistyped name does not look like safety, a stop not set is said so."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -94,6 +97,45 @@ def test_the_program_says_its_version(desk: Desk) -> None:
 
 @pytest.mark.claim("store.kill-on-a-full-disk")
 def test_a_working_owner_is_stopped_though_its_disk_is_full(desk: Desk) -> None:
+    with on_small_disk(desk) as disk:
+        desk.own(OWNER)
+        filled_up(disk / "filler")
+        killed = desk.here("ada", "kill", "everything", "--reason", "the disk is full")
+        assert (killed.code, killed.err) == (0, "")
+        (stop,) = desk.data("ada", "stops", "list")
+        assert stop["reason"] == "the disk is full"
+
+
+@pytest.mark.claim("store.kill-on-a-full-disk")
+def test_without_an_owner_too_a_full_disk_is_no_reason_not_to_stop(desk: Desk) -> None:
+    """Opening the file takes room of its own: SQLite's index, which the last to close removed."""
+    with on_small_disk(desk) as disk:
+        assert desk.act("notes.add", customer="c_1", text="likes tea")["status"] == "done"
+        kept = disk / "bailiwick.sqlite.reserve"
+        assert kept.exists()
+        (disk / "bailiwick.sqlite.bell").unlink()
+        filled_up(disk / "filler")
+        assert desk.data("ada", "stops", "list") == []
+        assert kept.exists(), "who only looks leaves the room to who stops"
+        killed = desk.here("ada", "kill", "everything", "--reason", "the disk is full")
+        assert (killed.code, killed.err) == (0, "")
+        (stop,) = desk.data("ada", "stops", "list")
+        assert stop["reason"] == "the disk is full"
+        assert not kept.exists()
+        # Now that no room is kept any more it is said that the disk is full.
+        filled_up(disk / "filler")
+        killed = desk.here("ada", "kill", "tool", "notes.add")
+        assert (killed.code, killed.fault) == (69, "disk_full")
+        assert "the stop is NOT set" in killed.err
+        (disk / "filler").unlink()
+        assert desk.here("ada", "kill", "tool", "notes.add").code == 0
+        assert desk.act("notes.add", customer="c_1", text="and coffee")["code"] == "stopped"
+        assert desk.here("ada", "ledger", "verify").code == 0
+
+
+@contextmanager
+def on_small_disk(desk: Desk) -> Iterator[Path]:
+    """Have the desk's database on a disk that can be filled."""
     disk = desk.project / "disk"
     with small_disk(disk, "24m"):
         for file in (desk.project / "state").iterdir():
@@ -101,10 +143,7 @@ def test_a_working_owner_is_stopped_though_its_disk_is_full(desk: Desk) -> None:
         with (desk.project / "bailiwick.yaml").open("a") as settings:
             settings.write("store: disk/bailiwick.sqlite\n")
         desk.log_in("ada")
-        desk.own(OWNER)
-        filled_up(disk / "filler")
-        killed = desk.here("ada", "kill", "everything", "--reason", "the disk is full")
-        assert (killed.code, killed.err) == (0, "")
-        (stop,) = desk.data("ada", "stops", "list")
-        assert stop["reason"] == "the disk is full"
-        desk.end()
+        try:
+            yield disk
+        finally:
+            desk.end()

@@ -32,6 +32,8 @@ def test_payloads_are_held_erased_and_asked_for_again(desk: Desk) -> None:
         story = desk.here(person, "actions", "show", done).out
         assert "by ada: the customer asked" in story
         assert "likes tea" not in story
+    overdue = desk.here("bo", "vault", "overdue")
+    assert (overdue.code, overdue.out) == (0, "nothing is kept past its time\n")
     usage = desk.here("ada", "vault", "erase", *WHY)
     assert (usage.code, "`--run`, `--action`, `--subject`" in usage.err) == (2, True)
     assert desk.here("ada", "vault", "erase", "--run", "run_x", *WHY).fault == "run_unknown"

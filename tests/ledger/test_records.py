@@ -171,6 +171,14 @@ def test_people_and_things_are_pseudonyms(shape: str, name: str) -> None:
     assert encode({**fields, name: token("any", "carol")})
 
 
+def test_whose_vote_was_lent_is_a_pseudonym_too() -> None:
+    lent = ballot("a", "dave", on_behalf_of=token("person", "erin"))
+    assert decode(encode(lent))["on_behalf_of"] == token("person", "erin")
+    for text in ("erin", "", None):
+        assert code_of({**lent, "on_behalf_of": text}) == "record_invalid"
+    assert code_of({**kill(4), "on_behalf_of": token("person", "erin")}) == "record_invalid"
+
+
 @pytest.mark.parametrize(
     ("shape", "name", "value"),
     [

@@ -1,5 +1,7 @@
 """Erasing at the commit point: guards that hold to its end, on both stores."""
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 
@@ -172,6 +174,22 @@ async def test_erased_bytes_are_in_no_file_of_the_database(where: Where) -> None
         assert all(count(where, each) for each in secrets)
         await store.commit(erase(ended("x", run="run-2")), DropRunKey(run="run-2"))
         assert [count(where, each) for each in secrets] == [0, 0, 0]
+
+
+@pytest.mark.claim("store.dead-batch-retried")
+async def test_a_commit_right_after_an_erasure_is_not_kept_waiting_by_it(where: Where) -> None:
+    """What empties the write-ahead log has ended by then; SQLite commits beside no open statement.
+
+    It was a matter of the moment at which a thread lets go of what it was given, hence so often.
+    """
+    names = [f"n{number}" for number in range(60)]
+    async with depot(where, batch_limit=1) as store:
+        await run_with(store, *names)
+        told = await asyncio.gather(
+            *(store.commit(erase(ended(name))) for name in names),
+            return_exceptions=True,
+        )
+        assert {type(each) for each in told} == {Committed}
 
 
 def count(where: Where, text: bytes) -> int:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bailiwick.errors import ExecutionError, NotDone
 from bailiwick.execution.egress import EgressDoor
+from bailiwick.execution.tls import no_roots, system_roots
 from bailiwick.ports import Lost, NotSent, Request, Response
 from tests.s09_execute.bench import free_port
 from tests.s09_execute.upstream import (
@@ -133,6 +134,27 @@ async def test_a_certificate_that_nobody_vouches_for_is_not_sent(
     assert await told(NotSent, send) == "provider_unreachable"
     server.close()
     assert b"".join(received) == b""
+
+
+@pytest.mark.claim("execution.roots-for-https")
+async def test_the_systems_roots_are_read_for_https_alone_and_once(
+    door: EgressDoor, tmp_path: Path
+) -> None:
+    """Reading them takes a good part of a second, which is not the call's to lose."""
+    system_roots.cache_clear()
+    async with upstream() as system:
+        system.on("/x", answer(200, "{}"))
+        assert (await door.send(request(system.url + "/x"), opened)).status == 200
+    assert system_roots.cache_info().misses == 0
+    for host in ("127.0.0.1", "localhost"):
+        serve = asyncio.start_server(lambda *_: None, host, 0, ssl=own_certificate(tmp_path))
+        async with await serve as server:
+            url = f"HTTPS://{host}:{server.sockets[0].getsockname()[1]}/x"
+            assert await told(NotSent, door.send(request(url), opened)) == "provider_unreachable"
+    assert system_roots.cache_info().misses == 1
+    assert system_roots().verify_mode is no_roots().verify_mode is ssl.CERT_REQUIRED
+    assert system_roots().check_hostname
+    assert no_roots().get_ca_certs() == []
 
 
 def own_certificate(folder: Path) -> ssl.SSLContext:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bailiwick import Outcome
+from bailiwick import Outcome, ledger
 from bailiwick.approval import sign_mandate
 from bailiwick.errors import BailiwickError
 from bailiwick.identity.jose import decode
@@ -79,6 +79,16 @@ async def test_who_lends_and_who_votes_are_one_person(house: House) -> None:
         "dee": "bo",
         "cy": None,
     }
+    # The record of the lent vote names its lender as it names its voter, and no other does.
+    records = await house.world.ledger.records(0, 0, of=("default", parked.action))
+    told = [each for each in (json.loads(one.body) for one in records) if each["kind"] == "vote"]
+    names = {
+        name: ledger.pseudonym(house.world, "default", "person", name) for name in ("bo", "dee")
+    }
+    assert [(each["voter"] == names["dee"], each.get("on_behalf_of")) for each in told] == [
+        (True, names["bo"]),
+        (False, None),
+    ]
     # Neither the one nor the other may be who asks.
     for subject in ("bo", "dee"):
         mine = await asked(house, f"of-{subject}", subject=subject)

@@ -12,6 +12,7 @@ from bailiwick.errors import BailiwickError
 from bailiwick.nouns import Outcome
 from bailiwick.operations import perform
 from bailiwick.operations.auditing import audit
+from bailiwick.operations.examining import retention
 from tests.postgres import Server
 from tests.spine.house import AGENT, House, effects, founded, opened
 
@@ -223,6 +224,7 @@ def kept_for(days: int) -> str:
 
 
 @pytest.mark.claim("vault.retention")
+@pytest.mark.claim("vault.overdue-is-told")
 async def test_payloads_go_after_their_days_but_not_what_is_held_or_open(tmp_path: Path) -> None:
     folder = await founded(tmp_path / "project", people=True, clerk=kept_for(2))
     clock = [1_800_000_000_000_000]
@@ -259,6 +261,25 @@ async def test_payloads_go_after_their_days_but_not_what_is_held_or_open(tmp_pat
         assert await in_the_end(house, rival, young)
         assert await gone(house, held, open) == [False, False]
         assert await verified(house) == []
+        # What time cannot erase is told with what is in the way, until somebody has settled that.
+        house.sessions.clear()
+        (overdue,) = await house.command("bo", "vault overdue")
+        assert overdue["run"] == "run-open"
+        assert overdue["open"] == [lost.action]
+        assert set(overdue["actions"]) == {open.action, lost.action}
+        assert overdue["since_us"] == (await house.action(open)).updated_at_us + 2 * DAY_US
+        (check,) = [each async for each in retention(house.world)]
+        assert check.level == "warn"
+        assert "2 actions of run-open are kept past their time" in check.said
+        assert lost.action in check.said
+        given = {"action": lost.action, "status": "failed", "evidence": "looked"}
+        await house.command("ada", "in-doubt resolve", **given)
+        clock[0] += DAY_US
+        assert await in_the_end(house, open)
+        assert await gone(house, lost) == [False]  # two days since it was settled
+        house.sessions.clear()
+        assert await house.command("bo", "vault overdue") == []
+        assert [each.level async for each in retention(house.world)] == ["ok"]
 
 
 async def in_the_end(house: House, *outcomes: Outcome) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from bailiwick import Outcome, cases
 from bailiwick.act import act
 from bailiwick.errors import ControlError
+from bailiwick.operations.auditing import audit
 from bailiwick.reversals import Reversal
 from tests.postgres import Server
 from tests.spine.house import House, books, copied, opened, storing_in
@@ -212,3 +213,49 @@ async def test_an_undoing_that_failed_is_tried_again(house: House) -> None:
     (undone,) = outcomes(await house.bailiwick.undo(put.action, subject="ada"))
     assert (undone.status, undone.action != failed.action) == ("done", True)
     assert done("a") == ["put", "take"]
+
+
+@pytest.mark.claim("vault.erased-with-its-undoing")
+async def test_what_took_an_erased_action_back_is_erased_with_it(house: House) -> None:
+    """A reverser's arguments are made of what the action was done with: they are a copy of it."""
+    why: Any = {"reason": "the customer asked"}
+    session = await keeper(house)
+    put = await session.act("shelf.put", {"on": "a", "tag": "mrs smith"})
+    dear = await session.act("shelf.put", {"on": "b", "tag": "dear"})
+    other = await (await keeper(house, "run-2")).act("shelf.put", {"on": "c", "tag": "red"})
+    refuse_once()
+    (failed,) = outcomes(await house.bailiwick.undo(put.action, subject="ada"))
+    (undone,) = outcomes(await house.bailiwick.undo(put.action, subject="ada"))
+    (redone,) = outcomes(await house.bailiwick.undo(undone.action, subject="cy", anyway=True))
+    (apart,) = outcomes(await house.bailiwick.undo(other.action, subject="ada"))
+    told = [each.status for each in (failed, undone, redone, apart)]
+    assert told == ["failed", "done", "done", "done"]
+
+    (waits,) = outcomes(await house.bailiwick.undo(dear.action, subject="ada"))
+    for given in ({"run": "run-1"}, {"action": dear.action}, {"subject": "sue"}):
+        with pytest.raises(ControlError, match=waits.action) as fault:
+            await house.command("ada", "vault erase", **given, **why)
+        assert fault.value.code == "run_open"
+    await house.vote("bo", waits.action, "deny")
+    assert (await house.until(waits)).status == "denied"
+
+    run = (await house.action(redone)).run
+    await house.command("ada", "vault hold", run=run, reason="case 7")
+    with pytest.raises(ControlError, match="case 7"):
+        await house.command("ada", "vault erase", action=put.action, **why)
+    answer = await house.command("ada", "vault erase", action=dear.action, **why)
+    assert (answer["erased"], answer["undoing"]) == (2, [waits.action])
+    assert "lifted" not in await house.command("ada", "vault release-hold", run=run)
+
+    answer = await house.command("ada", "vault erase", run="run-1", **why)
+    assert answer["undoing"] == sorted(each.action for each in (failed, undone, redone))
+    assert (answer["erased"], answer["run_keys"]) == (4, 4)
+    for each in (put, failed, undone, redone, waits):
+        story = await house.command("ada", "actions show", action=each.action)
+        assert (story["erased"]["reason"], story["payloads"]["proposal"]) == (why["reason"], None)
+    story = await house.command("ada", "actions show", action=apart.action)
+    assert (story["erased"], story["payloads"]["proposal"]["arguments"]["tag"]) == (None, "red")
+    with pytest.raises(ControlError, match="erased already"):
+        await house.command("ada", "vault erase", run="run-1", **why)
+    await house.bailiwick.settle()
+    assert (await audit(house.world))["findings"] == []

@@ -52,6 +52,11 @@ def send(frame: Frame, settings: Settings, command: Mapping[str, JSON]) -> JSON:
     return asyncio.run(_reached(frame, settings, command))
 
 
+def keep_house(frame: Frame) -> None:
+    """Have house kept once, unless somebody owns the database: that process keeps it anyway."""
+    asyncio.run(_kept(frame, frame.enter()))
+
+
 def log_in(settings: Settings) -> LogIn:
     """Who is logged in, with the key that signs votes. Raises `IdentityError`."""
     path = session_file(settings.path("."))
@@ -146,23 +151,43 @@ async def _beside(settings: Settings, command: Mapping[str, JSON]) -> JSON:
         return await operations.perform(world, command)
 
 
+async def _kept(frame: Frame, settings: Settings) -> None:
+    if await operations.answers(settings.socket, _PATIENCE_S):
+        return
+    try:
+        async with in_place(settings) as world:
+            await _begun(frame, world)
+            await _ticked(frame, world, "house could not be kept")
+    except StoreFenced as fault:
+        if fault.code != "store_owned":
+            raise
+
+
+async def _begun(frame: Frame, world: World) -> None:
+    try:
+        await begin(world)
+    except BailiwickError as error:
+        frame.warn(f"house could not be kept: {line(str(error))}")
+
+
+async def _ticked(frame: Frame, world: World, otherwise: str) -> None:
+    try:
+        faults = (await tick(world, delivers=False)).faults
+    except BailiwickError as error:
+        faults = (error,)
+    for fault in faults:
+        frame.warn(f"{otherwise}: {line(str(fault))}")
+
+
 async def _in_place(frame: Frame, settings: Settings, command: Mapping[str, JSON]) -> JSON:
     """Carry a command out as the owner, and keep house once: nobody else will."""
     async with in_place(settings) as world:
-        try:
-            await begin(world)
-        except BailiwickError as error:
-            frame.warn(f"house could not be kept: {line(str(error))}")
+        await _begun(frame, world)
         if str(command["command"]).startswith("ledger "):
             await ledger.grow(world)
         answer = await operations.perform(world, command)
         if command["command"] != "login":
-            try:
-                faults = (await tick(world, delivers=False)).faults
-            except BailiwickError as error:
-                faults = (error,)
-            for fault in faults:
-                frame.warn(f"done, but house could not be kept: {line(str(fault))}")
+            await _ticked(frame, world, "done, but house could not be kept")
         return answer
 
 

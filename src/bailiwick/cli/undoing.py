@@ -16,7 +16,7 @@ from bailiwick.cli.frame import (
     Frame,
     pass_frame,
 )
-from bailiwick.cli.reaching import ask
+from bailiwick.cli.reaching import ask, keep_house
 from bailiwick.cli.telling import line, pretty
 from bailiwick.errors import BadInput
 from bailiwick.values import JSON, shown
@@ -36,6 +36,8 @@ _CODES: Mapping[str, int] = {
 }
 # There is nothing left to do about these.
 _SETTLED = frozenset({"already_undone", "not_done"})
+# And about these keeping house may do something.
+_UNDER_WAY = frozenset({"being_undone", "undo_waits", "in_doubt"})
 
 
 @click.command("undo", cls=Command)
@@ -61,9 +63,10 @@ def undo(
     Exit code: 0 all that was done is undone, 1 something cannot be, else as `run` has it.
     """
     given: dict[str, JSON] = {"agent": agent or "", "anyway": flags["anyway"]}
-    plan = cast("Object", ask(frame, "undo plan", target=target, **given))
-    steps = cast("list[Object]", plan["steps"])
-    going = [step for step in steps if step["can_be_undone"]]
+    plan, steps, going = _planned(frame, target, given)
+    if not flags["only_plan"] and not going and _UNDER_WAY & {step["code"] for step in steps}:
+        keep_house(frame)  # whose process began it may be gone, and nobody else there
+        plan, steps, going = _planned(frame, target, given)
     if not frame.json:
         for each in _plan(steps):
             click.echo(each)
@@ -85,6 +88,15 @@ def undo(
     if frame.json:
         frame.tell({**plan, "outcomes": cast("list[JSON]", outcomes)})
     return _code(steps, outcomes)
+
+
+def _planned(
+    frame: Frame, target: str, given: Mapping[str, JSON]
+) -> tuple[Object, list[Object], list[Object]]:
+    """The plan, its steps, and those that can be undone."""
+    plan = cast("Object", ask(frame, "undo plan", target=target, **given))
+    steps = cast("list[Object]", plan["steps"])
+    return plan, steps, [step for step in steps if step["can_be_undone"]]
 
 
 def _plan(steps: Sequence[Object]) -> Iterator[str]:

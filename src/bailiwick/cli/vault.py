@@ -30,6 +30,7 @@ def vault_erase(
 ) -> int:
     """Erase payloads for good. With two people who may, the second one does it.
 
+    What has undone an action, or was to, was told a copy of its payload, and is erased with it.
     Records and their commitments stay, and the ledger still verifies. Refused while anything of a
     run is parked, in flight or in doubt, and under a legal hold.
     """
@@ -41,6 +42,7 @@ def vault_erase(
         told,
         [
             f"erased: payloads of {told['erased']} actions, and {told['run_keys']} keys of runs",
+            *(f"with what undoes it: {id}" for id in cast("list[str]", told["undoing"])),
             "backups that were made before still hold them, for whoever has the vault's key too",
         ],
     )
@@ -90,6 +92,29 @@ def vault_holds(frame: Frame) -> int:
     headings = ["KIND", "OF", "BY", "SINCE", "WHY"]
     frame.tell(answer, table(headings, rows, "nothing is held"))
     return OK
+
+
+@vault.command("overdue")
+@pass_frame
+def vault_overdue(frame: Frame) -> int:
+    """List what is kept past its time because something of its run is not settled.
+
+    Nothing of a run is erased while an action in it waits for people, is in flight or in doubt:
+    decide on it, or say what became of it. Exit code 1 if there is such a run.
+    """
+    answer = cast("list[Object]", ask(frame, "vault overdue"))
+    rows = [
+        [
+            each["run"],
+            at(each["since_us"]),
+            str(len(cast("list[str]", each["actions"]))),
+            ", ".join(cast("list[str]", each["open"])),
+        ]
+        for each in answer
+    ]
+    headings = ["RUN", "DUE SINCE", "ACTIONS", "OPEN"]
+    frame.tell(answer, table(headings, rows, "nothing is kept past its time"))
+    return FOUND if answer else OK
 
 
 COMMANDS = (vault,)

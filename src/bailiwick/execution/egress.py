@@ -17,7 +17,6 @@ up by its intent.
 import asyncio
 import contextvars
 import inspect
-import ssl
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -31,6 +30,7 @@ import httpx2
 
 from bailiwick.errors import BadInput, ConfigError, NotDone
 from bailiwick.execution.passage import Fencing, Passage
+from bailiwick.execution.tls import context_for
 from bailiwick.nouns import Target, ToolAnswer, ToolCall
 from bailiwick.ports import Lost, NotSent, Request, Response
 from bailiwick.values import JSON, shown
@@ -72,7 +72,6 @@ class EgressDoor:
         self._open_upstreams = upstreams
         self._upstreams: UpstreamTools | None = None
         self._transports: dict[bytes, httpx2.AsyncHTTPTransport] = {}
-        self._tls: ssl.SSLContext | None = None
         self._threads = threads
         self._workers: ThreadPoolExecutor | None = None
         self._free = asyncio.Semaphore(threads)
@@ -99,14 +98,16 @@ class EgressDoor:
     async def send(self, request: Request, fence: Fencing) -> Response:
         """Send a request once. Raises `NotSent` or `Lost`.
 
-        `request.timeout_s` bounds the whole exchange, connecting and reading the answer included.
-        An answer over `request.max_bytes` is `Lost` with the code `result_too_large`.
+        `request.timeout_s` bounds the whole exchange, connecting and reading the answer included,
+        but not the one time that the system's roots are read. An answer over `request.max_bytes`
+        is `Lost` with the code `result_too_large`.
         """
         passage = Passage(self._passing, fence)
         outgoing = _outgoing(request, passage)
         try:
+            pool = self._pool_of(outgoing.url)
             async with asyncio.timeout(request.timeout_s):
-                response = await self._pool_of(outgoing.url).handle_async_request(outgoing)
+                response = await pool.handle_async_request(outgoing)
                 try:
                     passage.must_have_begun()
                     body = await _bounded(response, request.max_bytes)
@@ -182,14 +183,14 @@ class EgressDoor:
         origin = b"%b://%b" % (url.raw_scheme, url.netloc)
         transport = self._transports.get(origin)
         if transport is None:
-            if self._tls is None:
-                self._tls = httpx2.create_ssl_context(trust_env=False)
             limits = httpx2.Limits(
                 max_connections=_CONNECTIONS,
                 max_keepalive_connections=_CONNECTIONS,
                 keepalive_expiry=_IDLE_SECONDS,
             )
-            transport = httpx2.AsyncHTTPTransport(verify=self._tls, trust_env=False, limits=limits)
+            transport = httpx2.AsyncHTTPTransport(
+                verify=context_for(str(url)), trust_env=False, limits=limits
+            )
             self._transports[origin] = transport
         return transport
 

@@ -84,6 +84,7 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "vault erase": _KEEPERS,
     "vault hold": _KEEPERS,
     "vault holds": _ANYONE,
+    "vault overdue": _ANYONE,
     "vault release-hold": _KEEPERS,
     "who-can": _ANYONE,
     "whoami": _ANYONE,

@@ -13,9 +13,9 @@ Amounts are never in a record: the arguments' commitment covers `{arguments, val
 the result's covers `{result, settled}`, so that a total can be neither read nor guessed here.
 
 Every member of a kind is present, null where there is nothing to say; `step` (1 to 12, the step
-of the spine that wrote the record) stands only where a step did, and `undoes`, the action that is
-taken back, only where one is. `at_us` is the store's clock in
-microseconds since the epoch, UTC.
+of the spine that wrote the record) stands only where a step did; `undoes`, the action that is
+taken back, only where one is; and `on_behalf_of`, whose vote it is, only where one was lent.
+`at_us` is the store's clock in microseconds since the epoch, UTC.
 """
 
 import hmac
@@ -178,7 +178,13 @@ class ResolvedMembers(Envelope):
     settled: Sequence[HoldEntry]
 
 
-class VoteMembers(Envelope):
+class Lent(TypedDict, total=False):
+    """Beside what a vote's record has, if the vote was lent: the pseudonym of whose it is."""
+
+    on_behalf_of: str
+
+
+class VoteMembers(Envelope, Lent):
     """One person's vote for some rules over one request.
 
     `signature_hash` is the SHA-256 of the signature over the signed statement, in hex.
@@ -563,11 +569,13 @@ _ENVELOPE: _Schema = {
     "at_us": _count,
 }
 KINDS = tuple(_KINDS)
-# A read that concludes is of a form of its own here, and so is what takes an action back.
+# A read that concludes is of a form of its own here, and so are a vote that was lent and what takes
+# an action back.
 _UNDOING = "{} that undoes"
 _FORMS = {
     **_KINDS,
     "read": _READ,
+    "vote that was lent": {**_KINDS["vote"], "on_behalf_of": _token},
     **{
         _UNDOING.format(kind): {**_KINDS[kind], "undoes": _name}
         for kind in ("refused", "parked", "intended")
@@ -588,6 +596,8 @@ def _form(fields: Mapping[str, object]) -> str | None:
         return None
     if kind == "concluded" and fields.get("intent_hash") is None:
         return "read"
+    if kind == "vote" and "on_behalf_of" in fields:
+        return "vote that was lent"
     undoing = _UNDOING.format(kind)
     return undoing if "undoes" in fields and undoing in _SCHEMAS else kind
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -254,16 +255,19 @@ async def _recorded(
         epoch = await world.store.epoch(tenant)
         told = {"reason": vote.reason}
         sealed, commitment = await world.vault.seal(action, kind, told, epoch)
+    person = partial(ledger.pseudonym, world, tenant, "person")
+    lent: records.Lent = {"on_behalf_of": person(vote.on_behalf_of)} if vote.on_behalf_of else {}
     fields = records.vote(
         tenant=tenant,
         at_us=await world.store.now_us(),
         action=action.id,
-        voter=ledger.pseudonym(world, tenant, "person", vote.person),
+        voter=person(vote.person),
         choice=vote.choice,
         rules=sorted(ask.rule for ask in asked.asks if asked.serving(ask) & queues),
         request=ledger.pseudonym(world, tenant, "request", vote.request_digest),
         signature_hash=signature_hash(vote),
         reason_commitment=commitment,
+        **lent,
     )
     return (*sealed, ledger.append("vote", action.id, fields))
 

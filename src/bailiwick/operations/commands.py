@@ -96,6 +96,7 @@ COMMANDS: Mapping[str, Command] = {
     "vault erase": keeping.vault_erase,
     "vault hold": keeping.vault_hold,
     "vault holds": keeping.vault_holds,
+    "vault overdue": keeping.vault_overdue,
     "vault release-hold": keeping.vault_release_hold,
     "who-can": releases.who_can,
     "whoami": accounts.whoami,
@@ -133,6 +134,7 @@ READS = frozenset(
         "stops list",
         "undo plan",
         "vault holds",
+        "vault overdue",
         "who-can",
         "whoami",
     }

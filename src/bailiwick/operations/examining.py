@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from bailiwick import identity, ledger
+from bailiwick import erasing, identity, ledger
 from bailiwick.config import CredentialSource, Settings
 from bailiwick.errors import BailiwickError
 from bailiwick.execution import CredentialBroker
@@ -27,6 +27,7 @@ from bailiwick.operations.emergencies import REVIEW_WITHIN_US
 from bailiwick.operations.proofs import witness_state
 from bailiwick.operations.rotation import runs_by_key
 from bailiwick.operations.server_checks import server_checks
+from bailiwick.operations.telemetry_checks import telemetry_checks
 from bailiwick.ports import World
 from bailiwick.store import sqlite
 from bailiwick.values import counted
@@ -39,6 +40,7 @@ _ANSWER_S = 1.0
 _SYNCS = 16
 _DAY_US = 86_400_000_000
 _OLD_DAYS = 30
+_NAMED = 5
 # The quickest disks that keep what they synced through a power cut take longer than this.
 _TOO_QUICK_US = 20
 # The file format's "read version", https://www.sqlite.org/fileformat.html: 2 says write-ahead log.
@@ -49,7 +51,7 @@ async def examine(settings: Settings) -> list[Check]:
     """Look at everything that can be looked at; what cannot be opened is a line, not a fault."""
     checks = [*_keys(settings), *_agent_keys(settings), *_disk(settings)]
     checks += _credentials(settings)
-    checks += _backups(settings)
+    checks += [*_backups(settings), *telemetry_checks(settings)]
     if settings.is_shared:
         checks += _server(settings)
     else:
@@ -72,6 +74,7 @@ async def examine(settings: Settings) -> list[Check]:
             _log,
             _witness,
             _vault,
+            retention,
             _doubts,
             _notices,
             _reviews,
@@ -405,6 +408,22 @@ async def _vault(world: World) -> AsyncIterator[Check]:
         yield Check(name="vault", level="warn", said=said, help=help)
     else:
         yield Check(name="vault", level="ok", said=f"{runs[newest]} runs are under {newest}")
+
+
+async def retention(world: World) -> AsyncIterator[Check]:
+    """What is kept past its time, since something of its run is parked, in flight or in doubt."""
+    found = await erasing.overdue(world, world.settings.tenant)
+    for run, open, actions, _ in found[:_NAMED]:
+        said = f"{counted(len(actions), 'action')} of {run} are kept past their time:"
+        help = "resolve or decide it, and the rest follows; `bailiwick vault overdue` lists all"
+        said = f"{said} {', '.join(open[:_NAMED])} is not settled"
+        yield Check(name="retention", level="warn", said=said, help=help)
+    if len(found) > _NAMED:
+        said = f"{len(found) - _NAMED} more runs are kept past their time"
+        help = "list them with `bailiwick vault overdue`"
+        yield Check(name="retention", level="warn", said=said, help=help)
+    elif not found:
+        yield Check(name="retention", level="ok", said="nothing is kept past its time")
 
 
 async def _doubts(world: World) -> AsyncIterator[Check]:

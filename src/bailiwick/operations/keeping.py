@@ -4,7 +4,7 @@ Erasing is for good, so it takes two people as soon as there are two who may. A 
 once by one of them, and lifted by two.
 """
 
-import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Literal, cast
 
@@ -24,7 +24,7 @@ from bailiwick.operations.changes import (
     second_person,
 )
 from bailiwick.operations.channel import text_of
-from bailiwick.operations.stories import existing
+from bailiwick.operations.stories import existing, newest_first
 from bailiwick.ports import ControlState, World
 from bailiwick.transactions import Append, PutLegalHold
 from bailiwick.values import JSON, shown
@@ -38,13 +38,16 @@ _MOVED = frozenset({"action_moved", "run_kept"})
 async def vault_erase(world: World, person: Person, given: Parameters) -> JSON:
     """Erase the payloads of a run, an action or a subject, for good.
 
-    Refused while something of a run that it touches is open (`run_open`), under a legal hold
-    (`legal_hold`), and when nothing is left of it (`already_erased`).
+    What took one of these actions back, or was to, was told a copy of what is erased, and goes
+    with it, in whichever run it is; `undoing` names it. Refused while something of a run that it
+    touches is open (`run_open`), under a legal hold (`legal_hold`), and when nothing is left of it
+    (`already_erased`).
     """
     kind, target = _meant(given, ("run", "action", "subject"))
     reason = _reason(given)
     state = await world.store.control(person.tenant)
-    found = await _kept(world, kind, target)
+    own, undoing = await _meant_by(world, kind, target)
+    found = _kept(kind, target, (*own, *undoing))
     await _free(world, state, found)
     body: dict[str, JSON] = {kind: target}
     consent = await second_person(world, person, "vault erase", body, state.epoch)
@@ -56,7 +59,13 @@ async def vault_erase(world: World, person: Person, given: Parameters) -> JSON:
             consent = Consent(consent.by)
         epoch, gone = await _erased(world, consent, chunk, kind, reason=reason, target=target)
         keys += gone
-    return {"epoch": epoch, kind: target, "erased": len(found), "run_keys": keys}
+    return {
+        "epoch": epoch,
+        kind: target,
+        "erased": len(found),
+        "run_keys": keys,
+        "undoing": [each.id for each in undoing if each.erased is None],
+    }
 
 
 async def vault_hold(world: World, person: Person, given: Parameters) -> JSON:
@@ -116,6 +125,12 @@ async def vault_holds(world: World, person: Person, _: Parameters) -> JSON:
     ]
 
 
+async def vault_overdue(world: World, person: Person, _: Parameters) -> JSON:
+    """The runs that retention has to leave alone though their time is over, and what is open."""
+    found = await erasing.overdue(world, person.tenant)
+    return cast("JSON", [each._asdict() for each in found])
+
+
 def held_as(world: World, hold: LegalHold) -> str:
     """How what is held stands in the records."""
     return _recorded_as(world, hold.kind, hold.target)
@@ -159,9 +174,10 @@ def _standing(state: ControlState, kind: str, target: str) -> LegalHold | None:
 
 
 async def _present(world: World, kind: str, target: str) -> list[Action]:
-    """The actions of a run or a subject that are not erased, oldest first."""
+    """The actions of a run or a subject that are not erased."""
     if kind == "subject":
-        return [each for each in await _listed(world, kind, target) if each.erased is None]
+        history = newest_first(world)
+        return [each async for each in history if each.subject == target and each.erased is None]
     found: list[Action] = []
     after = ""
     while page := await world.keeping.kept(world.settings.tenant, target, after, erasing.TOGETHER):
@@ -170,29 +186,34 @@ async def _present(world: World, kind: str, target: str) -> list[Action]:
     return found
 
 
-async def _listed(world: World, kind: str, target: str) -> list[Action]:
-    """All actions of a run or a subject, oldest first."""
-    found: list[Action] = []
-    before = None
-    while page := await world.register.actions(world.settings.tenant, (), erasing.TOGETHER, before):
-        found += [each for each in page if getattr(each, kind) == target]
-        before = page[-1].id
-        await asyncio.sleep(0)  # a long history must not keep a kill waiting
-    return found[::-1]
-
-
-async def _kept(world: World, kind: str, target: str) -> list[Action]:
-    """The actions that are to be erased. Raises `ControlError` when there are none."""
+async def _meant_by(world: World, kind: str, target: str) -> tuple[list[Action], list[Action]]:
+    """What is named, and what undoes it or its undoing; oldest first. Raises `ControlError`."""
+    since_us = 0
     if kind == "action":
-        every = [await existing(world, target)]
-    else:
-        every = await _present(world, kind, target) or await _listed(world, kind, target)
-    if not every:
+        since_us = (await existing(world, target)).created_at_us
+    elif kind == "run" and (run := await world.shelf.run(world.settings.tenant, target)):
+        since_us = run.started_at_us
+    own: list[Action] = []
+    undoing: dict[str, list[Action]] = defaultdict(list)
+    async for action in newest_first(world, since_us):
+        if target == (action.id if kind == "action" else getattr(action, kind)):
+            own.append(action)
+        elif action.undoes:
+            undoing[action.undoes].append(action)
+    if not own:
         raise ControlError(
             f"there is no action of the {kind} `{shown(target)}`",
             code=f"{kind}_unknown",
             help="see `bailiwick actions list`",
         )
+    reached = own[::-1]
+    for action in reached:  # which grows meanwhile
+        reached += undoing.pop(action.id, ())
+    return reached[: len(own)], sorted(reached[len(own) :], key=lambda each: each.id)
+
+
+def _kept(kind: str, target: str, every: Sequence[Action]) -> list[Action]:
+    """Those that are not erased yet. Raises `ControlError` when there are none."""
     kept = [each for each in every if each.erased is None]
     if not kept:
         by = cast("Erasure", every[-1].erased)

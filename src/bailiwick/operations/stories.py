@@ -3,7 +3,8 @@
 Payloads are told only to those who may see them; everybody else sees their commitments.
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import cast, get_args
 
 from bailiwick import approval, identity, policy, store
@@ -20,6 +21,8 @@ from bailiwick.values import JSON, shown
 
 _PAGE = 500
 _LONGEST_LIST = 1000
+# An action is written at the latest so long after it was made: it may read for an hour before.
+_WRITTEN_WITHIN_US = 2 * 3600 * 1_000_000
 _FILTERS = ("agent", "tool", "run", "subject")
 
 
@@ -46,6 +49,18 @@ async def actions_list(world: World, person: Person, given: Parameters) -> JSON:
             break
         before = page[-1].id
     return [summary(action) for action in found[:limit]]
+
+
+async def newest_first(world: World, since_us: int = 0) -> AsyncIterator[Action]:
+    """All actions, back to those that were surely made before a time."""
+    before = None
+    while page := await world.register.actions(world.settings.tenant, (), _PAGE, before):
+        for action in page:
+            yield action
+        if page[-1].created_at_us < since_us - _WRITTEN_WITHIN_US:
+            return
+        before = page[-1].id
+        await asyncio.sleep(0)  # a long history must not keep a kill waiting
 
 
 async def actions_show(world: World, person: Person, given: Parameters) -> JSON:

@@ -26,6 +26,7 @@ from bailiwick.nouns import (
     names_tool,
 )
 from bailiwick.operations.channel import text_of
+from bailiwick.operations.stories import newest_first
 from bailiwick.ports import Bundle, World
 from bailiwick.reversals import Reversal
 from bailiwick.values import JSON, shown
@@ -33,9 +34,6 @@ from bailiwick.wiring import agent_key_file
 
 Parameters = Mapping[str, JSON]
 
-_PAGE = 500
-# An action is written at the latest so long after it was made: it may read for an hour before.
-_WRITTEN_WITHIN_US = 2 * 3600 * 1_000_000
 _MOST_LOOKED_AT = 100
 _MOST_TRIES = 100
 
@@ -168,13 +166,8 @@ async def _actions(world: World, target: str, *, one: bool = False) -> Sequence[
             code="action_unknown",
             help="list them with `bailiwick actions list`",
         )
-    found: list[Action] = []
-    before = None
-    while page := await world.register.actions(tenant, (), _PAGE, before):
-        found += [each for each in page if each.run == target]
-        before = page[-1].id
-        if page[-1].created_at_us < run.started_at_us - _WRITTEN_WITHIN_US:
-            break
+    history = newest_first(world, run.started_at_us)
+    found = [each async for each in history if each.run == target]
     return sorted(found, key=lambda each: (_done_at_us(each), each.id), reverse=True)
 
 

@@ -24,16 +24,16 @@ class Bell:
         self._map: mmap.mmap | None = None
         try:
             handle = os.open(f"{file}.bell", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                # Written, since a file that is only made longer has no room on the disk: on a full
+                # one the first ring would end the process. Whoever hears it reads the epoch once.
+                os.pwrite(handle, os.urandom(_BYTES), 0)
+                self._map = mmap.mmap(handle, _BYTES)
+            finally:
+                os.close(handle)
         except OSError:
             if alone:
                 raise
-            return
-        try:
-            if os.fstat(handle).st_size != _BYTES:
-                os.ftruncate(handle, _BYTES)
-            self._map = mmap.mmap(handle, _BYTES)
-        finally:
-            os.close(handle)
 
     def heard(self) -> bytes:
         """The bytes as they are now. Bytes torn by a ring in progress differ as well."""

@@ -15,6 +15,7 @@ from bailiwick.store import statements as sql
 from bailiwick.store.balances import BalanceKey
 from bailiwick.store.batch import Batch
 from bailiwick.store.bell import Bell
+from bailiwick.store.reserve import Reserve
 from bailiwick.store.waiting import Waiting
 from bailiwick.store.writer import Writer, connect, fault_of, in_force
 from bailiwick.transactions import MarkBreaker
@@ -49,6 +50,8 @@ class Database:
         self._writer: Writer | None = None
         self._lock = own(file) if alone else None
         try:
+            if alone:
+                Reserve(file).make_room()
             self.bell, self._reader = _opened(file, alone=alone)
         except BaseException:
             self._give_back_lock()

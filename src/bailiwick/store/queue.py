@@ -1,4 +1,4 @@
-"""What both writers share: callers wait in a queue, and whoever is there together is one batch."""
+"""What writers and readers share: callers wait in a queue, and those there together are a batch."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ class Member(Generic[W]):
 class BatchQueue(Generic[W]):
     """The members that wait, and the one task that carries batches out, one after the other.
 
-    A writer is one of these, rather than holding one: a call less for each member.
+    A writer or a reader is one of these, rather than holding one: a call less for each member.
     """
 
     def __init__(self, limit: int, gap_ms: float = 0.0) -> None:
@@ -32,42 +32,43 @@ class BatchQueue(Generic[W]):
         self._waiting: list[Member[W]] = []
         self._pump: asyncio.Task[None] | None = None
 
-    async def submit(self, work: W) -> Any:
-        """Have `work` done in the next batch; it is durable when this returns.
+    def submit(self, work: W) -> asyncio.Future[Any]:
+        """Have `work` done in the next batch; what is written is durable when this has a result.
 
-        Raises `StoreUnavailable` when nothing was written, and what else the writer's commit says.
+        Its exception is `StoreUnavailable` when nothing was written, or what else serving says.
         """
         loop = asyncio.get_running_loop()
         member: Member[W] = Member(work, loop.create_future())
         self._waiting.append(member)
         if self._pump is None or self._pump.done():
             self._pump = loop.create_task(self._drain())
-        return await member.future
+        return member.future
 
     async def _drained(self) -> None:
-        """Everything submitted is answered."""
+        """Everything submitted is answered. Of a fault its callers were told, not who closes."""
         if self._pump is not None:
-            await self._pump
+            await asyncio.gather(self._pump, return_exceptions=True)
 
     async def _drain(self) -> None:
         while self._waiting:
             members = self._waiting[: self._limit]
             del self._waiting[: len(members)]
             try:
-                await self._commit(members)
+                await self._serve(members)
             except BaseException as fault:
-                # A fault of the writer itself: nobody may wait for ever for an answer.
-                for member in (*members, *self._waiting):
-                    member.error = fault
-                answer((*members, *self._waiting))
+                # A fault of the queue itself: nobody may wait for ever for an answer.
+                everybody = (*members, *self._waiting)
                 self._waiting.clear()
+                for member in everybody:
+                    member.error = fault
+                answer(everybody)
                 raise
             if self._waiting and self._gap_ms:
                 # Other processes (an operator's kill) get their turn at the file in this gap.
                 await asyncio.sleep(self._gap_ms / 1000)
 
-    async def _commit(self, members: list[Member[W]]) -> None:
-        """Carry a batch out and answer its members, whatever goes wrong: no fault leaves this."""
+    async def _serve(self, members: list[Member[W]]) -> None:
+        """Carry a batch out and answer its members; a fault that leaves this is everybody's."""
         raise NotImplementedError
 
 

@@ -1,7 +1,8 @@
 """Room that is kept for what must still be written when the disk is full: outcomes, and kills.
 
 A file beside the database that holds nothing. New effects stop at the watermark, but other programs
-may fill the disk to its end; then the file is given up, once, and made again when there is room.
+may fill the disk to its end; then the file is given up, once, by a commit or by the owner who opens
+the database, and made again when there is room.
 """
 
 import os
@@ -11,6 +12,8 @@ from pathlib import Path
 RESERVE_BYTES = 4 * 1024 * 1024
 # Where there is little room, keeping some of it back would do more harm than good.
 _LEAST_FREE = 4 * RESERVE_BYTES
+# What opening the database makes: SQLite's index of the write-ahead log, the log, the bell.
+_OPENING_BYTES = 1024 * 1024
 
 
 class Reserve:
@@ -32,6 +35,12 @@ class Reserve:
                 raise
             finally:
                 os.close(handle)
+
+    def make_room(self) -> None:
+        """Let go of the room if there is not even enough to open the database."""
+        room = os.statvfs(self._file.parent)
+        if room.f_bavail * room.f_frsize < _OPENING_BYTES:
+            self.give_up()
 
     def give_up(self) -> bool:
         """Let go of the room; False if there was none to let go of."""

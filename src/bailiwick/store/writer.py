@@ -36,6 +36,8 @@ _QUICK_SYNC_US = 5_000
 
 
 DURABLE = ("wal", "full")
+# What opening meets on a disk that has no room for the write-ahead log's index.
+_NO_INDEX = "SQLITE_IOERR_SHMSIZE"
 _LEVELS = ("off", "normal", "full", "extra")
 
 
@@ -77,7 +79,7 @@ class Writer(BatchQueue[Work]):
         self._thread.shutdown()
         self._connection.close()
 
-    async def _commit(self, members: list[Member[Work]]) -> None:
+    async def _serve(self, members: list[Member[Work]]) -> None:
         self._busy = True
         try:
             await self._transact(members)
@@ -85,11 +87,11 @@ class Writer(BatchQueue[Work]):
         except Exception as error:  # noqa: BLE001 - the writer must outlive any member
             self._busy = self._broken
             if _is_full(error) and not self._broken and self._reserve.give_up():
-                await self._commit(members)
+                await self._serve(members)
                 return
             if len(members) > 1 and not self._broken:
                 for member in members:
-                    await self._commit([member])
+                    await self._serve([member])
                 return
             for member in members:
                 member.error = fault_of(error) if isinstance(error, sqlite3.Error) else error
@@ -165,11 +167,13 @@ class Writer(BatchQueue[Work]):
         self._sync_us += (took_us - self._sync_us) // 8
 
     async def _in_thread(self, statement: str) -> None:
+        def run() -> None:
+            # To its last row: no COMMIT succeeds beside a statement that has not ended.
+            self._connection.execute(statement).fetchall()
+
         loop = asyncio.get_running_loop()
         # Shielded: a cancelled pump must not leave the connection in a thread's hands.
-        await asyncio.shield(
-            loop.run_in_executor(self._thread, self._connection.execute, statement)
-        )
+        await asyncio.shield(loop.run_in_executor(self._thread, run))
 
     def _roll_back(self) -> None:
         if self._connection.in_transaction:
@@ -248,7 +252,8 @@ def _reading(file: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         connection.close()
         name = error.sqlite_errorname
-        if not name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN")) or not file.exists():
+        known = ("SQLITE_READONLY", "SQLITE_CANTOPEN", _NO_INDEX)
+        if not name.startswith(known) or not file.exists():
             raise
         log = file.with_name(f"{file.name}-wal")
         if log.exists() and log.stat().st_size:
@@ -281,8 +286,10 @@ def _insist(connection: sqlite3.Connection) -> None:
 def fault_of(error: sqlite3.Error) -> StoreError:
     """Say what a SQLite error means for the caller: nothing was written."""
     name = getattr(error, "sqlite_errorname", "")
+    full = ("disk_full", "the disk is full", "free some space; nothing was lost")
     known = {
-        "SQLITE_FULL": ("disk_full", "the disk is full", "free some space; nothing was lost"),
+        "SQLITE_FULL": full,
+        _NO_INDEX: full,
         "SQLITE_READONLY": (
             "store_read_only",
             "the database cannot be written",

@@ -12,12 +12,11 @@ import ssl
 from functools import partial
 from pathlib import Path
 
-import httpx2
-
 from bailiwick.execution.mcp.definitions import Offer, confusable
 from bailiwick.execution.mcp.linking import Link
 from bailiwick.execution.mcp.wire import CURRENT, Delivery
 from bailiwick.execution.passage import Passage
+from bailiwick.execution.tls import context_for
 from bailiwick.nouns import McpUpstream, ToolAnswer, ToolCall
 from bailiwick.ports import Lost, NotSent
 
@@ -36,7 +35,6 @@ class Upstreams:
     def __init__(self, folder: Path) -> None:
         """Commands run in `folder`. It belongs to the event loop that uses it first."""
         self._folder = folder
-        self._tls: ssl.SSLContext | None = None
         self._running: dict[_Key, Supervisor] = {}
 
     async def ask(self, call: ToolCall, passage: Passage) -> ToolAnswer:
@@ -49,9 +47,8 @@ class Upstreams:
         key = (call.upstream, call.credential, "" if call.upstream.url else call.secret)
         supervisor = self._running.get(key)
         if supervisor is None or supervisor.ended:
-            if self._tls is None:
-                self._tls = httpx2.create_ssl_context(trust_env=False)
-            supervisor = self._running[key] = Supervisor(self, key, self._folder, self._tls)
+            tls = context_for(call.upstream.url or "")
+            supervisor = self._running[key] = Supervisor(self, key, self._folder, tls)
         return await supervisor.ask(Delivery(call, passage))
 
     def offers(self) -> dict[str, Offer]:
@@ -120,7 +117,7 @@ class Supervisor:
             task.cancel()
         await asyncio.wait((self._task, *self._carrying))
         while not self._queue.empty():
-            self._queue.get_nowait().fail(NotSent("provider_unreachable", "the upstream is closed"))
+            self._queue.get_nowait().fail(_closed())
         if self._link is not None:
             await self._link.end()
 
@@ -145,6 +142,10 @@ class Supervisor:
                 while not self._queue.empty():
                     self._queue.get_nowait().fail(error)
                 continue
+            except BaseException:
+                # It is not in the queue any more, where `close` would find it.
+                waiting.fail(_closed())
+                raise
             waiting.task = asyncio.create_task(self._carry(link, waiting.delivery))
             self._carrying.add(waiting.task)
             waiting.task.add_done_callback(self._carrying.discard)
@@ -218,6 +219,10 @@ def _hand_over(waiting: _Waiting, task: asyncio.Task[ToolAnswer]) -> None:
         waiting.answer.set_result(task.result())
 
 
+def _closed() -> NotSent:
+    return NotSent("provider_unreachable", "the upstream is closed")
+
+
 def _held(code: str, call: ToolCall, reason: str) -> NotSent:
     return NotSent(
         code,
@@ -233,7 +238,7 @@ async def definitions_of(call: ToolCall, folder: Path) -> Offer:
     `NotSent`, with what its process said last on standard error, safe to show.
     """
     delivery = Delivery(call, Passage(set(), _never))
-    link = Link(delivery, folder, httpx2.create_ssl_context(trust_env=False))
+    link = Link(delivery, folder, context_for(call.upstream.url or ""))
     CURRENT.set(delivery)
     try:
         await link.open(call.timeout_s)

@@ -6,38 +6,32 @@ returned by then. Equal questions of one round are asked once.
 
 import asyncio
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 
 from bailiwick.store.postgres.connections import Address, Connection, Line, fault_of, is_gone
 from bailiwick.store.postgres.statements import SQL, Row
+from bailiwick.store.queue import BatchQueue, Member, answer
 
 _TOGETHER = 256
 
 
-class WaitingRead:
-    """A statement with its values, and those who wait for its rows."""
+class WaitingRead(NamedTuple):
+    """A statement with its values."""
 
-    __slots__ = ("future", "name", "values")
-
-    def __init__(
-        self, name: str, values: Mapping[str, Any], future: asyncio.Future[list[Row]]
-    ) -> None:
-        self.name = name
-        self.values = values
-        self.future = future
+    name: str
+    values: Mapping[str, Any]
 
 
-class GroupReader:
-    """Owns a connection for reading."""
+class GroupReader(BatchQueue[WaitingRead]):
+    """Owns a connection for reading; at most `together` questions are one round trip."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, together: int = _TOGETHER) -> None:
+        super().__init__(together)
         self._address = address
         self._line = Line(address)
-        self._waiting: list[WaitingRead] = []
         self._asked: dict[Hashable, asyncio.Future[list[Row]]] = {}
-        self._pump: asyncio.Task[None] | None = None
 
     async def every(self, name: str, values: Mapping[str, Any]) -> list[Row]:
         """All rows of a statement, as committed now. Raises `StoreUnavailable`."""
@@ -55,63 +49,47 @@ class GroupReader:
 
     async def close(self) -> None:
         """Everybody is answered and the connection is closed."""
-        if self._pump is not None:
-            await self._pump
+        await self._drained()
         await self._line.close()
 
     async def _ask(self, name: str, values: Mapping[str, Any]) -> list[Row]:
         told = ((k, tuple(v) if isinstance(v, list) else v) for k, v in values.items())
         question: Hashable = (name, *told)
         asked = self._asked.get(question)
-        if asked is None:
-            asked = self._asked[question] = self._put(name, values)
-        if self._pump is None or self._pump.done():
-            self._pump = asyncio.get_running_loop().create_task(self._drain())
+        # One that is answered already was asked in a round that died.
+        if asked is None or asked.done():
+            asked = self._asked[question] = self.submit(WaitingRead(name, values))
         # Others may wait for it when this one is cancelled.
         return await asyncio.shield(asked)
 
-    def _put(self, name: str, values: Mapping[str, Any]) -> asyncio.Future[list[Row]]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[Row]] = loop.create_future()
-        self._waiting.append(WaitingRead(name, values, future))
-        return future
+    async def _serve(self, members: list[Member[WaitingRead]]) -> None:
+        self._asked = {}
+        await self._answer(members, again=True)
 
-    async def _drain(self) -> None:
-        while self._waiting:
-            questions = self._waiting[:_TOGETHER]
-            del self._waiting[:_TOGETHER]
-            self._asked = {}
-            await self._answer(questions, again=True)
-
-    async def _answer(self, questions: list[WaitingRead], *, again: bool) -> None:
+    async def _answer(self, members: list[Member[WaitingRead]], *, again: bool) -> None:
         try:
             connection = await self._line.connected()
-            answers = await _rows(connection, questions)
+            answers = await _rows(connection, [member.work for member in members])
         except psycopg.Error as error:
             await self._line.roll_back()
             if is_gone(error) and again:
                 # A connection that died while it was idle is replaced once without a word.
                 await self._line.close()
-                await self._answer(questions, again=False)
-            elif len(questions) > 1 and not is_gone(error):
-                for question in questions:
-                    await self._answer([question], again=again)
-            else:
-                _fail(questions, fault_of(error, self._address))
-            return
-        except BaseException as error:
+                await self._answer(members, again=False)
+                return
+            if len(members) > 1 and not is_gone(error):
+                for member in members:
+                    await self._answer([member], again=again)
+                return
+            for member in members:
+                member.error = fault_of(error, self._address)
+        except BaseException:
             await self._line.close()
-            _fail(questions, error)
             raise
-        for question, rows in zip(questions, answers, strict=True):
-            if not question.future.done():
-                question.future.set_result(rows)
-
-
-def _fail(questions: list[WaitingRead], error: BaseException) -> None:
-    for question in questions:
-        if not question.future.done():
-            question.future.set_exception(error)
+        else:
+            for member, rows in zip(members, answers, strict=True):
+                member.answer = rows
+        answer(members)
 
 
 async def _rows(connection: Connection, questions: list[WaitingRead]) -> list[list[Row]]:

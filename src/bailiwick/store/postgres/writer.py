@@ -32,6 +32,13 @@ from bailiwick.store.queue import BatchQueue, Member, answer
 
 # How often a batch is begun anew because something moved between its reading and its writing.
 _TRIES = 8
+# What another process did meanwhile: this batch has written nothing.
+_ANEW = (
+    LookAgain,
+    errors.UniqueViolation,
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+)
 # How often a transaction's fate is asked for.
 _FATE_PAUSE_S = 0.1
 # A notification holds less than 8,000 bytes; action ids are short.
@@ -68,7 +75,7 @@ class PostgresWriter(BatchQueue[transactions.Commit]):
         await self._drained()
         await self._line.close()
 
-    async def _commit(self, members: list[Member[transactions.Commit]]) -> None:
+    async def _serve(self, members: list[Member[transactions.Commit]]) -> None:
         # Whatever goes wrong goes to the callers: the writer outlives any member.
         (told,) = await asyncio.gather(
             self._transact([member.work for member in members]), return_exceptions=True
@@ -76,7 +83,7 @@ class PostgresWriter(BatchQueue[transactions.Commit]):
         if isinstance(told, BaseException):
             if len(members) > 1 and not isinstance(told, StoreError):
                 for member in members:
-                    await self._commit([member])
+                    await self._serve([member])
                 return
             fault = fault_of(told, self._address) if isinstance(told, psycopg.Error) else told
             for member in members:
@@ -91,7 +98,7 @@ class PostgresWriter(BatchQueue[transactions.Commit]):
         for attempt in range(_TRIES):
             try:
                 return await self._try(commits)
-            except (LookAgain, errors.UniqueViolation, errors.TransactionRollback):
+            except _ANEW:
                 await self._line.roll_back()
             except psycopg.Error as error:
                 await self._line.roll_back()
