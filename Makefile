@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS ?= 1
 # Byte code is kept even where the machine says otherwise: the suite starts hundreds of programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bfcl crash deadlock away interop lock clean
+.PHONY: demo test lint bench bfcl tau2 crash deadlock away interop lock clean
 .DELETE_ON_ERROR:
 
 # The refund desk on a PostgreSQL server of its own needs more packages than the plain one.
@@ -27,7 +27,7 @@ demo: $(RUN)/ready
 # Two processes, since many tests wait for a disk or a server; a file stays in one of them, so that
 # what it shares is made once. Where npm's packages cannot be had, the tests with its servers are
 # skipped, and say so.
-test: .venv/ready .venv-bfcl/ready
+test: .venv/ready .venv-bfcl/ready .venv-tau2/ready
 	@$(MAKE) --no-print-directory tests/interop/node_modules/ready || \
 	  echo "without the servers of tests/interop" >&2
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
@@ -56,6 +56,10 @@ away: .venv/ready
 bfcl: .venv/ready .venv-bfcl/ready
 	@.venv/bin/python -m campaigns.bfcl $(ARGS)
 
+# A shop with a written policy, which is kept here by rules.
+tau2: .venv/ready .venv-tau2/ready
+	@.venv/bin/python -m campaigns.tau2 $(ARGS)
+
 # MCP servers that nobody here wrote, by Node from its wheel and a lock of their own; alone.
 interop: .venv/ready tests/interop/node_modules/ready
 	@.venv/bin/python -m pytest tests/interop $(ARGS)
@@ -72,6 +76,7 @@ lock: $(UV)
 	  --constraint requirements/test.txt -o requirements/run-postgres.txt
 	@$(COMPILE) requirements/node.in -o requirements/node.txt
 	@$(COMPILE) --no-deps requirements/bfcl.in -o requirements/bfcl.txt
+	@$(COMPILE) --no-deps requirements/tau2.in -o requirements/tau2.txt
 	@$(COMPILE) requirements/bench-ctrlrun.in -o requirements/bench-ctrlrun.txt
 	@$(COMPILE) requirements/bench-agt.in -o requirements/bench-agt.txt
 
@@ -114,8 +119,8 @@ tests/interop/node_modules/ready: tests/interop/package-lock.json .venv-node/rea
 	  node "$$node/lib/node_modules/npm/bin/npm-cli.js" ci --loglevel=error --no-update-notifier >/dev/null
 	@touch $@
 
-.venv-bfcl/ready: requirements/bfcl.txt $(UV)
-	$(call sync,bfcl)
+.venv-bfcl/ready .venv-tau2/ready: .venv-%/ready: requirements/%.txt $(UV)
+	$(call sync,$*)
 	@touch $@
 
 .venv-bench-%/ready: requirements/bench-%.txt $(UV)

@@ -320,6 +320,7 @@ CLAIMS: dict[str, str] = {
     # real
     "real.gold-state": "What solves tasks that others wrote does the same through the spine.",
     "real.mutants-refused": "A call that is nearly right is refused before anything is called.",
+    "real.written-policy-kept": "A shop's written policy blocks what breaks it, and nothing else.",
     # demo
     "demo.one-refund-after-sigkill": "Killed after a refund, the refund desk comes back to one.",
     "demo.books-agree": "The provider's refunds are the actions on record as done, one each.",
