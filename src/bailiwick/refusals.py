@@ -7,6 +7,13 @@ from bailiwick.values import shown
 
 _MAX_NAMED = 20
 
+CANCELLED = Refusal(
+    step=7,
+    code="cancelled",
+    message="the agent took it back before people had decided",
+    help="propose it again if it is wanted after all",
+)
+
 
 def unclassified(bundle: Bundle, asked: Proposal, caller: Caller) -> Refusal:
     """The tool, or the agent, is not in the active release."""
@@ -32,12 +39,24 @@ def unclassified(bundle: Bundle, asked: Proposal, caller: Caller) -> Refusal:
 
 
 def no_action(id: str) -> Refusal:
-    """Nothing has that id."""
+    """Nothing has that id that the asker may know of."""
     return Refusal(
         step=2,
         code="action_unknown",
         message=f"there is no action `{shown(id)}`",
-        help="list them with `bailiwick actions list`",
+        help="an agent gives the id of its own outcome, for the same subject; people list them"
+        " with `bailiwick actions list`",
+    )
+
+
+def not_parked(action: Action, how: str) -> Refusal:
+    """It cannot be taken back by who asked for it."""
+    return Refusal(
+        step=7,
+        code="not_parked",
+        message=f"action `{action.id}` {how}; only what waits for people can be cancelled",
+        help="ask for its outcome",
+        details={"action": action.id, "state": action.state},
     )
 
 

@@ -78,7 +78,7 @@ def test_on_a_full_disk_it_is_said_that_the_stop_is_not_set(desk: Desk) -> None:
     answer = desk.program(FULL, "ada", "kill", "everything")
     assert answer.code == 69
     assert "the stop is NOT set" in answer.err
-    assert "end the process" in answer.err
+    assert "end what owns the database" in answer.err
     assert "Traceback" not in answer.err
     assert desk.data("ada", "stops", "list") == []
     assert desk.here("ada", "kill", "everything").code == 0

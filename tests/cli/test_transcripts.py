@@ -96,12 +96,29 @@ def test_a_kill_does_not_wait_for_an_owner_that_is_stopped(desk: Desk) -> None:
     assert took_s < 3.0, "it waited for the owner"
     silent = desk.here("ada", "agents", "disable", "note-taker")
     assert (silent.code, silent.fault) == (69, "owner_silent")
+    assert f"process {owner.pid} that owns" in silent.err
     owner.send_signal(signal.SIGCONT)
     go.touch()
     assert owner.stdout is not None
     assert owner.stdout.readline() == "refused stopped\n"
     owner.wait(timeout=30)
     assert desk.here("ada", "ledger", "verify").code == 0
+
+
+@pytest.mark.claim("cli.kill-not-set-is-said")
+def test_a_kill_names_the_process_that_stands_still_within_a_commit(desk: Desk) -> None:
+    desk.log_in("ada")
+    file = desk.project / "state" / "bailiwick.sqlite"
+    owner = desk.own(OWNER.format(go=str(desk.homes / "go")))
+    _stop_between_commits(owner, file)
+    commit = sqlite3.connect(file, isolation_level=None)
+    commit.execute("begin immediate")
+    killed = desk.here("ada", "kill", "everything")
+    assert (killed.code, killed.fault) == (69, "store_busy")
+    assert "the stop is NOT set" in killed.err
+    assert f"end process {owner.pid}, which owns the database" in killed.err
+    commit.close()
+    assert desk.here("ada", "kill", "everything").code == 0
 
 
 @pytest.mark.claim("cli.owner-by-socket")

@@ -7,7 +7,7 @@ import click
 
 from bailiwick.cli.frame import FOUND, OK, Command, Frame, Group, pass_frame
 from bailiwick.cli.people import waiting
-from bailiwick.cli.reaching import ask
+from bailiwick.cli.reaching import ask, owner
 from bailiwick.cli.telling import at, line, table
 from bailiwick.errors import StoreError
 from bailiwick.nouns import MODES, Scope
@@ -39,8 +39,8 @@ def kill(frame: Frame, scope: str, target: str, reason: str, anyway: bool) -> in
         raise StoreError(
             f"the stop is NOT set: {fault.message}",
             code=fault.code,
-            help="to stop everything now, end the process that owns the database: its agents end"
-            f" with it; then {fault.help or 'look at the disk'}, and kill again",
+            help=f"to stop everything now, end {owner(frame)}: its agents end with it; then"
+            f" {fault.help or 'look at the disk'}, and kill again",
         ) from fault
     flying = cast("list[Object]", answer["in_flight"])
     lines = [f"stopped: {_what(answer)}"]

@@ -57,6 +57,13 @@ def keep_house(frame: Frame) -> None:
     asyncio.run(_kept(frame, frame.enter()))
 
 
+def owner(frame: Frame) -> str:
+    """Say which process owns the database."""
+    settings = frame.enter()
+    found = None if settings.is_shared else sqlite.owner_of(settings.path(settings.store))
+    return f"process {found}, which owns the database" if found else "what owns the database"
+
+
 def log_in(settings: Settings) -> LogIn:
     """Who is logged in, with the key that signs votes. Raises `IdentityError`."""
     path = session_file(settings.path("."))
@@ -142,7 +149,7 @@ async def _reached(frame: Frame, settings: Settings, command: Mapping[str, JSON]
         if loop.time() >= until_s and kills:
             return await _killed(settings, command)
         if loop.time() >= until_s:
-            raise operations.silent()
+            raise operations.silent(sqlite.owner_of(settings.path(settings.store)))
         await asyncio.sleep(_LOOK_AGAIN_S)
 
 

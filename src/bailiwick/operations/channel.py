@@ -96,10 +96,11 @@ def _clear(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def silent() -> ControlError:
-    """The fault of an owner that does not answer."""
+def silent(owner: int | None = None) -> ControlError:
+    """The fault of an owner that does not answer, with the number of its process if it is known."""
+    who = "the process" if owner is None else f"process {owner}"
     return ControlError(
-        "the process that owns the database does not answer",
+        f"{who} that owns the database does not answer",
         code="owner_silent",
         help="look whether that process is alive; `bailiwick kill` works without it",
     )

@@ -8,7 +8,7 @@ from bailiwick.mandates import Delegation, Mandate
 from bailiwick.nouns import Person
 from bailiwick.operations.changes import Consent, Parameters, control
 from bailiwick.operations.channel import text_of
-from bailiwick.operations.mandates import MAX_SECONDS, ended, recorded_as, running
+from bailiwick.operations.mandates import MAX_SECONDS, end, recorded_as, signed, was_granted
 from bailiwick.ports import World
 from bailiwick.transactions import PutMandate
 from bailiwick.values import JSON, shown
@@ -63,19 +63,14 @@ async def delegation_grant(world: World, person: Person, given: Parameters) -> J
 
 async def delegation_end(world: World, person: Person, given: Parameters) -> JSON:
     """End a delegation at once; votes that rest on it no longer count."""
-    epoch = await world.store.epoch(person.tenant)
-    mandate = await running(world, text_of(given, "id"), Delegation)
-    return await ended(world, person, mandate, "delegation end", epoch)
+    return await end(world, person, given, Delegation, "delegation end")
 
 
 async def delegation_list(world: World, person: Person, _: Parameters) -> JSON:
     """Delegations, newest first, and how each stands now."""
     now_us = await world.store.now_us()
     listed: list[JSON] = []
-    for mandate in await world.mandates.signed(person.tenant):
-        statement = mandate.statement
-        if not isinstance(statement, Delegation):
-            continue
+    for mandate, statement in await signed(world, Delegation):
         state = "running"
         if mandate.ended_at_us is not None:
             state = "ended"
@@ -113,8 +108,7 @@ async def _check(world: World, person: Person, statement: Delegation, now_us: in
     span_us = statement.until_us - statement.from_us
     if statement.until_us <= now_us or not 0 < span_us <= MAX_SECONDS * 1_000_000:
         _invalid("its time is over, or longer than a year")
-    known = await world.mandates.signed(person.tenant)
-    if any(each.statement.id == statement.id for each in known):
+    if await was_granted(world, statement):
         _invalid("it was granted before")
 
 

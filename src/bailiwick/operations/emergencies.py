@@ -19,11 +19,12 @@ from bailiwick.operations.channel import text_of, texts_of
 from bailiwick.operations.comparing import book_of
 from bailiwick.operations.mandates import (
     active_bundle,
-    ended,
+    end,
     number_of,
     recorded_as,
-    running,
+    signed,
     signed_rules,
+    was_granted,
 )
 from bailiwick.ports import Bundle, World
 from bailiwick.transactions import PutMandate
@@ -70,8 +71,7 @@ async def break_glass(world: World, person: Person, given: Parameters) -> JSON:
             code="vote_unsigned",
             help="it is signed with the person's own key; log in and try again",
         )
-    known = await world.mandates.signed(person.tenant)
-    if any(each.statement.id == statement.id for each in known):
+    if await was_granted(world, statement):
         _invalid("it was granted before")
     mandate = Mandate(statement=statement, by=(person.name,))
     ops = (PutMandate(mandate=mandate, counts_until_us=statement.until_us),)
@@ -89,19 +89,14 @@ async def break_glass(world: World, person: Person, given: Parameters) -> JSON:
 
 async def break_glass_end(world: World, person: Person, given: Parameters) -> JSON:
     """End a grant at once."""
-    epoch = await world.store.epoch(person.tenant)
-    mandate = await running(world, text_of(given, "id"), BreakGlass)
-    return await ended(world, person, mandate, "break glass end", epoch)
+    return await end(world, person, given, BreakGlass, "break glass end")
 
 
 async def reviews_list(world: World, person: Person, given: Parameters) -> JSON:
     """What was done under a broken glass and nobody has reviewed yet; all of it with `every`."""
     now_us = await world.store.now_us()
     listed: list[JSON] = []
-    for mandate in await world.mandates.signed(person.tenant):
-        statement = mandate.statement
-        if not isinstance(statement, BreakGlass):
-            continue
+    for mandate, statement in await signed(world, BreakGlass):
         if mandate.reviewed_by and given.get("every") is not True:
             continue
         told: dict[str, JSON] = msgspec.to_builtins(statement)
@@ -124,9 +119,7 @@ async def reviews_close(world: World, person: Person, given: Parameters) -> JSON
     epoch = await world.store.epoch(person.tenant)
     now_us = await world.store.now_us()
     found = [
-        each
-        for each in await world.mandates.signed(person.tenant)
-        if each.statement.id == id and isinstance(each.statement, BreakGlass)
+        mandate for mandate, statement in await signed(world, BreakGlass) if statement.id == id
     ]
     if not found or found[0].reviewed_by:
         raise ControlError(

@@ -24,6 +24,7 @@ from bailiwick.operations.channel import answers, silent
 from bailiwick.operations.checks import Check, failed
 from bailiwick.operations.doubts import doubt_of, doubtful
 from bailiwick.operations.emergencies import REVIEW_WITHIN_US
+from bailiwick.operations.mandates import signed
 from bailiwick.operations.proofs import witness_state
 from bailiwick.operations.rotation import runs_by_key
 from bailiwick.operations.server_checks import server_checks
@@ -263,9 +264,11 @@ async def _owner(file: Path) -> Check:
             return Check(name="owner", level="ok", said="no process owns the database now")
     except BailiwickError as fault:
         return failed("owner", fault)
+    owner = sqlite.owner_of(file)
     if await answers(file.with_suffix(".sock"), _ANSWER_S):
-        return Check(name="owner", level="ok", said="a process owns the database, and answers")
-    return failed("owner", silent())
+        who = "a process" if owner is None else f"process {owner}"
+        return Check(name="owner", level="ok", said=f"{who} owns the database, and answers")
+    return failed("owner", silent(owner))
 
 
 # --- the database --------------------------------------------------------------------------------
@@ -451,9 +454,9 @@ async def _notices(world: World) -> AsyncIterator[Check]:
 async def _reviews(world: World) -> AsyncIterator[Check]:
     now_us = await world.store.now_us()
     waiting = [
-        each.statement.until_us + REVIEW_WITHIN_US
-        for each in await world.mandates.signed(world.settings.tenant)
-        if isinstance(each.statement, BreakGlass) and not each.reviewed_by
+        statement.until_us + REVIEW_WITHIN_US
+        for mandate, statement in await signed(world, BreakGlass)
+        if not mandate.reviewed_by
     ]
     overdue = sum(due_us <= now_us for due_us in waiting)
     help = "look with `bailiwick reviews list`, and say what you found with `reviews close`"

@@ -1,7 +1,7 @@
 """Standing approvals: drafted here, signed by their person, granted by two, withdrawn by one."""
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -18,6 +18,8 @@ from bailiwick.operations.comparing import book_of
 from bailiwick.ports import Bundle, World
 from bailiwick.transactions import PutMandate
 from bailiwick.values import JSON, shown
+
+S = TypeVar("S", bound=Statement)
 
 MAX_ACTIONS = 1_000_000
 MAX_SECONDS = 366 * 86_400
@@ -83,27 +85,35 @@ async def standing_confirm(world: World, person: Person, given: Parameters) -> J
 
 async def standing_withdraw(world: World, person: Person, given: Parameters) -> JSON:
     """End a standing approval at once: tightening needs one person."""
-    id = text_of(given, "id")
-    epoch = await world.store.epoch(person.tenant)
-    mandate = await running(world, id, StandingApproval)
-    return await ended(world, person, mandate, "standing withdraw", epoch)
+    return await end(world, person, given, StandingApproval, "standing withdraw")
 
 
 async def standing_list(world: World, person: Person, _: Parameters) -> JSON:
     """Standing approvals, newest first, with what they have left and which actions drew on them."""
     now_us = await world.store.now_us()
-    found = await world.mandates.signed(person.tenant)
+    found = await signed(world, StandingApproval)
+    return [await _told(world, mandate, statement, now_us) for mandate, statement in found]
+
+
+async def signed(world: World, kind: type[S]) -> list[tuple[Mandate, S]]:
+    """What people signed ahead of a kind, newest first, whether it still runs or not."""
+    found = await world.mandates.signed(world.settings.tenant)
     return [
-        await _told(world, mandate, mandate.statement, now_us)
-        for mandate in found
-        if isinstance(mandate.statement, StandingApproval)
+        (mandate, mandate.statement) for mandate in found if isinstance(mandate.statement, kind)
     ]
 
 
-async def ended(
-    world: World, person: Person, mandate: Mandate, what: str, epoch: int
-) -> dict[str, JSON]:
-    """End a mandate, with its record."""
+async def was_granted(world: World, statement: Statement) -> bool:
+    """Whether a statement is in the store already: each is granted once."""
+    return any(each.id == statement.id for _, each in await signed(world, type(statement)))
+
+
+async def end(
+    world: World, person: Person, given: Parameters, kind: type[Statement], what: str
+) -> JSON:
+    """End the mandate `id` of a kind, with its record. Raises `ControlError` `mandate_unknown`."""
+    epoch = await world.store.epoch(person.tenant)
+    mandate = await _running(world, text_of(given, "id"), kind)
     now_us = await world.store.now_us()
     over = replace(mandate, ended_at_us=now_us, ended_by=person.name)
     ops = (PutMandate(mandate=over, counts_until_us=0),)
@@ -117,10 +127,9 @@ def recorded_as(mandate: Mandate) -> str:
     return f"{mandate.statement.id}:{approval.mandate_digest(mandate.statement)}"
 
 
-async def running(world: World, id: str, kind: type[Statement]) -> Mandate:
-    """A mandate of a kind that is in force. Raises `ControlError` `mandate_unknown`."""
-    for mandate in await world.mandates.signed(world.settings.tenant):
-        if mandate.statement.id == id and isinstance(mandate.statement, kind):
+async def _running(world: World, id: str, kind: type[Statement]) -> Mandate:
+    for mandate, statement in await signed(world, kind):
+        if statement.id == id:
             if mandate.ended_at_us is None:
                 return mandate
             raise _unknown(id, "it was ended already:", "list them to see by whom")
@@ -131,8 +140,7 @@ async def _granted(
     world: World, person: Person, signer: Person, statement: StandingApproval
 ) -> JSON:
     epoch = await world.store.epoch(person.tenant)
-    known = await world.mandates.signed(person.tenant)
-    if any(each.statement.id == statement.id for each in known):
+    if await was_granted(world, statement):
         raise ControlError(
             f"the standing approval `{shown(statement.id)}` was granted before",
             code="mandate_exists",

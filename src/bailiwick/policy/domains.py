@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from bailiwick.nouns import MODES
 from bailiwick.policy.conditions import MAX_LONG, MIN_LONG
+from bailiwick.policy.endpoints import DESTINATIONS, ENDPOINTS, OTHER, looked_at
 from bailiwick.policy.rules import Path, Rule, path_of
 from bailiwick.policy.schema import BOOL, LONG, STRING, STRINGS, Shape
 from bailiwick.values import JSON, MAX_INTEGER
@@ -79,7 +80,8 @@ def looks_of(rules: Sequence[Rule], shape: Shape) -> Looks:
         except _Opaque as opaque:
             looks.opaque[rule.id] = str(opaque)
         for path, constant in found:
-            looks.constants.setdefault(path, set()).add(constant)
+            for place, value in looked_at(path, constant, shape):
+                looks.constants.setdefault(place, set()).add(value)
     return looks
 
 
@@ -106,9 +108,9 @@ def variable_of(path: Path, constants: set[object], shape: Shape) -> Variable:
 def alias_of(path: Path, shape: Shape) -> Path:
     """The argument that a fact is drawn from as it is (`args.amount`), else the path itself.
 
-    Destinations are not: the catalogue makes domains of what it is given.
+    Destinations and endpoints are not: the catalogue makes something else of what it is given.
     """
-    if path[0] == "facts" and path[1] != "destinations":
+    if path[0] == "facts" and path not in (DESTINATIONS, ENDPOINTS):
         match = re.fullmatch(r"args\.(\w+)", shape.tool.facts.get(path[1], ""))
         field = shape.input.get(match[1]) if match else None
         if match and field is not None and field.type == shape.facts[path[1]].type:
@@ -224,8 +226,6 @@ def _places(expression: pst.Expr, shape: Shape) -> tuple[Path, ...]:
     if found is None or found[0] != "context":
         raise _Opaque(f"{found[0] if found else 'a computed value'} is looked into")
     path = found[1]
-    if path == ("facts", "endpoints"):
-        raise _Opaque("endpoints are computed with the destinations")
     field = shape.lookup(path)
     if path[0] == "approvals" or field is None:
         return ()
@@ -340,7 +340,7 @@ def _between(constants: set[object], low: int, high: int) -> tuple[int, ...]:
 
 def _other(texts: Sequence[str]) -> str:
     """A text that is none of these."""
-    other = "another"
+    other = OTHER
     while other in texts:
         other += "-one"
     return other

@@ -46,6 +46,7 @@ from bailiwick.policy.domains import (
     looks_of,
     variable_of,
 )
+from bailiwick.policy.endpoints import ENDPOINTS, looked_at, placed
 from bailiwick.policy.rulebook import RuleBook
 from bailiwick.policy.rules import Path, Rule
 from bailiwick.policy.schema import BOOL, LONG, STRING, STRINGS, Field, Shape
@@ -229,6 +230,9 @@ def _variables(looks: Looks, fixed: Values, shape: Shape) -> list[Variable]:
     merged: dict[Path, set[object]] = {}
     for path, constants in looks.constants.items():
         merged.setdefault(alias_of(path, shape), set()).update(constants)
+    for endpoint in cast("tuple[str, ...]", fixed.get(ENDPOINTS, ())):
+        for path, constant in looked_at(ENDPOINTS, endpoint, shape):
+            merged.setdefault(path, set()).add(constant)
     return [
         variable_of(path, constants, shape)
         for path, constants in sorted(merged.items())
@@ -325,6 +329,10 @@ def _question(agent: str, shape: Shape, case: Values, something: Values) -> Ques
     input_ = {name: values.get(("input", name), ABSENT) for name in shape.input}
     if any(value is ABSENT for value in facts.values()):
         return None
+    if "endpoints" in facts:
+        facts["endpoints"] = placed(case, cast("Sequence[str]", facts["destinations"]), shape)
+        if facts["endpoints"] is None:
+            return None
     arguments = {name: _plain(value) for name, value in input_.items() if value is not ABSENT}
     over, sources = case.get(OVER, ()), case.get(("provenance", "sources"), ())
     classes = case.get(("facts", "data_classes"), ())

@@ -5,6 +5,7 @@ import os
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -194,12 +195,26 @@ def own(file: Path) -> int:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(handle)
+        owner = owner_of(file)
         raise StoreFenced(
-            f"another process owns `{file}`",
+            f"{'another process' if owner is None else f'process {owner}'} owns `{file}`",
             code="store_owned",
             help="use its commands, or end that process first",
         ) from error
+    # Who it is, for people who have to end it; on a full disk nobody's number stands there.
+    os.ftruncate(handle, 0)
+    with suppress(OSError):
+        os.pwrite(handle, b"%d\n" % os.getpid(), 0)
     return handle
+
+
+def owner_of(file: Path) -> int | None:
+    """The number of the process that has the owner's lock, if it could write it."""
+    try:
+        written = Path(f"{file}.lock").read_bytes()
+    except OSError:
+        return None
+    return int(written) if written.strip().isdigit() and is_owned(file) else None
 
 
 def is_owned(file: Path) -> bool:

@@ -12,6 +12,7 @@ from bailiwick.store.database import (
     Database,
     durability,
     is_owned,
+    owner_of,
     schema_version,
 )
 from bailiwick.store.doors import (
@@ -47,6 +48,7 @@ __all__ = [
     "durability",
     "is_owned",
     "open_doors",
+    "owner_of",
     "schema_version",
 ]
 
