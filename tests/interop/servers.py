@@ -80,14 +80,14 @@ def declare(desk: Desk) -> None:
 
     def server(name: str, program: Path, *words: str, **members: Any) -> dict[str, Any]:
         command = ["sh", "-c", _SCRIPT, name, str(node), str(program), *words]
-        shared = {"name": name, "owner": "office", "timeout_s": 2}
-        return {**shared, "command": command, **members}
+        return {"name": name, "owner": "office", "timeout_s": 10, "command": command, **members}
 
     facts = str(desk.project / "graph.jsonl")
     upstreams = [
         server("files", FILES, "shared"),
-        # It reads its whole file and writes it again: of calls at once it loses some.
-        server("memory", MEMORY, env={"MEMORY_FILE_PATH": facts}, calls_at_once=1),
+        # It reads its whole file and writes it again: of calls at once it loses some. What is in
+        # doubt is looked up after the call's time, which is short for that.
+        server("memory", MEMORY, env={"MEMORY_FILE_PATH": facts}, calls_at_once=1, timeout_s=2),
     ]
     declared = {"upstreams": upstreams, "tools": _TOOLS}
     (desk.project / "tools" / "servers.yaml").write_text(json.dumps(declared))
@@ -108,7 +108,9 @@ class Call(NamedTuple):
 def sent(desk: Desk, name: str) -> list[Call]:
     """Every call that a server was sent, in order."""
     lines = (desk.project / f"{name}.sent").read_text().split("\n")[:-1]
-    asked = [each["params"] for each in map(json.loads, lines) if each["method"] == "tools/call"]
+    asked = [
+        each["params"] for each in map(json.loads, lines) if each.get("method") == "tools/call"
+    ]
     return [Call(each["name"], each["_meta"]["dev.bailiwick/action"]) for each in asked]
 
 

@@ -122,7 +122,10 @@ class Supervisor:
             await self._link.end()
 
     async def _supervise(self) -> None:
+        most = self._key[0].calls_at_once
         while True:
+            while 0 < most <= len(self._carrying):
+                await asyncio.wait(self._carrying, return_when="FIRST_COMPLETED")
             try:
                 async with asyncio.timeout(_IDLE_SECONDS):
                     waiting = await self._queue.get()
@@ -130,8 +133,6 @@ class Supervisor:
                 if self._carrying or not self._queue.empty():
                     continue
                 break
-            while 0 < self._key[0].calls_at_once <= len(self._carrying):
-                await asyncio.wait(self._carrying, return_when="FIRST_COMPLETED")
             if waiting.answer.done():
                 continue
             try:
