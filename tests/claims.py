@@ -316,7 +316,6 @@ CLAIMS: dict[str, str] = {
     "crash.no-false-found": "After a crash no other's effect is taken for ours.",
     "crash.unresolved-are-listed": "What cannot be found out after a crash waits for people.",
     "crash.books-agree": "After every crash budgets, actions and the verified ledger agree.",
-    # real input
     # real
     "real.gold-state": "What solves tasks that others wrote does the same through the spine.",
     "real.mutants-refused": "A call that is nearly right is refused before anything is called.",

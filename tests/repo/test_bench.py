@@ -62,6 +62,9 @@ def test_a_quick_run_prints_every_figure_and_nothing_else() -> None:
         elif name.startswith("act.write.") and not name.endswith("full_ratio"):
             bare = name.replace("act.write", "bare").removesuffix(".telemetry")
             assert line["ratio"] == pytest.approx(line["value"] / ours[bare]["value"], rel=0.01)
+        elif name == "policy.decide.1000.us":
+            engine = ours["bare.decide.100.us"]["value"]
+            assert line["ratio"] == pytest.approx(line["value"] / engine, rel=0.01)
         else:
             assert line["ratio"] is None
 
