@@ -16,6 +16,7 @@ _CHANGING = frozenset(
         *("reverse", "setdefault", "sort", "update"),
     }
 )
+_BY_NAME = frozenset({"delattr", "eval", "exec", "setattr"})
 _DRAWING = frozenset({"choice", "choices", "randint", "random", "sample", "shuffle", "uniform"})
 
 
@@ -35,6 +36,8 @@ def _reads(api: type, method: str, seen: set[str]) -> bool:
 def _changes(api: type, node: ast.AST, seen: set[str]) -> bool:
     if isinstance(node, (ast.Attribute, ast.Subscript)):
         return not isinstance(node.ctx, ast.Load)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        return node.func.id in _BY_NAME
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
         return False
     name, on = node.func.attr, node.func.value
