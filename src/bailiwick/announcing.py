@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec.structs import replace
 
 from bailiwick.config import Settings
-from bailiwick.notices import Channel, Event, Notice, ServiceLevel
 from bailiwick.nouns import Action, Approval, Ask
+from bailiwick.nouns.notices import Channel, Event, Notice, ServiceLevel
 from bailiwick.transactions import PutNotice
 from bailiwick.values import JSON
 from bailiwick.vocabulary import decimals_of, is_currency

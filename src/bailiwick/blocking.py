@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bailiwick.nouns import Grant, Outcome
-from bailiwick.reversals import Reversal
+from bailiwick.nouns.reversals import Reversal
 from bailiwick.runtime import Bailiwick, Session
 
 T = TypeVar("T")

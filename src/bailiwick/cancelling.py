@@ -6,7 +6,8 @@ people is withdrawn in the same commit, so that no vote counts after it. A perso
 first stands.
 """
 
-from bailiwick import cases, identity, ledger, refusals, store
+from bailiwick import cases, identity, ledger, store
+from bailiwick.cases import refusals
 from bailiwick.nouns import Caller, Outcome, Wake
 from bailiwick.ports import World
 

@@ -9,8 +9,6 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from bailiwick.config import Settings
-from bailiwick.mandates import BreakGlass, Mandate, StandingApproval
-from bailiwick.notices import Notice, ServiceLevel
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -41,6 +39,8 @@ from bailiwick.nouns import (
     ToolCall,
     Verdict,
 )
+from bailiwick.nouns.mandates import BreakGlass, Mandate, StandingApproval
+from bailiwick.nouns.notices import Notice, ServiceLevel
 from bailiwick.transactions import Blocked, Commit, Committed, Op, PutChange
 from bailiwick.values import JSON, Canonical
 

@@ -24,8 +24,8 @@ from bailiwick.config import load_settings
 from bailiwick.errors import BailiwickError, IdentityError
 from bailiwick.housekeeping import Tick, begin, tick
 from bailiwick.nouns import Credential, Grant, Outcome
+from bailiwick.nouns.reversals import Reversal
 from bailiwick.ports import World
-from bailiwick.reversals import Reversal
 from bailiwick.values import JSON, shown
 from bailiwick.wiring import agent_key_file, on_demand, open_world
 

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
-from bailiwick.mandates import Mandate
-from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -23,6 +21,8 @@ from bailiwick.nouns import (
     Stop,
     Vote,
 )
+from bailiwick.nouns.mandates import Mandate
+from bailiwick.nouns.notices import Notice
 from bailiwick.values import JSON
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from bailiwick import Outcome, approval, cases, identity, ledger, values
 from bailiwick.approval import votes
+from bailiwick.cases import answering, opening
 from bailiwick.errors import ApprovalError, BadInput
 from bailiwick.execution import fencing
 from bailiwick.identity import authentication
@@ -163,7 +164,7 @@ def without_a_second_record(patch: Patch) -> None:
 
 
 def without_names(patch: Patch) -> None:
-    patch.setattr(cases, "_mac", lambda *_: os.urandom(16).hex())
+    patch.setattr(opening, "_mac", lambda *_: os.urandom(16).hex())
 
 
 def without_switches(patch: Patch) -> None:
@@ -177,12 +178,13 @@ def without_grants(patch: Patch) -> None:
 
 
 def without_saying_earlier(patch: Patch) -> None:
-    told = cases._told
+    told = answering.outcome_of
 
     async def untold(world: World, action: Action, *, earlier: bool = False) -> Outcome:
         return await told(world, action)
 
-    patch.setattr(cases, "_told", untold)
+    for module in (answering, opening):
+        patch.setattr(module, "outcome_of", untold)
 
 
 def without_showing(patch: Patch) -> None:

@@ -230,7 +230,7 @@ RULES = [
     Rule(
         clock_reads,
         breach="from datetime import datetime\ndatetime.now()",
-        where=r"src/bailiwick/(nouns\.py|values\.py|policy/|catalog/)",
+        where=r"src/bailiwick/(nouns/|values\.py|policy/|catalog/)",
         path="src/bailiwick/policy/x.py",
     ),
     Rule(mocks, breach="from unittest import mock", where="tests/", path="tests/test_x.py"),

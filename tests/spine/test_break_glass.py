@@ -12,7 +12,7 @@ from bailiwick import Outcome
 from bailiwick.approval import sign_mandate
 from bailiwick.errors import BailiwickError
 from bailiwick.identity.jose import decode
-from bailiwick.mandates import BreakGlass
+from bailiwick.nouns.mandates import BreakGlass
 from bailiwick.operations import examine
 from bailiwick.testing import Clock
 from tests.spine.house import AGENT, House, effects, opened

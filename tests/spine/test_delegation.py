@@ -12,7 +12,7 @@ from bailiwick import Outcome, ledger
 from bailiwick.approval import sign_mandate
 from bailiwick.errors import BailiwickError
 from bailiwick.identity.jose import decode
-from bailiwick.mandates import Delegation
+from bailiwick.nouns.mandates import Delegation
 from bailiwick.testing import Clock
 from tests.spine.house import PASSWORD, House, effects, opened
 

@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from bailiwick.errors import BailiwickError
 from bailiwick.housekeeping import tick
-from bailiwick.notices import Notice
+from bailiwick.nouns.notices import Notice
 from bailiwick.testing import Clock
 from tests.spine.house import LIMITS, House, opened
 from tests.spine.test_parking import activate

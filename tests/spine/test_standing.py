@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bailiwick.approval import sign_mandate
 from bailiwick.errors import BailiwickError
 from bailiwick.identity.jose import decode
-from bailiwick.mandates import StandingApproval
+from bailiwick.nouns.mandates import StandingApproval
 from bailiwick.testing import Clock
 from tests.spine.house import TOOLS, House, books, effects, opened
 from tests.spine.test_parking import activate

@@ -11,8 +11,8 @@ import pytest
 from bailiwick import Outcome, cases
 from bailiwick.act import act
 from bailiwick.errors import ControlError
+from bailiwick.nouns.reversals import Reversal
 from bailiwick.operations.auditing import audit
-from bailiwick.reversals import Reversal
 from tests.postgres import Server
 from tests.spine.house import House, books, copied, opened, storing_in
 from tests.spine.shelf import by_code, clear_shelf, founded, refuse_once

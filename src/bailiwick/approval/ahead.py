@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from bailiwick.approval.electorate import People
 from bailiwick.approval.statements import is_signed_by
 from bailiwick.approval.votes import approvers, is_requester
-from bailiwick.mandates import BreakGlass, Mandate, StandingApproval
 from bailiwick.nouns import Approval, Ask, Caller, Cap, Hold, Person, Resource, names_tool
+from bailiwick.nouns.mandates import BreakGlass, Mandate, StandingApproval
 from bailiwick.ports import World
 from bailiwick.values import JSON
 

@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from bailiwick.approval.statements import is_signed_by
-from bailiwick.mandates import Delegation, Mandate
 from bailiwick.nouns import Person, Vote
+from bailiwick.nouns.mandates import Delegation, Mandate
 from bailiwick.ports import ControlState, World
 
 People = Mapping[str, Person]

@@ -7,8 +7,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import asdict, replace
 
 from bailiwick.approval.signing import is_signed, signature
-from bailiwick.mandates import BreakGlass, Delegation, StandingApproval, Statement
 from bailiwick.nouns import Person
+from bailiwick.nouns.mandates import BreakGlass, Delegation, StandingApproval, Statement
 from bailiwick.values import canonical, digest
 
 S = TypeVar("S", StandingApproval, Delegation, BreakGlass)

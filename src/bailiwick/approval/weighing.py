@@ -8,8 +8,8 @@ from bailiwick.approval.ahead import broken_for, draws, standing_for, used, voic
 from bailiwick.approval.electorate import People, electorate
 from bailiwick.approval.request import request
 from bailiwick.approval.votes import denied, evidence, tally
-from bailiwick.mandates import StandingApproval
 from bailiwick.nouns import Action, Approval, Caller, Refusal
+from bailiwick.nouns.mandates import StandingApproval
 from bailiwick.ports import Case, World
 from bailiwick.values import shown
 

@@ -16,7 +16,7 @@ from bailiwick.cli.people import waiting
 from bailiwick.cli.reaching import ask, log_in
 from bailiwick.cli.telling import at, fields, line, table
 from bailiwick.errors import BadInput
-from bailiwick.mandates import BreakGlass, Delegation, StandingApproval
+from bailiwick.nouns.mandates import BreakGlass, Delegation, StandingApproval
 from bailiwick.values import JSON
 
 Object = Mapping[str, JSON]

@@ -15,7 +15,7 @@ from email.message import EmailMessage
 from bailiwick.config import EmailSettings, WebhookSettings
 from bailiwick.errors import BadInput, ExecutionError
 from bailiwick.execution.mail import send_mail
-from bailiwick.notices import Notice
+from bailiwick.nouns.notices import Notice
 from bailiwick.ports import Lost, NotSent, Request, World
 from bailiwick.values import JSON, canonical, shown
 

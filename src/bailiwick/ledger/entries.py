@@ -5,7 +5,6 @@ from functools import lru_cache
 
 from bailiwick.ledger import records
 from bailiwick.ledger.tree import leaf_hash
-from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     EffectReport,
@@ -15,6 +14,7 @@ from bailiwick.nouns import (
     Verification,
     mode_of,
 )
+from bailiwick.nouns.notices import Notice
 from bailiwick.ports import Case, World
 from bailiwick.transactions import Append, Entries, Op
 from bailiwick.values import JSON, Canonical

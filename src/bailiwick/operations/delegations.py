@@ -4,8 +4,8 @@ import msgspec
 
 from bailiwick import approval
 from bailiwick.errors import ApprovalError, BadInput, ControlError
-from bailiwick.mandates import Delegation, Mandate
 from bailiwick.nouns import Person
+from bailiwick.nouns.mandates import Delegation, Mandate
 from bailiwick.operations.changes import Consent, Parameters, control
 from bailiwick.operations.channel import text_of
 from bailiwick.operations.mandates import MAX_SECONDS, end, recorded_as, signed, was_granted

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from bailiwick import approval
 from bailiwick.errors import ApprovalError, BadInput, ControlError
-from bailiwick.mandates import BreakGlass, Mandate
 from bailiwick.nouns import Person, names_tool
+from bailiwick.nouns.mandates import BreakGlass, Mandate
 from bailiwick.operations.approvals import settle_open
 from bailiwick.operations.changes import Consent, Parameters, control
 from bailiwick.operations.channel import text_of, texts_of

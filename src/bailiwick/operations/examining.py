@@ -13,12 +13,13 @@ from typing import cast
 import msgspec
 from msgspec import Struct
 
-from bailiwick import erasing, identity, ledger
+from bailiwick import identity, ledger
 from bailiwick.config import CredentialSource, Settings
 from bailiwick.errors import BailiwickError
 from bailiwick.execution import CredentialBroker
+from bailiwick.housekeeping import erasing
 from bailiwick.ledger import note, records
-from bailiwick.mandates import BreakGlass
+from bailiwick.nouns.mandates import BreakGlass
 from bailiwick.operations import backups
 from bailiwick.operations.channel import answers, silent
 from bailiwick.operations.checks import Check, failed

@@ -10,8 +10,9 @@ from typing import Literal, cast
 
 from msgspec.structs import replace
 
-from bailiwick import erasing, ledger
+from bailiwick import ledger
 from bailiwick.errors import BadInput, ControlError
+from bailiwick.housekeeping import erasing
 from bailiwick.nouns import Action, Erasure, LegalHold, Person
 from bailiwick.operations.changes import (
     Consent,

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from bailiwick import approval, catalog
 from bailiwick.catalog.money import minor_units
 from bailiwick.errors import ApprovalError, BadInput, ControlError
-from bailiwick.mandates import Mandate, SignedRule, StandingApproval, Statement
 from bailiwick.nouns import Cap, Person, names_tool
+from bailiwick.nouns.mandates import Mandate, SignedRule, StandingApproval, Statement
 from bailiwick.operations.approvals import settle_open
 from bailiwick.operations.changes import Consent, Parameters, control, second_person
 from bailiwick.operations.channel import text_of, texts_of

@@ -25,10 +25,10 @@ from bailiwick.nouns import (
     Tool,
     names_tool,
 )
+from bailiwick.nouns.reversals import Reversal
 from bailiwick.operations.channel import text_of
 from bailiwick.operations.stories import newest_first
 from bailiwick.ports import Bundle, World
-from bailiwick.reversals import Reversal
 from bailiwick.values import JSON, shown
 from bailiwick.wiring import agent_key_file
 

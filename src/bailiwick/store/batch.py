@@ -14,8 +14,8 @@ from typing import Any
 import msgspec
 
 from bailiwick import transactions
-from bailiwick.notices import Notice
 from bailiwick.nouns import Action
+from bailiwick.nouns.notices import Notice
 from bailiwick.store import statements as sql
 from bailiwick.store.balances import BalanceKey, Balances
 from bailiwick.store.rows import encode, escalated, is_contradicted

@@ -7,8 +7,6 @@ from typing import Any, Literal
 import msgspec
 
 from bailiwick import ports, transactions
-from bailiwick.mandates import Mandate
-from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -21,6 +19,8 @@ from bailiwick.nouns import (
     Release,
     Resource,
 )
+from bailiwick.nouns.mandates import Mandate
+from bailiwick.nouns.notices import Notice
 from bailiwick.store import statements as sql
 from bailiwick.store.balances import bucket
 from bailiwick.store.batch import Batch

@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from bailiwick import transactions
-from bailiwick.mandates import Mandate
-from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -19,6 +17,8 @@ from bailiwick.nouns import (
     Stop,
     Vote,
 )
+from bailiwick.nouns.mandates import Mandate
+from bailiwick.nouns.notices import Notice
 from bailiwick.ports import RunRow
 from bailiwick.store.balances import bucket
 

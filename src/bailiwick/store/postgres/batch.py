@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from bailiwick import transactions
-from bailiwick.notices import Notice
 from bailiwick.nouns import Action
+from bailiwick.nouns.notices import Notice
 from bailiwick.store.balances import BalanceKey, Balances
 from bailiwick.store.postgres.wanted import COLUMNS, Key, name_key, vote_key
 from bailiwick.store.rows import encode, escalated, is_contradicted

@@ -6,8 +6,6 @@ from typing import Literal
 import msgspec
 
 from bailiwick import ports, transactions
-from bailiwick.mandates import Mandate
-from bailiwick.notices import Notice
 from bailiwick.nouns import (
     Action,
     Approval,
@@ -20,6 +18,8 @@ from bailiwick.nouns import (
     Release,
     Resource,
 )
+from bailiwick.nouns.mandates import Mandate
+from bailiwick.nouns.notices import Notice
 from bailiwick.store import rows
 from bailiwick.store.balances import bucket
 from bailiwick.store.postgres.connections import Connection

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from bailiwick import announcing, ledger
-from bailiwick.notices import Notice
+from bailiwick.nouns.notices import Notice
 from bailiwick.ports import World
 from bailiwick.transactions import Commit, EpochIs, Escalate, MoveNotice, Op, RaiseEpoch
 from bailiwick.wiring import on_demand

@@ -13,9 +13,9 @@ from typing import NamedTuple, TypeVar
 
 from bailiwick import ledger
 from bailiwick.act import act
-from bailiwick.delivering import deliver
-from bailiwick.erasing import retain
 from bailiwick.errors import BailiwickError, LedgerError
+from bailiwick.housekeeping.delivering import deliver
+from bailiwick.housekeeping.erasing import retain
 from bailiwick.nouns import Wake
 from bailiwick.ports import World
 

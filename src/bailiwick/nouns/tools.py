@@ -1,0 +1,197 @@
+"""What is done: tools, how they are reached, what they touch, and how they answer."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from msgspec import Struct
+
+from bailiwick.values import JSON
+
+Effect = Literal["read", "write"]
+Trait = Literal["money", "destructive", "outbound", "permission", "code"]
+
+
+class Resource(Struct, frozen=True, kw_only=True):
+    """What an action touches, drawn from its arguments (AuthZEN `resource`)."""
+
+    type: str
+    id: str
+
+
+class HttpBinding(Struct, frozen=True, kw_only=True):
+    """How an HTTP tool is sent. `path` has `{name}` parameters, each one segment.
+
+    `query`, `body` and `headers` map names to expressions over `args` and `action`; a `body` of
+    None sends the arguments that no path or query parameter took. `found` is the expression by
+    which an answer is told to be present (see `Reader`).
+    """
+
+    method: str
+    base_url: str
+    path: str
+    query: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}
+    body: Mapping[str, str] | None = None
+    idempotency_header: str | None = None
+    action_id_header: str | None = "Bailiwick-Action"
+
+
+class PythonBinding(Struct, frozen=True, kw_only=True):
+    """A Python function as a tool: where it is defined and the SHA-256 of its source file."""
+
+    reference: str
+    source_digest: str
+    takes_context: bool = False
+
+
+class McpUpstream(Struct, frozen=True, kw_only=True):
+    """An MCP server: a command that is started and spoken to over its pipes, or a URL.
+
+    `env` are variables with literal values; the secret, if any, goes into `credential_env` (or the
+    `Authorization` header of a URL). `protocol` is a revision, or `auto` to find out. It is asked
+    at most `calls_at_once` calls at the same time; 0 is no bound of its own.
+    """
+
+    name: str
+    command: tuple[str, ...] = ()
+    url: str | None = None
+    env: tuple[tuple[str, str], ...] = ()
+    credential_env: str | None = None
+    protocol: Literal["auto", "2025-11-25", "2026-07-28"] = "auto"
+    calls_at_once: int = 0
+
+
+class McpBinding(Struct, frozen=True, kw_only=True):
+    """A tool of an MCP server, under the definition that people accepted.
+
+    `pin` is the SHA-256 of that definition's canonical JSON. `beside` are the tools, as
+    `upstream/tool`, that have the same or an easily confused name and were accepted beside it.
+    `arguments` maps names to expressions; None sends the arguments as they are. `on_error` is what
+    an answer with `isError` says of a write.
+    """
+
+    upstream: McpUpstream
+    tool: str
+    pin: str
+    beside: tuple[str, ...] = ()
+    arguments: Mapping[str, str] | None = None
+    on_error: Literal["unknown", "not_done"] = "unknown"
+
+
+class Reader(Struct, frozen=True, kw_only=True):
+    """A read that looks at the world for another tool: which tool, with which arguments.
+
+    `arguments` maps the reading tool's parameters to expressions over `args`, `action`, `before`
+    and `result`. `authoritative` says that what the reader does not show is not there once the
+    write has settled.
+    """
+
+    tool: str
+    arguments: Mapping[str, str]
+    authoritative: bool = False
+
+
+class ToolContext(Struct, frozen=True, kw_only=True):
+    """What a Python tool is told of the action it serves, if it has a `context` parameter."""
+
+    action: str
+    run: str
+    agent: str
+    provider_key: str
+
+
+class Tool(Struct, frozen=True, kw_only=True):
+    """One narrow typed operation, with everything needed to decide, bound, check and undo it.
+
+    Times are seconds. `facts`, `effect_key`, `destination`, `expect` and `found` are expressions
+    (CEL; a dotted path is the plainest one) over `args`, `action`, `before`, `after`, `result`.
+    `before` names reads made in step 4. `find` is the read that looks for the provider's object
+    after a crash and `found` the expression that recognises our action id on it. `key_retention_s`
+    is None when the provider does not honour an idempotency key. `fact_types` (`Long`, `String`,
+    `Bool`, `Set<String>`) and `input_type` (Cedar JSON schema attributes) are computed at load.
+    `destination_kind` is what its `destinations` are (None: domains, of which no more is said).
+    `data_classes` are those of what it shows; `argument_classes` those of its arguments by name,
+    and under the empty name of all of them, drawn from the schema's `x-data-class`.
+    """
+
+    name: str
+    description: str
+    effect: Effect
+    traits: tuple[Trait, ...]
+    owner: str
+    schema: Mapping[str, JSON]
+    binding: HttpBinding | PythonBinding | McpBinding
+    digest: str
+    resource_type: str
+    resource_id: str | None = None
+    facts: Mapping[str, str] = {}
+    fact_types: Mapping[str, str] = {}
+    input_type: Mapping[str, JSON] = {}
+    before: Mapping[str, Reader] = {}
+    reader: Reader | None = None
+    expect: str | None = None
+    find: Reader | None = None
+    found: str | None = None
+    reverser: str | None = None
+    reverser_arguments: Mapping[str, str] = {}
+    gated: bool = False
+    cost_micro_usd: int = 0
+    timeout_s: float = 10.0
+    settles_within_s: float = 0.0
+    key_retention_s: float | None = None
+    retries: int = 2
+    effect_key: str | None = None
+    destination: str | None = None
+    credential: str | None = None
+    read_credential: str | None = None
+    upstream: str | None = None
+    destination_kind: str | None = None
+    data_classes: tuple[str, ...] = ()
+    argument_classes: Mapping[str, tuple[str, ...]] = {}
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """Where a request would go: `authority` is the host with its port, `path` has the query."""
+
+    scheme: str
+    authority: str
+    path: str
+
+
+class ToolCall(Struct, frozen=True, kw_only=True):
+    """A call of an MCP server's tool that may leave by the egress door, with the secret in it.
+
+    `pin` and `beside` are those of the tool's binding; `meta` goes out as the request's `_meta`.
+    `credential` names the secret: calls under different ones never share a session.
+    """
+
+    upstream: McpUpstream
+    tool: str
+    arguments: Mapping[str, JSON]
+    meta: Mapping[str, str]
+    pin: str
+    beside: tuple[str, ...]
+    credential: str
+    secret: str
+    timeout_s: float
+    max_bytes: int
+
+    def __repr__(self) -> str:
+        return f"ToolCall({self.upstream.name}/{self.tool} …)"
+
+
+class ToolAnswer(Struct, frozen=True, kw_only=True):
+    """What an MCP server answered to a call.
+
+    `error_code` is that of a JSON-RPC error; `is_error` that the tool ran and reported an error.
+    `text` is its text blocks or the error's message, `left_out` the kinds of other blocks.
+    `status` is the HTTP status, if it came over HTTP.
+    """
+
+    text: str = ""
+    structured: JSON = None
+    is_structured: bool = False
+    left_out: tuple[str, ...] = ()
+    is_error: bool = False
+    error_code: int | None = None
+    status: int | None = None
