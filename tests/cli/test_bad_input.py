@@ -121,6 +121,13 @@ def test_what_cannot_be_used_says_what_can(desk: Desk) -> None:
         assert said in answer.out + answer.err, words
 
 
+def test_a_revoked_id_is_not_said_to_be_there(desk: Desk) -> None:
+    desk.log_in("ada")
+    for words in ("revoke", "token revoke"):
+        answer = desk.here("ada", *words.split(), "mistyped")
+        assert (answer.code, "is not known here" in answer.out) == (0, True)
+
+
 def test_what_waits_says_where_to_look(desk: Desk) -> None:
     desk.log_in("ada")
     asked = acting("notes.add", customer="c_1", text="hi", visible_to="customer")
