@@ -1,5 +1,6 @@
 """Whole stories, each command a process of its own."""
 
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bailiwick.identity.people import MIN_PASSWORD
-from tests.cli.desk import Desk, acting, soon
+from tests.cli.desk import AS_JSON, Desk, acting, soon
 
 OWNER = """\
 import asyncio
@@ -156,6 +157,18 @@ def test_a_vote_wakes_the_action_in_the_owner(desk: Desk) -> None:
     states = (desk.data("bo", "actions", "show", id)["state"] for _ in soon())
     assert "done" in states
     assert owner.poll() is None
+
+
+@pytest.mark.claim("cli.owner-by-socket")
+def test_a_project_at_a_long_path_has_an_owner_too(desk: Desk, tmp_path: Path) -> None:
+    far = tmp_path / ("far-" * 15) / ("away-" * 15) / "project"
+    shutil.copytree(desk.project, far)
+    distant = Desk(far, desk.homes, desk.owners)
+    distant.log_in("ada")
+    distant.own(OWNER.format(go=str(desk.homes / "go")))
+    killed = distant.here("ada", "kill", "everything", AS_JSON)
+    assert (killed.code, killed.data["quiet"], "owner" in killed.data) == (0, True, False)
+    assert "owns the database, and answers" in distant.here("ada", "doctor").out
 
 
 @pytest.mark.claim("cli.owner-by-socket")

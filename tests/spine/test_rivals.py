@@ -79,7 +79,7 @@ async def test_the_record_says_before_what_will_and_after_what_did_happen(
 async def test_a_call_that_hangs_is_asked_for_three_times_and_done_once(
     tmp_path: Path, tool: str
 ) -> None:
-    quick = TOOLS.replace("timeout_s=2", "timeout_s=0.3")
+    quick = TOOLS.replace("timeout_s=2", "timeout_s=1").replace("timeout_s=0.5", "timeout_s=1")
     # The second call waits as long as the first may still be reading back.
     quick = quick.replace('effect="read"', 'effect="read", timeout_s=1')
     async with opened(await founded(tmp_path / "project", tools=quick)) as house:

@@ -7,7 +7,8 @@ the owner's user reaches it; who the person is, the session in each command says
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from bailiwick import errors
@@ -16,6 +17,8 @@ from bailiwick.values import JSON, canonical, parse
 
 # A command holds at most a release's files, an answer at most an action with its payloads.
 _MAX_LINE = 16 * 1024 * 1024
+# Bytes of a socket's name, unix(7); other systems take a few less.
+_LONGEST_NAME = 103
 
 Perform = Callable[[Mapping[str, JSON]], Awaitable[JSON]]
 
@@ -27,7 +30,10 @@ _FAULTS: Mapping[str, type[BailiwickError]] = {
 
 
 async def serve(path: Path, perform: Perform) -> asyncio.AbstractServer:
-    """Answer commands on a socket at `path` until the server is closed."""
+    """Answer commands on a socket at `path` until the server is closed.
+
+    Raises `ControlError` (`socket_path_long`) where the system has no way to take a long path.
+    """
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -43,7 +49,8 @@ async def serve(path: Path, perform: Perform) -> asyncio.AbstractServer:
     _clear(path)
     old = os.umask(0o177)
     try:
-        return await asyncio.start_unix_server(converse, path=path, limit=_MAX_LINE)
+        with _name_of(path) as name:
+            return await asyncio.start_unix_server(converse, path=name, limit=_MAX_LINE)
     finally:
         os.umask(old)
 
@@ -56,7 +63,8 @@ async def call(path: Path, command: Mapping[str, JSON], timeout_s: float) -> JSO
     """
     try:
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_unix_connection(path, limit=_MAX_LINE)
+            with _name_of(path) as name:
+                reader, writer = await asyncio.open_unix_connection(name, limit=_MAX_LINE)
             try:
                 writer.write(canonical(command) + b"\n")
                 await writer.drain()
@@ -89,6 +97,26 @@ async def answers(path: Path, timeout_s: float) -> bool:
     except BailiwickError as fault:
         return fault.code not in ("owner_silent", "owner_failed")
     return True
+
+
+@contextmanager
+def _name_of(path: Path) -> Iterator[str]:
+    """Give a name of the socket that the system takes: a long path's goes by its open folder."""
+    if len(os.fsencode(path)) <= _LONGEST_NAME:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        by_number = Path(f"/proc/self/fd/{folder}")
+        if not by_number.exists():
+            raise ControlError(
+                f"the path of the socket `{path}` is too long for this system",
+                code="socket_path_long",
+                help="keep the project, or its database, at a shorter path",
+            )
+        yield str(by_number / path.name)
+    finally:
+        os.close(folder)
 
 
 def _clear(path: Path) -> None:
