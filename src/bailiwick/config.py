@@ -1,5 +1,6 @@
 """The settings: few, frozen, read once at the edge. Nothing else reads a setting's source."""
 
+import difflib
 import hashlib
 import os
 import re
@@ -15,6 +16,8 @@ from bailiwick.values import JSON
 from bailiwick.yaml_text import read_yaml
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Span = Annotated[float, msgspec.Meta(gt=0)]
 
 # Source: RFC 9110, 5.1 and 5.5.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
@@ -138,19 +141,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     keys: str = "keys"
     log_origin: str = "bailiwick.local/log"
     credentials: Mapping[str, CredentialSource] = {}
-    max_argument_bytes: int = 256 * 1024
-    max_result_bytes: int = 1024 * 1024
-    dedupe_window_seconds: int = 600
-    park_seconds: int = 7 * 86400
+    max_argument_bytes: Count = 256 * 1024
+    max_result_bytes: Count = 1024 * 1024
+    dedupe_window_seconds: Annotated[int, msgspec.Meta(ge=0)] = 600
+    park_seconds: Count = 7 * 86400
     token_seconds: Annotated[int, msgspec.Meta(ge=61, le=600)] = 600
-    lease_seconds: float = 5.0
-    rejudge_limit: int = 8
-    batch_limit: int = 256
-    batch_gap_ms: float = 0.2
-    breaker_threshold: int = 5
-    breaker_open_seconds: float = 30.0
-    tick_seconds: float = 1.0
-    free_space_watermark_mb: int = 64
+    lease_seconds: Span = 5.0
+    rejudge_limit: Count = 8
+    batch_limit: Count = 256
+    batch_gap_ms: Annotated[float, msgspec.Meta(ge=0)] = 0.2
+    breaker_threshold: Count = 5
+    breaker_open_seconds: Span = 30.0
+    tick_seconds: Span = 1.0
+    free_space_watermark_mb: Annotated[int, msgspec.Meta(ge=0)] = 64
     telemetry_endpoint: str | None = None
     telemetry: TelemetrySettings = TelemetrySettings()
     witness: WitnessSource | None = None
@@ -197,9 +200,19 @@ def load_settings(project: Path) -> Settings:
             code="project_missing",
             help="run `bailiwick init` in the project's folder",
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"`{file}` is not UTF-8 text: {error.reason} at byte {error.start}",
+            code="settings_invalid",
+            help="save it as UTF-8",
+        ) from error
     content = read_yaml(text, file.name)
     if not isinstance(content, dict):
-        raise ConfigError(f"`{file}` is not a mapping of settings", code="settings_invalid")
+        raise ConfigError(
+            f"`{file}` is not a mapping of settings",
+            code="settings_invalid",
+            help="write each setting as `name: value`",
+        )
     try:
         given = _filled_in(content, os.environ)
         return msgspec.convert({"project": str(project), **given}, Settings)
@@ -207,8 +220,17 @@ def load_settings(project: Path) -> Settings:
         raise ConfigError(
             f"`{file}` cannot be read: {error}",
             code="settings_invalid",
-            help="compare it with the settings table in the README",
+            help=_meant(content) or "compare it with the settings table in the README",
         ) from error
+
+
+def _meant(content: Mapping[str, JSON]) -> str:
+    """The setting that the first name which is none may stand for; empty if there is no such."""
+    known = [each for each in Settings.__struct_fields__ if each != "project"]
+    for name in content:
+        if name not in known and (near := difflib.get_close_matches(str(name)[:64], known, n=1)):
+            return f"did you mean `{near[0]}`"
+    return ""
 
 
 def _filled_in(content: Mapping[str, JSON], variables: Mapping[str, str]) -> dict[str, JSON]:

@@ -24,18 +24,19 @@ from bailiwick.ports import Bundle, Egress, Expression, Policies, Register, Tele
 from bailiwick.store import Doors
 from bailiwick.values import digest
 
-# What `import bailiwick` leaves out until a project needs it.
+# What `import bailiwick` leaves out until a project needs it. The colon ends the module's name, so
+# that a module that cannot be imported says why.
 ON_DEMAND: Mapping[str, str] = {
     "egress": "bailiwick.execution.egress:EgressDoor",
-    "mcp": "bailiwick.execution.mcp",
-    "operations": "bailiwick.operations",
+    "mcp": "bailiwick.execution.mcp:",
+    "operations": "bailiwick.operations:",
     "cel": "bailiwick.verification.expressions:compile_cel",
     "notify": "bailiwick.execution.notifying:notify",
     "migrate": "bailiwick.store.migrating:migrate",
     "migrate_postgres": "bailiwick.store.postgres.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
-    "sqlite": "bailiwick.store.sqlite",
+    "sqlite": "bailiwick.store.sqlite:",
     "events": "bailiwick.telemetry.events:EventLog",
     "inspect": "bailiwick.store.postgres.inspecting:inspect",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",

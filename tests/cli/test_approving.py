@@ -47,6 +47,10 @@ def test_two_people_sign_ahead_at_their_terminals(desk: Desk) -> None:
     desk.log_in("ada", "bo", "cy")
     unseen = desk.here("bo", *AHEAD)
     assert (unseen.code, unseen.fault) == (2, "consent_missing")
+    proposed = desk.here("bo", *AHEAD, "--yes").out
+    first = proposed.partition("gives `bailiwick standing confirm ")[2].partition("`")[0]
+    assert desk.here("cy", "standing", "confirm", first, "--yes").code == 0, proposed
+    assert desk.here("bo", "standing", "withdraw", first).code == 0
     ids = []
     for signer, other in (("bo", "cy"), ("cy", "ada")):
         waits = desk.here(signer, *AHEAD, "--yes", "--json")
@@ -60,6 +64,7 @@ def test_two_people_sign_ahead_at_their_terminals(desk: Desk) -> None:
     assert second["status"] == "parked"
     desk.log_in("vi")
     listed = desk.data("vi", "standing", "list")
+    listed = [each for each in listed if each["id"] != first]
     assert {each["id"]: each["state"] for each in listed} == dict.fromkeys(ids, "used up")
     told = desk.here("bo", "actions", "show", listed[0]["actions"][0])
     assert all(f"by the standing approval {id}" in told.out for id in ids)

@@ -54,6 +54,8 @@ NO_NOTE = json.dumps({"customer": "c_1"})
         ("ada", "who-can nonsense", 2, "action_unknown"),
         ("ada", "who-can notes.add --on visible_to", 2, "usage"),
         ("ada", "who-can notes.add --on visible_to=3", 2, "value_mistyped"),
+        ("ada", "keys retire log 9-none", 2, "key_unknown"),
+        ("ada", "break-glass --agent note-taker --tool * --reason r --for 2h", 2, "span_invalid"),
         ("ada", "ledger prove act_none", 2, "record_unknown"),
         ("ada", "ledger prove 99999", 2, "record_unknown"),
         ("ada", "run nobody notes.read --subject s", 2, "agent_unknown"),
@@ -119,6 +121,13 @@ def test_what_cannot_be_used_says_what_can(desk: Desk) -> None:
         assert said in answer.out + answer.err, words
 
 
+def test_a_revoked_id_is_not_said_to_be_there(desk: Desk) -> None:
+    desk.log_in("ada")
+    for words in ("revoke", "token revoke"):
+        answer = desk.here("ada", *words.split(), "mistyped")
+        assert (answer.code, "is not known here" in answer.out) == (0, True)
+
+
 def test_what_waits_says_where_to_look(desk: Desk) -> None:
     desk.log_in("ada")
     asked = acting("notes.add", customer="c_1", text="hi", visible_to="customer")
@@ -157,6 +166,13 @@ def test_a_fault_is_a_json_document_too(desk: Desk) -> None:
     answer = desk.here("nobody", "actions", "list", AS_JSON)
     assert (answer.code, answer.data["error"]["code"]) == (3, "not_logged_in")
     assert answer.err.startswith("error [not_logged_in]: nobody is logged in\nhelp: ")
+
+
+@pytest.mark.claim("cli.json-one-document")
+@pytest.mark.parametrize("words", ["no-such-command", "kill planet", "actions list --nothing", ""])
+def test_a_line_that_cannot_be_read_is_answered_in_json_too(desk: Desk, words: str) -> None:
+    answer = desk.here("nobody", *words.split(), AS_JSON)
+    assert (answer.code, answer.data["error"]["code"]) == (2, "usage")
 
 
 @pytest.mark.parametrize(
@@ -211,6 +227,8 @@ def test_logging_out_ends_the_session(desk: Desk) -> None:
         ("agents/note-taker.yaml", "name: note-taker\nowner: x\ntools_allowlist: [a.b]\n", ""),
         ("limits.yaml", "budgets:\n  - {unit: apples, limit: 3}\n", ""),
         ("bailiwick.yaml", "tennant: x\n", "settings_invalid"),
+        ("bailiwick.yaml", "lease_seconds: -1\n", "settings_invalid"),
+        ("bailiwick.yaml", "tick_seconds: 0\n", "settings_invalid"),
     ],
 )
 def test_a_file_that_cannot_decide_is_found_by_check(
@@ -221,6 +239,15 @@ def test_a_file_that_cannot_decide_is_found_by_check(
     assert (answer.code, answer.fault) == (2 if expected else 1, expected)
     said = answer.err if expected else answer.out
     assert Path(file).name in said or Path(file).stem in said
+
+
+def test_a_setting_that_cannot_be_read_says_what_to_do(desk: Desk) -> None:
+    settings = desk.project / "bailiwick.yaml"
+    settings.write_text("tick_secnds: 1\n")
+    assert "help: did you mean `tick_seconds`" in desk.here("nobody", "check").err
+    settings.write_bytes(b"tenant: \xff\n")
+    answer = desk.here("nobody", "check")
+    assert (answer.code, answer.fault) == (2, "settings_invalid")
 
 
 def test_check_and_activation_list_every_finding(desk: Desk) -> None:

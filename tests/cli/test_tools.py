@@ -31,6 +31,25 @@ def declare(desk: Desk, web: Notes, *more: dict[str, Any], upstreams: int = 1) -
     (desk.project / "agents" / "note-taker.yaml").write_text(agent)
 
 
+WITHOUT_MCP = """
+import sys
+sys.modules["mcp"] = sys.modules["mcp_types"] = None
+from bailiwick.cli import main
+sys.exit(main())
+"""
+
+
+def test_without_the_package_it_is_named_and_not_needed_where_no_server_is(
+    desk: Desk, web: Notes
+) -> None:
+    nothing = desk.program(WITHOUT_MCP, "ada", "tools", "list")
+    assert (nothing.code, nothing.out) == (0, "no server offers a tool\n"), nothing.err
+    declare(desk, web)
+    missing = desk.program(WITHOUT_MCP, "ada", "tools", "list")
+    assert (missing.code, missing.fault) == (2, "extra_missing"), missing.err
+    assert "install `bailiwick[mcp]`" in missing.err
+
+
 def release(desk: Desk) -> None:
     assert desk.here("ada", "release", "activate").code == 0
 
@@ -71,7 +90,8 @@ def test_a_server_is_accepted_changes_its_definition_and_is_accepted_again(
     # Accepting writes a file; only a release lets it decide.
     pins = desk.project / "tools" / "pad.pins.yaml"
     before = pins.read_text()
-    assert desk.here("ada", "tools", "accept", stdin="n\n").code == 130
+    declined = desk.here("ada", "tools", "accept", stdin="n\n")
+    assert (declined.code, "[declined]" in declined.err) == (3, True)
     assert pins.read_text() == before
     assert desk.here("ada", "tools", "accept", stdin="y\n").code == 0
     assert desk.act("pad.add", text="milk")["code"] == "definition_changed"

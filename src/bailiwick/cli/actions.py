@@ -16,6 +16,7 @@ from bailiwick.cli.frame import (
     REFUSED,
     Frame,
     Group,
+    agreed,
     pass_frame,
 )
 from bailiwick.cli.reaching import (
@@ -429,7 +430,7 @@ def _agree(asked: Object, choice: str, digest: str | None, yes: bool) -> None:
         )
     for each in cast("list[str]", asked["lines"]):
         click.echo(each, err=True)
-    click.confirm(f"{choice} this?", abort=True, err=True)
+    agreed(f"{choice} this?")
 
 
 # --- in doubt ------------------------------------------------------------------------------------

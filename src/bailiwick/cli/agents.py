@@ -8,6 +8,7 @@ from typing import cast
 import click
 
 from bailiwick import identity
+from bailiwick.cli.control import revoked
 from bailiwick.cli.frame import OK, Frame, Group, pass_frame
 from bailiwick.cli.people import waiting
 from bailiwick.cli.reaching import ask
@@ -193,7 +194,7 @@ def token_revoke(frame: Frame, id: str, reason: str) -> int:
 
     `actions show` tells an action's token as its capability.
     """
-    frame.tell(ask(frame, "revoke", id=id, reason=reason), [f"revoked: {line(id)}"])
+    frame.tell(ask(frame, "revoke", id=id, reason=reason), revoked(id))
     return OK
 
 

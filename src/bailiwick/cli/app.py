@@ -34,10 +34,10 @@ def app() -> None:
     """Govern what AI agents do: any model may propose, the rules decide, all is on record.
 
     \b
-    Begin:    init, check, run, login, doctor, migrate
+    Begin:    init, check, run, login, logout, whoami, doctor, migrate
     Decide:   approvals, standing, delegation, break-glass, reviews, in-doubt
     Look:     actions, budget, who-can, policy
-    Stop:     kill, resume, stops, revoke
+    Stop:     kill, resume, stops, revoke, mode
     Undo:     undo
     Change:   release, tools, agents, token, people, changes
     Prove:    ledger
@@ -85,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         click.echo(bare.format_message())
         return OK
     except click.ClickException as error:
+        # It may have been found before the option was read.
+        given = sys.argv[1:] if arguments is None else arguments
+        frame.json = frame.json or "--json" in given
         return frame.fail(_usage(error))
     except (click.Abort, KeyboardInterrupt):
         click.echo("error [interrupted]: it was interrupted", err=True)

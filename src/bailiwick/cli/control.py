@@ -148,7 +148,7 @@ def mode_set(frame: Frame, agent: str, tool: str, mode: str, reason: str) -> int
 def revoke(frame: Frame, id: str, reason: str) -> int:
     """Take the key id, token id, session or delegation ID its standing, for good."""
     answer = ask(frame, "revoke", id=id, reason=reason)
-    frame.tell(answer, [f"revoked: {line(id)}"])
+    frame.tell(answer, revoked(id))
     return OK
 
 
@@ -175,6 +175,14 @@ def changes_list(frame: Frame) -> int:
     headings = ["CHANGE", "COMMAND", "OF", "PROPOSED BY", "UNTIL"]
     frame.tell(answer, table(headings, rows, "nothing waits for a second person"))
     return OK
+
+
+def revoked(id: str) -> list[str]:
+    """The lines that say what was revoked; tokens are kept by their holders, so none is found."""
+    return [
+        f"revoked: {line(id)}",
+        "whether anything has this id is not known here: compare it with `bailiwick actions show`",
+    ]
 
 
 def _what(answer: Object) -> str:

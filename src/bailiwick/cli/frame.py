@@ -26,6 +26,7 @@ from bailiwick.cli.telling import line
 from bailiwick.config import Settings, load_settings
 from bailiwick.errors import (
     ApprovalError,
+    BadInput,
     BailiwickError,
     CatalogError,
     ConfigError,
@@ -52,7 +53,10 @@ _BY_CODE: Mapping[str, int] = {
     "agent_key_unreadable": UNAVAILABLE,
     "agent_unknown": USAGE,
     "contended": UNAVAILABLE,
+    "declined": REFUSED,
     "key_in_use": REFUSED,
+    "key_newest": REFUSED,
+    "key_unknown": USAGE,
     "last_admin": REFUSED,
     "name_invalid": USAGE,
     "legal_hold": REFUSED,
@@ -124,6 +128,12 @@ class Frame:
         if fault.help and not many:
             click.echo(f"help: {shown(fault.help, 2000)}", err=True)
         return exit_code(fault)
+
+
+def agreed(question: str) -> None:
+    """Ask a person at a terminal, beside the answer. Raises `BadInput` (`declined`) for a no."""
+    if not click.confirm(question, err=True):
+        raise BadInput("it was not agreed to: nothing was done", code="declined")
 
 
 def exit_code(fault: BailiwickError) -> int:

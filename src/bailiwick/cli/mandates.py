@@ -11,7 +11,7 @@ import click
 import msgspec
 
 from bailiwick import approval
-from bailiwick.cli.frame import FOUND, OK, Command, Frame, Group, pass_frame
+from bailiwick.cli.frame import FOUND, OK, Command, Frame, Group, agreed, pass_frame
 from bailiwick.cli.people import waiting
 from bailiwick.cli.reaching import ask, log_in
 from bailiwick.cli.telling import at, fields, line, table
@@ -36,7 +36,9 @@ def standing() -> None:
 @click.option("--tool", required=True, help="Which tool: a name, `prefix.*` or `*`.")
 @click.option("--resource", default="*", show_default=True, help="`Type:id`, `Type:*` or `*`.")
 @click.option("--rule", "rules", multiple=True, required=True, help="A rule that asks people.")
-@click.option("--count", type=int, required=True, help="How many actions at most.")
+@click.option(
+    "--count", type=click.IntRange(1, 1_000_000), required=True, help="How many actions at most."
+)
 @click.option("--sum", "sum_", help="How much at most in sum, such as 500.00.")
 @click.option("--currency", help="The currency of the sum, such as USD.")
 @click.option("--for", "span", required=True, help="How long from now: 30m, 12h, 7d.")
@@ -67,7 +69,7 @@ def standing_grant(
     agree(shown(statement, cast("Object", draft["texts"])), yes)
     signed = approval.sign_mandate(statement, log_in(frame.enter()).key)
     answer = ask(frame, "standing grant", statement=msgspec.to_builtins(signed))
-    return _granted(frame, answer)
+    return _granted(frame, answer, f"bailiwick standing confirm {statement.id}")
 
 
 @standing.command("confirm")
@@ -209,7 +211,7 @@ def break_glass(
         "agent": told["agent"],
         "tool": told["tool"],
         "rules": list(rules),
-        "seconds": seconds(span),
+        "seconds": _at_most_an_hour(span),
         "reason": told["reason"],
     }
     draft = cast("Object", ask(frame, "break-glass draft", **given))
@@ -308,7 +310,7 @@ def agree(lines: Sequence[str], yes: bool) -> None:
         )
     for each in lines:
         click.echo(each, err=True)
-    click.confirm("sign this?", abort=True, err=True)
+    agreed("sign this?")
 
 
 def seconds(span: str) -> int:
@@ -321,6 +323,16 @@ def seconds(span: str) -> int:
             help="write a number and s, m, h or d, such as 15m or 7d",
         )
     return int(match[1]) * _SECONDS[match[2]]
+
+
+def _at_most_an_hour(span: str) -> int:
+    if (wanted := seconds(span)) > _SECONDS["h"]:
+        raise BadInput(
+            f"`{line(span)}` is longer than an hour",
+            code="span_invalid",
+            help="write at most 1h; break the glass anew if it still cannot wait",
+        )
+    return wanted
 
 
 def moment(text: str) -> int:
@@ -339,8 +351,8 @@ def moment(text: str) -> int:
     return int(known.timestamp()) * 1_000_000
 
 
-def _granted(frame: Frame, answer: JSON) -> int:
-    if (waits := waiting(frame, answer)) is not None:
+def _granted(frame: Frame, answer: JSON, second: str = "") -> int:
+    if (waits := waiting(frame, answer, second)) is not None:
         return waits
     granted = cast("Object", answer)
     frame.tell(answer, [f"in force until {at(granted['until_us'])}: {line(granted['id'])}"])

@@ -128,15 +128,16 @@ def people_password(frame: Frame, new_key: bool) -> int:
     return OK
 
 
-def waiting(frame: Frame, answer: JSON) -> int | None:
-    """Tell that a change waits for a second person; None if it does not."""
+def waiting(frame: Frame, answer: JSON, second: str = "") -> int | None:
+    """Tell that a change waits for a second person, who gives `second`; None if it does not."""
     if not isinstance(answer, Mapping) or "waiting" not in answer:
         return None
+    what = f"`{second}`" if second else "the same command"
     frame.tell(
         answer,
         [
             f"proposed as {answer['waiting']}: {answer['change']} waits for a second person",
-            "another person who may do it gives the same command within a day",
+            f"another person who may do it gives {what} within a day",
         ],
     )
     return WAITS

@@ -86,7 +86,7 @@ def prove(frame: Frame, of: str, folder: Path | None) -> int:
             written.append(str(path))
             path.write_bytes(base64.b64decode(str(content)))
     lines = [*written, f"key {answer['vkey']}", "verify with, for each record:"]
-    lines.append("  python bailiwick_verify.py receipt RECORD RECEIPT --key KEY")
+    lines.append("  python -m bailiwick_verify receipt RECORD RECEIPT --key KEY")
     frame.tell({"files": written, "vkey": answer["vkey"]}, lines)
     return OK
 
@@ -106,7 +106,8 @@ def export(frame: Frame, folder: Path | None, tiles: Path | None) -> int:
     lines = [
         f"{_records(answer['records'])} in {answer['folder']}",
         f"key {answer['vkey']}",
-        "verify with: python bailiwick_verify.py verify FOLDER --key KEY",
+        "verify with: python -m bailiwick_verify verify FOLDER --key KEY",
+        "(where this is not installed, its one file `bailiwick_verify.py` does)",
     ]
     frame.tell(answer, lines)
     return OK

@@ -14,6 +14,7 @@ from bailiwick.cli.frame import (
     WAITS,
     Command,
     Frame,
+    agreed,
     pass_frame,
 )
 from bailiwick.cli.reaching import ask, keep_house
@@ -77,7 +78,7 @@ def undo(
     if not flags["yes"]:
         if frame.json:
             raise BadInput("nobody can be asked", code="usage", help="add `--yes` or `--plan`")
-        click.confirm(f"undo {len(going)} of these?", abort=True)
+        agreed(f"undo {len(going)} of these?")
     outcomes: list[Object] = []
     for step in going:
         asked = {"action": step["action"], "run": plan["run"], "reason": reason, **given}

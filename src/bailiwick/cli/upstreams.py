@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from bailiwick import catalog, execution
-from bailiwick.cli.frame import FOUND, OK, Frame, Group, pass_frame
+from bailiwick.cli.frame import FOUND, OK, Frame, Group, agreed, pass_frame
 from bailiwick.cli.telling import line, table
 from bailiwick.config import Settings
 from bailiwick.errors import BadInput, BailiwickError
@@ -100,7 +100,7 @@ def tools_accept(frame: Frame, names: tuple[str, ...], yes: bool) -> int:
     if chosen and not yes:
         if frame.json:
             raise BadInput("nobody can be asked", code="usage", help="add `--yes`")
-        click.confirm(f"accept {len(chosen)} of these?", abort=True)
+        agreed(f"accept {len(chosen)} of these?")
     written = _write(settings.path("."), chosen, _files(settings))
     document: dict[str, JSON] = {
         "accepted": [each.label for each in chosen],
@@ -118,6 +118,8 @@ async def _look(settings: Settings) -> tuple[list[Seen], dict[str, str]]:
     """Ask all servers at once; give what they offer, and why the others could not be asked."""
     files = _files(settings)
     declared = catalog.declared_upstreams(files)
+    if not declared:
+        return [], {}
     # What is wrong with the pins is what accepting them again puts right.
     pins, _ = catalog.read_pins(files)
     mcp = on_demand("mcp")

@@ -199,7 +199,7 @@ def own(file: Path) -> int:
         raise StoreFenced(
             f"{'another process' if owner is None else f'process {owner}'} owns `{file}`",
             code="store_owned",
-            help="use its commands, or end that process first",
+            help="try again when it has ended; processes at once need PostgreSQL",
         ) from error
     # Who it is, for people who have to end it; on a full disk nobody's number stands there.
     os.ftruncate(handle, 0)
