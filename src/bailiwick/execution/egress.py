@@ -20,7 +20,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from functools import partial
 from typing import Protocol
 
 # Named here so that they are loaded with the door, not at the first send, which has a deadline.
@@ -134,7 +133,7 @@ class EgressDoor:
         clients do, cannot be taken for our caller's cancellation. Any other function runs in a
         thread; after a timeout it may run on, and its thread is taken until it ends.
         """
-        if _is_async(function):
+        if inspect.iscoroutinefunction(function):
             return await self._call_in_task(function, arguments, timeout_s, fence)
         return await self._call_in_thread(function, arguments, timeout_s, fence)
 
@@ -253,15 +252,6 @@ class EgressDoor:
                 self._free.release()
                 passage.settle()
         return _result(running)
-
-
-def _is_async(function: Callable[..., object]) -> bool:
-    """`inspect.iscoroutinefunction`, whose look through all that might be is dear on each call."""
-    inner = function.func if type(function) is partial else function
-    code = getattr(inner, "__code__", None)
-    if code is None:
-        return inspect.iscoroutinefunction(function)
-    return bool(code.co_flags & inspect.CO_COROUTINE)
 
 
 def _outgoing(request: Request, passage: Passage) -> httpx2.Request:

@@ -110,8 +110,7 @@ class Several:
 
 def report(world: World, asked: Proposal | Wake, outcome: Outcome, watch: Watch) -> None:
     """Tell of one action: who and what by name only, never a payload, a subject or a secret."""
-    if type(world.telemetry) is not Silent:
-        _tell(lambda: world.telemetry.report(_told(world, asked, outcome, watch)))
+    _tell(lambda: world.telemetry.report(_told(world, asked, outcome, watch)))
 
 
 def changed(world: World, records: Iterable[Append]) -> None:
