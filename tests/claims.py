@@ -64,6 +64,7 @@ CLAIMS: dict[str, str] = {
     "store.stopped-process": "A process that stands still keeps no control change waiting.",
     "store.moves-are-told": "A move by one process wakes those who wait for it in another.",
     "store.no-password-told": "The database's password is in no fault, and may lie in a file.",
+    "store.server-hangs": "A server that answers nobody for too long is refused like one gone.",
     "store.deadlock-begins-anew": "A batch that the server ends in a deadlock is begun anew.",
     # identity
     "identity.forged-token-refused": "Only a token that this tenant's issuer signed is taken.",
