@@ -1,12 +1,14 @@
 """What a long history costs: `python -m bench.history SECONDS PAST sqlite|postgres`.
 
-One caller's governed writes are timed by turns in two projects: one that is new, and one with so
-many past actions; `SECONDS` in each. The past is made of `SEEDS` real actions: their rows in every
-table that grows with actions (`TABLES`) are copied, with the project closed, byte for byte but for
-what must differ: ids, names, charges, record numbers, the records' hashes, which are computed, and
-the run, of which `RUN` actions are one. The program's own sequencer then places the records in the
-tree and signs it, so that the ledger is whole and verifies. Only the sealed payloads stay those of
-the seeds, which the key of another run does not open: nothing here reads them.
+One caller's governed writes are timed in two projects, one here and one there by turns, so that
+both meet the same moments of machine and disk: one is new, and one has so many past actions.
+
+The past is made of `SEEDS` real actions: their rows in every table that grows with actions
+(`TABLES`) are copied, with the project closed, byte for byte but for what must differ: ids, names,
+charges, record numbers, the records' hashes, which are computed, and the run, of which `RUN`
+actions are one. The program's own sequencer then places the records in the tree and signs it, so
+that the ledger is whole and verifies. Only the sealed payloads stay those of the seeds, which the
+key of another run does not open: nothing here reads them.
 
 PostgreSQL is vacuumed afterwards, as it does by itself where a past grows slowly.
 """
@@ -20,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
@@ -37,7 +39,7 @@ from bench.load import AGENT_NAME, TOOL_NAME, arguments, project
 from bench.subject import OUT
 from bench.timing import phase_seconds, tell
 
-SEEDS, RUN, TOGETHER, TURNS = 100, 1000, 5000, 4
+SEEDS, RUN, TOGETHER = 100, 1000, 5000
 SEED_RUN = "run-1"
 # By table, the column that names the action or the run whose row it is.
 TABLES = {"records": "action", "actions": "id", "effect_keys": "action", "payloads": "action"}
@@ -138,12 +140,9 @@ async def measured(
     began = time.perf_counter()
     kept = await with_past(folders[1], wanted)
     made_s = time.perf_counter() - began
-    found: dict[Path, list[float]] = {folder: [] for folder in folders}
-    for turn in range(TURNS):
-        for folder, latencies in found.items():
-            latencies += await timed(folder, turn, seconds / TURNS)
-    new, full = (statistics.median(latencies) * 1000 for latencies in found.values())
-    worst = [sorted(each)[len(each) * 99 // 100] * 1000 for each in found.values()]
+    found = await timed(folders, seconds)
+    new, full = (statistics.median(latencies) * 1000 for latencies in found)
+    worst = [sorted(latencies)[len(latencies) * 99 // 100] * 1000 for latencies in found]
     return {
         "ratio": full / new,
         "new_ms": new,
@@ -155,21 +154,25 @@ async def measured(
     }
 
 
-async def timed(folder: Path, turn: int, seconds: float) -> list[float]:
-    """How long each write of a turn took, in seconds, once the program is warm."""
-    latencies: list[float] = []
-    async with Bailiwick.open(folder) as bailiwick:
-        session = await bailiwick.session(AGENT_NAME, subject="support", run=SEED_RUN)
+async def timed(folders: Sequence[Path], seconds: float) -> list[list[float]]:
+    """How long each write took, in seconds, once the program is warm: one here, one there."""
+    async with AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(Bailiwick.open(folder)) for folder in folders]
+        sessions = [
+            await each.session(AGENT_NAME, subject="support", run=SEED_RUN) for each in opened
+        ]
+        latencies: list[list[float]] = [[] for _ in sessions]
         warm = time.perf_counter() + seconds / 2
-        until = warm + seconds
+        until = warm + len(sessions) * seconds
         for number in count():
-            began = time.perf_counter()
-            await refund(session, f"turn-{turn}-{number}")
-            if began > warm:
-                latencies.append(time.perf_counter() - began)
-            if began > until:
-                return latencies
-    raise AssertionError
+            for session, of in zip(sessions, latencies, strict=True):
+                began = time.perf_counter()
+                await refund(session, f"now-{number}")
+                if began > warm:
+                    of.append(time.perf_counter() - began)
+            if time.perf_counter() > until and all(latencies):
+                break
+        return latencies
 
 
 async def refund(session: Session, number: str) -> None:

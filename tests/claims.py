@@ -65,6 +65,7 @@ CLAIMS: dict[str, str] = {
     "store.moves-are-told": "A move by one process wakes those who wait for it in another.",
     "store.no-password-told": "The database's password is in no fault, and may lie in a file.",
     "store.nobody-waits-for-ever": "What dies of its own fault fails all who wait, then serves.",
+    "store.server-hangs": "A server that answers nobody for too long is refused like one gone.",
     "store.deadlock-begins-anew": "A batch that the server ends in a deadlock is begun anew.",
     # identity
     "identity.forged-token-refused": "Only a token that this tenant's issuer signed is taken.",

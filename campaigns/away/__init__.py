@@ -24,4 +24,7 @@ faults              whatever is wrong: those, a budget that is off, a ledger tha
 The exit code is 0 if there are no faults, calls were refused and only with the codes that say so,
 what began meanwhile was refused within two seconds, what was under way within 25 (a COMMIT without
 an answer is asked for as long as 20), and work went on within ten.
+
+With `--frozen` the server's processes stand still, as when its disk hangs: connections stay, and
+nobody is answered. It is taken for gone after 20 seconds, so that the first are refused later.
 """

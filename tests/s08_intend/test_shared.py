@@ -14,7 +14,8 @@ from psycopg import errors
 
 from bailiwick.config import Settings
 from bailiwick.errors import BailiwickError, StoreFenced, StoreUnavailable
-from bailiwick.store.postgres import open_doors
+from bailiwick.notices import Notice
+from bailiwick.store.postgres import PostgresDatabase, open_doors
 from bailiwick.store.postgres.connections import Address, Line, fault_of, is_gone
 from bailiwick.store.postgres.migrating import FOLDER, SCHEMA_VERSION, bring_up, migrate
 from bailiwick.store.postgres.statements import SQL
@@ -22,10 +23,14 @@ from bailiwick.store.rows import encode
 from bailiwick.transactions import (
     Append,
     Blocked,
+    Commit,
     Committed,
     EpochIs,
     InsertAction,
+    MarkBreaker,
     MoveAction,
+    MoveNotice,
+    PutNotice,
     PutPayload,
     RaiseEpoch,
     Settle,
@@ -113,6 +118,35 @@ async def test_a_server_that_dies_is_a_coded_fault_and_serves_again_without_a_re
         assert await at.due().tenants() == [TENANT]
 
 
+@pytest.mark.claim("store.server-hangs")
+async def test_a_server_that_answers_nobody_is_as_gone_as_one_that_left(
+    server: Server, where: Where
+) -> None:
+    address = Address(f"{where.store}?connect_timeout=2", answer_s=0.5)
+    database = PostgresDatabase(address, Settings(store=where.store), fate_s=0.1)
+    written = Commit(tenant=TENANT, ops=(RECORD,))
+    try:
+        assert isinstance(await database.commit(written), Committed)
+        assert await database.reader.epoch(TENANT) >= 0
+        server.freeze()
+        try:
+            async with asyncio.timeout(15):
+                told = await asyncio.gather(
+                    database.commit(written),
+                    database.reader.epoch(TENANT),
+                    return_exceptions=True,
+                )
+        finally:
+            server.thaw()
+        assert [getattr(each, "code", each) for each in told] == ["store_unreachable"] * 2
+        assert isinstance(await database.commit(written), Committed)
+        assert await database.reader.epoch(TENANT) >= 0
+        with psycopg.connect(where.store) as connection:
+            assert connection.execute("select count(*) from records").fetchone() == (2,)
+    finally:
+        await database.close()
+
+
 @pytest.mark.claim("store.server-restart")
 @pytest.mark.parametrize(
     ("state", "gone"),
@@ -181,6 +215,51 @@ async def test_processes_share_a_budget_and_its_keys_exactly(where: Where) -> No
         twins = [insert("twin"), InsertAction(action=action("twin", id="act-other"))]
         answers = await asyncio.gather(one.commit(twins[0]), two.commit(twins[1]))
         assert sorted(type(each).__name__ for each in answers) == ["Blocked", "Committed"]
+
+
+@pytest.mark.claim("store.many-processes")
+async def test_what_another_process_begins_between_reading_and_writing_is_not_written_over(
+    where: Where,
+) -> None:
+    mark = MarkBreaker(target="till", failed=True, threshold=9, open_for_us=1)
+    notice = Notice(
+        id="n-1",
+        tenant=TENANT,
+        event="asked",
+        channel="webhook",
+        queue="finance",
+        action="act-a",
+        request_digest="",
+        agent="clerk",
+        tool="desk.note",
+        rules=(),
+        due_at_us=0,
+        created_at_us=0,
+    )
+    async with depot(where) as one, depot(where) as two:
+        await one.commit(Take(action="act-a", holds=(hold("tenant", 1),)))
+        with psycopg.connect(where.store) as busy:
+            busy.execute("select from budgets for update")
+            taken = Take(action="act-b", holds=(hold("tenant", 1),))
+            late = asyncio.create_task(one.commit(taken, mark, PutNotice(notice=notice)))
+            # It has seen neither breaker nor notice, and waits for the balance.
+            await asyncio.to_thread(wait_for_a_waiter, where)
+            assert isinstance(await two.commit(mark, PutNotice(notice=notice)), Committed)
+            moved = replace(notice, state="sent", attempts=1)
+            assert isinstance(await two.commit(MoveNotice(notice=moved)), Committed)
+            assert not late.done()
+        assert isinstance(await late, Committed)
+        assert one.rows("select failures from breakers") == [(2,)]
+        assert one.rows("select state, attempts from notices") == [("sent", 1)]
+
+
+def wait_for_a_waiter(where: Where) -> None:
+    """Return when some transaction waits for a lock."""
+    until_s = time.monotonic() + 10
+    with psycopg.connect(where.store, autocommit=True) as looking:
+        while not looking.execute("select 1 from pg_locks where not granted").fetchall():
+            assert time.monotonic() < until_s
+            time.sleep(0.01)
 
 
 @pytest.mark.claim("ledger.late-commit-sequenced")

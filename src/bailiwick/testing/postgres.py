@@ -69,8 +69,15 @@ class PostgresServer:
 
     def kill(self) -> None:
         """End the postmaster by SIGKILL; its other processes end when they notice."""
-        postmaster = int((self._data / "postmaster.pid").read_text().splitlines()[0])
-        os.kill(postmaster, signal.SIGKILL)
+        os.kill(self._postmaster, signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Have all of its processes stand still: whoever is connected waits without a word."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Have them go on."""
+        self._signal(signal.SIGCONT)
 
     def start_again(self) -> None:
         """Start it after it was killed, once the last of its processes is gone."""
@@ -97,6 +104,18 @@ class PostgresServer:
         """Have the server's administrator carry out a statement."""
         command = [str(self._programs / "psql"), "-Xqw", "-v", "ON_ERROR_STOP=1"]
         self._run([*command, "-d", self.url(password=False), "-c", statement], asks=True)
+
+    @property
+    def _postmaster(self) -> int:
+        return int((self._data / "postmaster.pid").read_text().splitlines()[0])
+
+    def _signal(self, number: int) -> None:
+        # The postmaster first: it then begins no more processes. The file is proc_pid_task(5)'s.
+        postmaster = self._postmaster
+        os.kill(postmaster, number)
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
+        for child in children.split():
+            os.kill(int(child), number)
 
     def _control(self, program: str, *arguments: str) -> None:
         self._run([str(self._programs / program), "-D", str(self._data), *arguments])

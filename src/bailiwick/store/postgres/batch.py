@@ -25,10 +25,12 @@ _ENDED = frozenset({"done", "failed", "unknown"})
 _OPEN = frozenset({"parked", "intended", "unknown"})
 
 _KEPT = (
-    *("agents", "modes", "revocations", "people", "releases", "approvals", "payloads"),
-    *("breakers", "mandates", "mandate_uses", "legal_holds", "rounds", "notices", "carried"),
+    *("agents", "modes", "revocations", "people", "releases", "payloads"),
+    *("mandates", "mandate_uses", "legal_holds", "rounds", "carried"),
 )
-_ADDED = ("runs", "effect_keys", "votes", "stops", "changes")
+# Written by what was read of them: a row that was not there and is by now fails the insert.
+_COUNTED = ("approvals", "breakers", "notices")
+_ADDED = ("runs", "effect_keys", "votes", "stops", "changes", *_COUNTED)
 _ACTION = (
     *("tenant", "id", "agent", "subject", "name", "attempt", "state", "version", "resource"),
     *("park_until_us", "lease_owner", "lease_until_us", "updated_at_us", "body", "holds"),
@@ -158,6 +160,8 @@ class PostgresBatch:
         listed = [row for row in stored if "body" not in row and row.get("records")]
         yield "list_records", listed, ("tenant", "id", "records")
         yield "delete_payloads", tables["erasures"].left(stored=False), ("tenant", "action")
+        for name in _COUNTED:
+            yield f"update_{name}", tables[name].left(stored=True), COLUMNS[name][1]
         for name in _KEPT:
             yield f"put_{name}", _both(tables[name]), COLUMNS[name][1]
         yield "insert_records", self.records, _RECORD

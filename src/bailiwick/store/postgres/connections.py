@@ -1,9 +1,13 @@
 """Connections to the server, and what its errors mean. No password stands in any message."""
 
+import asyncio
+import os
+import socket
 from typing import Any
 
 import psycopg
 from psycopg import conninfo, errors
+from psycopg.abc import RV, PQGen
 from psycopg.rows import TupleRow
 
 from bailiwick.errors import ConfigError, StoreError, StoreUnavailable
@@ -12,6 +16,9 @@ from bailiwick.store.postgres.statements import SQL
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
+# A server that takes longer than this to answer is taken for gone: its disk hangs, say. It may wait
+# for a few locks meanwhile.
+_ANSWER_S = 20.0
 # A process that stands still while it holds the control lock would keep a kill waiting.
 _IDLE, _LOCK = "2s", "5s"
 _DEFAULTS = {
@@ -26,10 +33,11 @@ _DEFAULTS = {
 
 
 class Address:
-    """Where the database is, and with what to log in."""
+    """Where the database is, with what to log in, and how long it may take to answer."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, answer_s: float = _ANSWER_S) -> None:
         """Raises `ConfigError` for what is not an address; it quotes nothing of it."""
+        self.answer_s = answer_s
         try:
             given = conninfo.conninfo_to_dict(url)
         except psycopg.Error:
@@ -47,19 +55,45 @@ class Address:
     __repr__ = __str__
 
 
-class Line:
-    """One connection: opened when it is needed first, and again after it broke."""
+class _Impatient(psycopg.AsyncConnection[TupleRow]):
+    """A connection that breaks, as if the server had left, when an answer takes too long."""
 
-    def __init__(self, address: Address) -> None:
+    answer_s: float | None = None
+
+    async def wait(self, gen: PQGen[RV], *how: Any, **named: Any) -> RV:
+        """Wait for the server. Raises `psycopg.Error`."""
+        if self.answer_s is None:
+            return await super().wait(gen, *how, **named)
+        timer = asyncio.get_running_loop().call_later(self.answer_s, self._break)
+        try:
+            return await super().wait(gen, *how, **named)
+        finally:
+            timer.cancel()
+
+    def _break(self) -> None:
+        with socket.socket(fileno=os.dup(self.fileno())) as own:
+            own.shutdown(socket.SHUT_RDWR)
+
+
+class Line:
+    """One connection: opened when it is needed first, and again after it broke.
+
+    One that `listens` may be left without a word for as long as there is nothing to tell.
+    """
+
+    def __init__(self, address: Address, *, listens: bool = False) -> None:
         self._address = address
+        self._listens = listens
         self._connection: Connection | None = None
 
     async def connected(self) -> Connection:
         """The connection, in autocommit and in no transaction. Raises `psycopg.Error`."""
         if self._connection is None or self._connection.closed:
-            self._connection = await psycopg.AsyncConnection.connect(
+            connection = await _Impatient.connect(
                 "", autocommit=True, prepare_threshold=0, **self._address.parameters
             )
+            connection.answer_s = None if self._listens else self._address.answer_s
+            self._connection = connection
             self._connection.adapters.register_dumper(list, ColumnDumper)
             for name in ("durable", "indexed"):
                 await self._connection.execute(SQL[name])

@@ -128,7 +128,7 @@ class PostgresDatabase:
                     self.waiting.tell(op.action.id)
 
     async def _listening(self) -> None:
-        line = Line(self._address)
+        line = Line(self._address, listens=True)
         try:
             while True:
                 try:

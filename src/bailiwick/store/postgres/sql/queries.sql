@@ -284,13 +284,20 @@ select * from unnest(cast(:tenant as text[]), cast(:name as text[]), cast(:reach
 on conflict (tenant, name) do update set reached = excluded.reached,
     due_at_us = excluded.due_at_us;
 
--- name: put_notices
--- Notices, new or after an attempt, which gives their lease back.
+-- name: insert_notices
+-- New notices; one that another process wrote meanwhile fails here.
 insert into notices (tenant, id, state, due_at_us, attempts, body)
 select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[]),
+    cast(:due_at_us as bigint[]), cast(:attempts as integer[]), cast(:body as bytea[]));
+
+-- name: update_notices!
+-- Notices after an attempt, which gives their lease back; their rows are locked.
+update notices set state = new.state, due_at_us = new.due_at_us, attempts = new.attempts,
+    body = new.body, lease_until_us = null
+from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[]),
     cast(:due_at_us as bigint[]), cast(:attempts as integer[]), cast(:body as bytea[]))
-on conflict (tenant, id) do update set state = excluded.state, due_at_us = excluded.due_at_us,
-    attempts = excluded.attempts, body = excluded.body, lease_until_us = null;
+    as new (tenant, id, state, due_at_us, attempts, body)
+where notices.tenant = new.tenant and notices.id = new.id;
 
 -- name: put_revocations
 -- Revocation is for good; the first reason stands.
@@ -388,14 +395,21 @@ from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:state as text[])
     updated_at_us, body, holds, records, ended, contradicted, erased)
 where actions.tenant = new.tenant and actions.id = new.id;
 
--- name: put_approvals
--- Approval requests as they stand; a new digest replaces the request, not the votes on the old.
+-- name: insert_approvals
+-- New requests; one that another process opened meanwhile fails here.
 insert into approvals (tenant, action, request_digest, state, expires_at_us, body)
 select * from unnest(cast(:tenant as text[]), cast(:action as text[]),
     cast(:request_digest as text[]), cast(:state as text[]), cast(:expires_at_us as bigint[]),
-    cast(:body as bytea[]))
-on conflict (tenant, action) do update set request_digest = excluded.request_digest,
-    state = excluded.state, expires_at_us = excluded.expires_at_us, body = excluded.body;
+    cast(:body as bytea[]));
+
+-- name: update_approvals!
+-- Requests as they stand; a new digest replaces the request, not the votes on the old.
+update approvals set request_digest = new.request_digest, state = new.state,
+    expires_at_us = new.expires_at_us, body = new.body
+from unnest(cast(:tenant as text[]), cast(:action as text[]), cast(:request_digest as text[]),
+    cast(:state as text[]), cast(:expires_at_us as bigint[]), cast(:body as bytea[]))
+    as new (tenant, action, request_digest, state, expires_at_us, body)
+where approvals.tenant = new.tenant and approvals.action = new.action;
 
 -- name: insert_votes
 -- One vote a person and request.
@@ -433,13 +447,20 @@ with added as (
 )
 insert into unsequenced (record) select seq from added;
 
--- name: put_breakers
--- Targets' failures.
+-- name: insert_breakers
+-- Targets' first failures; one that another process counted meanwhile fails here.
 insert into breakers (tenant, target, failures, open_until_us, recent)
 select * from unnest(cast(:tenant as text[]), cast(:target as text[]),
-    cast(:failures as integer[]), cast(:open_until_us as bigint[]), cast(:recent as text[]))
-on conflict (tenant, target) do update set failures = excluded.failures,
-    open_until_us = excluded.open_until_us, recent = excluded.recent;
+    cast(:failures as integer[]), cast(:open_until_us as bigint[]), cast(:recent as text[]));
+
+-- name: update_breakers!
+-- Targets' failures; their rows are locked since they were read.
+update breakers set failures = new.failures, open_until_us = new.open_until_us,
+    recent = new.recent
+from unnest(cast(:tenant as text[]), cast(:target as text[]), cast(:failures as integer[]),
+    cast(:open_until_us as bigint[]), cast(:recent as text[]))
+    as new (tenant, target, failures, open_until_us, recent)
+where breakers.tenant = new.tenant and breakers.target = new.target;
 
 -- name: insert_budgets
 -- Balances that begin; one that another process began meanwhile fails here.
