@@ -14,7 +14,7 @@ from psycopg import errors
 
 from bailiwick.config import Settings
 from bailiwick.errors import BailiwickError, StoreFenced, StoreUnavailable
-from bailiwick.notices import Notice
+from bailiwick.nouns.notices import Notice
 from bailiwick.store.postgres import PostgresDatabase, open_doors
 from bailiwick.store.postgres.connections import Address, Line, fault_of, is_gone
 from bailiwick.store.postgres.migrating import FOLDER, SCHEMA_VERSION, bring_up, migrate
