@@ -1,13 +1,9 @@
 """`python -m campaigns.tau2`: see the package. Prints one line of JSON, and exits 1 on a miss."""
 
 import argparse
-import asyncio
-import json
 import sys
-import tempfile
-import time
-from pathlib import Path
 
+from campaigns.ending import carried_out
 from campaigns.tau2.campaign import run
 from campaigns.tau2.shop import Material
 
@@ -18,19 +14,9 @@ def main() -> int:
     parser.add_argument("--tasks", type=int, default=114, help="how many, from the first on")
     parser.add_argument("--each", type=int, default=10, help="counter-examples of each kind")
     given = parser.parse_args()
-    try:
-        material = Material()
-    except FileNotFoundError as error:
-        print(error, file=sys.stderr)
-        return 2
-    begun_s = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        result = asyncio.run(run(Path(folder) / "project", material, given.tasks, given.each))
-    for finding in result.findings[:20]:
-        print(finding, file=sys.stderr)
-    print(f"{time.monotonic() - begun_s:.1f} s", file=sys.stderr)
-    print(json.dumps(result.line))
-    return 0 if result.holds else 1
+    return carried_out(
+        Material, lambda folder, material: run(folder, material, given.tasks, given.each)
+    )
 
 
 if __name__ == "__main__":

@@ -1,33 +1,16 @@
 """A few tasks of `make tau2`, and a counter-example of each kind."""
 
-import json
-import os
-import subprocess
-import sys
-from typing import Any
-
 import pytest
 
-from tests.repo.sources import ROOT
+from tests.real.campaigns import needs, told
 
-pytestmark = pytest.mark.skipif(
-    not (ROOT / ".venv-tau2" / "ready").exists() and "CI" not in os.environ,
-    reason="`make test` and `make tau2` install tau2",
-)
+pytestmark = needs("tau2")
 
 
 @pytest.mark.claim("real.gold-state")
 @pytest.mark.claim("real.written-policy-kept")
 def test_a_written_policy_is_kept_and_keeps_nobody_from_what_it_allows() -> None:
-    told = subprocess.run(
-        [sys.executable, "-m", "campaigns.tau2", "--tasks", "8", "--each", "1"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert told.returncode == 0, told.stderr
-    line: dict[str, Any] = json.loads(told.stdout)
+    line = told("tau2", "--tasks", "8", "--each", "1")
     assert line["reached_gold"] == line["tasks"] == 8
     assert (line["false_blocks"], line["done"] + line["refused_by_both"]) == (0, line["calls"])
     assert line["blocked"] == line["counter_examples"] >= len(line["by_kind"])
