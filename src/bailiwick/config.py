@@ -1,6 +1,5 @@
 """The settings: few, frozen, read once at the edge. Nothing else reads a setting's source."""
 
-import difflib
 import hashlib
 import os
 import re
@@ -12,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 
 from bailiwick.errors import ConfigError
-from bailiwick.values import JSON
+from bailiwick.values import JSON, did_you_mean
 from bailiwick.yaml_text import read_yaml
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -227,10 +226,8 @@ def load_settings(project: Path) -> Settings:
 def _meant(content: Mapping[str, JSON]) -> str:
     """The setting that the first name which is none may stand for; empty if there is no such."""
     known = [each for each in Settings.__struct_fields__ if each != "project"]
-    for name in content:
-        if name not in known and (near := difflib.get_close_matches(str(name)[:64], known, n=1)):
-            return f"did you mean `{near[0]}`"
-    return ""
+    meant = (did_you_mean(str(name), known) for name in content if name not in known)
+    return next(filter(None, meant), "")
 
 
 def _filled_in(content: Mapping[str, JSON], variables: Mapping[str, str]) -> dict[str, JSON]:

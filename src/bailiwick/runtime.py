@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from bailiwick import cases, catalog, identity, ledger
+from bailiwick import cases, identity, ledger
 from bailiwick.act import act
 from bailiwick.cancelling import cancel
 from bailiwick.config import load_settings
@@ -26,7 +26,7 @@ from bailiwick.housekeeping import Tick, begin, tick
 from bailiwick.nouns import Credential, Grant, Outcome
 from bailiwick.nouns.reversals import Reversal
 from bailiwick.ports import World
-from bailiwick.values import JSON, shown
+from bailiwick.values import JSON, did_you_mean, shown
 from bailiwick.wiring import agent_key_file, on_demand, open_world
 
 # A token is exchanged for a fresh one when less than this is left of it.
@@ -188,7 +188,7 @@ class Bailiwick:
             raise IdentityError(
                 f"the active release has no agent `{shown(agent)}`",
                 code="agent_unknown",
-                help=catalog.did_you_mean(agent, bundle.manifests, _known(bundle.manifests)),
+                help=did_you_mean(agent, bundle.manifests, _known(bundle.manifests)),
             )
         key = identity.read_agent_key(agent_key_file(self.world.settings, agent))
         return Session(

@@ -4,11 +4,12 @@ Bytes that a caller gave are never forwarded. What leaves this module is a plain
 has exactly one canonical form (RFC 8785), so that everything said about it is about one thing.
 """
 
+import difflib
 import hashlib
 import json
 import math
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -156,6 +157,18 @@ def shown(text: str, limit: int = 200) -> str:
 def counted(number: int, noun: str) -> str:
     """Give a number with its noun, in the plural unless it is one."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Give the known name that is most like a mistyped one; empty if none is."""
+    near = difflib.get_close_matches(name, list(known), n=1) if len(name) <= 64 else []
+    return near[0] if near else ""
+
+
+def did_you_mean(name: str, known: Iterable[str], else_say: str = "") -> str:
+    """Suggest the known name nearest to `name`, or say something else."""
+    near = nearest(name, known)
+    return f"did you mean `{near}`" if near else else_say
 
 
 def skeleton(name: str) -> str:

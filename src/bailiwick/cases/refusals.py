@@ -1,9 +1,9 @@
 """The noes of the spine that no organ owns: a name that leads nowhere, a key that was used."""
 
-from bailiwick import catalog, identity
+from bailiwick import identity
 from bailiwick.nouns import Action, Caller, Proposal, Refusal
 from bailiwick.ports import Bundle
-from bailiwick.values import shown
+from bailiwick.values import did_you_mean, shown
 
 _MAX_NAMED = 20
 
@@ -28,7 +28,7 @@ def unclassified(bundle: Bundle, asked: Proposal, caller: Caller) -> Refusal:
             step=4,
             code="tool_unknown",
             message=f"there is no tool `{shown(asked.tool)}` in the active release",
-            help=catalog.did_you_mean(asked.tool, own, said or "it has no tool in this release"),
+            help=did_you_mean(asked.tool, own, said or "it has no tool in this release"),
         )
     return Refusal(
         step=2,

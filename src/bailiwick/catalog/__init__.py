@@ -23,7 +23,6 @@ from bailiwick.catalog.pins import (
     read_pins,
 )
 from bailiwick.catalog.plain import compile_plain
-from bailiwick.catalog.problems import did_you_mean
 from bailiwick.catalog.python_tools import tool
 from bailiwick.nouns import ToolContext
 
@@ -36,7 +35,6 @@ __all__ = [
     "compile_plain",
     "declared_upstreams",
     "described",
-    "did_you_mean",
     "left_out",
     "load_catalogue",
     "load_limits",

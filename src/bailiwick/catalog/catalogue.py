@@ -17,13 +17,13 @@ from bailiwick.catalog.input_types import Plan, project, projection
 from bailiwick.catalog.law import fact_type_conflicts, law_problems, look_alikes, shared_credentials
 from bailiwick.catalog.mcp_tools import is_mcp_file, mcp_declarations
 from bailiwick.catalog.pins import SUFFIX, Pins, read_pins
-from bailiwick.catalog.problems import did_you_mean, problem, refuse
+from bailiwick.catalog.problems import problem, refuse
 from bailiwick.catalog.python_tools import python_declarations
 from bailiwick.catalog.schemas import ArgumentSchema, filled, judge
 from bailiwick.errors import BadInput, CatalogError
 from bailiwick.nouns import HttpBinding, Refusal, Resource, Situation, Tool
 from bailiwick.ports import Expression
-from bailiwick.values import JSON, canonical, identifier, segment, shown
+from bailiwick.values import JSON, canonical, did_you_mean, identifier, segment, shown
 
 
 class CompiledTool(Struct, frozen=True):

@@ -17,13 +17,13 @@ from typing import Literal
 from msgspec import Struct
 
 from bailiwick.catalog.money import currency_code, micro_usd, minor_units
-from bailiwick.catalog.problems import did_you_mean, problem, read_as, refuse, unknown_members
+from bailiwick.catalog.problems import problem, read_as, refuse, unknown_members
 from bailiwick.catalog.yaml_text import load_yaml
 from bailiwick.errors import BadInput, CatalogError
 from bailiwick.nouns import Cap, Manifest
 from bailiwick.nouns.notices import ServiceLevel
 from bailiwick.ports import Catalogue
-from bailiwick.values import MAX_INTEGER, shown
+from bailiwick.values import MAX_INTEGER, did_you_mean, shown
 
 LIMITS_FILE = "limits.yaml"
 

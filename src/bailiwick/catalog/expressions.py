@@ -7,12 +7,12 @@ from msgspec import Struct
 
 from bailiwick.catalog.facts import amount_expression
 from bailiwick.catalog.paths import NAMES, Path, compile_path
-from bailiwick.catalog.problems import did_you_mean, problem
+from bailiwick.catalog.problems import problem
 from bailiwick.catalog.schemas import certain_arguments, parameters
 from bailiwick.errors import CatalogError
 from bailiwick.nouns import HttpBinding, McpBinding, Tool
 from bailiwick.ports import Expression
-from bailiwick.values import shown
+from bailiwick.values import did_you_mean, shown
 
 ACTION_MEMBERS = ("id", "run", "agent", "subject", "provider_key")
 

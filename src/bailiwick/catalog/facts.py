@@ -12,11 +12,11 @@ from msgspec import Struct
 
 from bailiwick.catalog.domains import destination, endpoint
 from bailiwick.catalog.money import currency_code, minor_units
-from bailiwick.catalog.problems import did_you_mean, problem
+from bailiwick.catalog.problems import problem
 from bailiwick.errors import BadInput, CatalogError
 from bailiwick.nouns import Refusal
 from bailiwick.ports import Expression
-from bailiwick.values import JSON, MAX_INTEGER, identifier, shown
+from bailiwick.values import JSON, MAX_INTEGER, did_you_mean, identifier, shown
 from bailiwick.vocabulary import RUNTIME_FACTS, STANDARD_FACTS, DestinationKind
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")

@@ -18,10 +18,10 @@ from decimal import Decimal
 from msgspec import Struct
 
 from bailiwick.catalog.money import micro_usd
-from bailiwick.catalog.problems import did_you_mean, problem
+from bailiwick.catalog.problems import problem
 from bailiwick.errors import BadInput, CatalogError
 from bailiwick.nouns import RETENTION_DAYS
-from bailiwick.values import shown
+from bailiwick.values import did_you_mean, shown
 
 # The words that people use for the two things that can happen over budget.
 ASK = frozenset(

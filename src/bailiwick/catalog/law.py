@@ -9,12 +9,12 @@ key. Reads and writes never share a credential.
 from collections.abc import Iterator, Mapping, Sequence
 
 from bailiwick.catalog.forms import Declaration
-from bailiwick.catalog.problems import did_you_mean, problem
+from bailiwick.catalog.problems import problem
 from bailiwick.catalog.reversers import reverser_problems
 from bailiwick.catalog.schemas import parameters
 from bailiwick.errors import CatalogError
 from bailiwick.nouns import HttpBinding, McpBinding, Reader, Tool
-from bailiwick.values import skeleton
+from bailiwick.values import did_you_mean, skeleton
 from bailiwick.vocabulary import TRAIT_FACTS
 
 _WRITE_TRAITS = ("money", "destructive", "permission", "code")

@@ -33,12 +33,12 @@ from bailiwick.catalog.fallbacks import (
     kept_days,
     logging_problems,
 )
-from bailiwick.catalog.problems import did_you_mean, problem, read_as, refuse, unknown_members
+from bailiwick.catalog.problems import problem, read_as, refuse, unknown_members
 from bailiwick.catalog.yaml_text import load_yaml
 from bailiwick.errors import BadInput, CatalogError
 from bailiwick.nouns import Cap, Manifest, Mode
 from bailiwick.ports import Catalogue
-from bailiwick.values import JSON, MAX_INTEGER, shown
+from bailiwick.values import JSON, MAX_INTEGER, did_you_mean, shown
 from bailiwick.vocabulary import GROUPS
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")

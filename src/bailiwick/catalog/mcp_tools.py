@@ -28,12 +28,12 @@ from msgspec import Meta, Struct
 from bailiwick.catalog.forms import Declaration, Text, ToolForm, expression_texts
 from bailiwick.catalog.http_tools import BASE_URL, CredentialNames, upstream_name_problems
 from bailiwick.catalog.pins import SUFFIX, Pin, Pins, outside_references
-from bailiwick.catalog.problems import did_you_mean, problem, read_as, refuse, unknown_members
+from bailiwick.catalog.problems import problem, read_as, refuse, unknown_members
 from bailiwick.catalog.schemas import compile_schema, parameters
 from bailiwick.catalog.yaml_text import load_yaml
 from bailiwick.errors import CatalogError
 from bailiwick.nouns import McpBinding, McpUpstream
-from bailiwick.values import JSON, shown
+from bailiwick.values import JSON, did_you_mean, shown
 
 _TOOL = re.compile(r"[A-Za-z0-9._-]{1,128}")  # SEP-986
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

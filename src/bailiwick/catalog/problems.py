@@ -4,14 +4,13 @@ Loading never stops at the first problem: each becomes a `CatalogError` with its
 and one `CatalogError` that lists them all is raised at the end.
 """
 
-import difflib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar, get_args, get_origin
 
 import msgspec
 
 from bailiwick.errors import CatalogError
-from bailiwick.values import shown
+from bailiwick.values import did_you_mean, shown
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -44,12 +43,6 @@ def refuse(problems: Sequence[CatalogError]) -> None:
             for each in problems
         ],
     )
-
-
-def did_you_mean(name: str, known: Iterable[str], else_say: str = "") -> str:
-    """Suggest the known name nearest to `name`, or say something else."""
-    near = difflib.get_close_matches(name, list(known), n=1) if len(name) <= 64 else []
-    return f"did you mean `{near[0]}`" if near else else_say
 
 
 def unknown_members(value: object, kind: object, where: str) -> list[CatalogError]:

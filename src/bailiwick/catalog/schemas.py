@@ -14,10 +14,10 @@ from urllib.parse import unquote
 import jsonschema_rs
 from msgspec import Struct
 
-from bailiwick.catalog.problems import did_you_mean, problem
+from bailiwick.catalog.problems import problem
 from bailiwick.errors import BadInput, CatalogError
 from bailiwick.nouns import Refusal
-from bailiwick.values import JSON, canonical, parse, shown
+from bailiwick.values import JSON, canonical, did_you_mean, parse, shown
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MAX_SCHEMA_BYTES = 64 * 1024

@@ -6,7 +6,7 @@ from typing import TypeVar, cast
 import msgspec
 from msgspec.structs import replace
 
-from bailiwick import approval, catalog
+from bailiwick import approval
 from bailiwick.catalog.money import minor_units
 from bailiwick.errors import ApprovalError, BadInput, ControlError
 from bailiwick.nouns import Cap, Person, names_tool
@@ -17,7 +17,7 @@ from bailiwick.operations.channel import text_of, texts_of
 from bailiwick.operations.comparing import book_of
 from bailiwick.ports import Bundle, World
 from bailiwick.transactions import PutMandate
-from bailiwick.values import JSON, shown
+from bailiwick.values import JSON, did_you_mean, shown
 
 S = TypeVar("S", bound=Statement)
 
@@ -209,7 +209,7 @@ def signed_rules(bundle: Bundle, names: Sequence[str]) -> tuple[SignedRule, ...]
             raise ControlError(
                 f"there is no rule `{shown(name)}` that asks people",
                 code="rule_unknown",
-                help=catalog.did_you_mean(name, asking, f"asking are {', '.join(sorted(asking))}"),
+                help=did_you_mean(name, asking, f"asking are {', '.join(sorted(asking))}"),
             )
     if not names:
         _invalid("it names no rule")

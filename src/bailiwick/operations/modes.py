@@ -2,14 +2,14 @@
 
 from typing import cast
 
-from bailiwick import catalog, ledger, limits
+from bailiwick import ledger, limits
 from bailiwick.errors import ControlError
 from bailiwick.nouns import MODES, Mode, ModeSetting, Person, mode_of, names_tool
 from bailiwick.operations.changes import Consent, Parameters, change, pseudonyms, second_person
 from bailiwick.operations.channel import text_of
 from bailiwick.ports import Bundle, World
 from bailiwick.transactions import Append
-from bailiwick.values import JSON, shown
+from bailiwick.values import JSON, did_you_mean, shown
 
 _QUIET_S = 1.0
 
@@ -97,5 +97,5 @@ def _known(bundle: Bundle, agent: str, tool: str) -> None:
             raise ControlError(
                 f"there is no {what} `{shown(name)}` in the active release",
                 code=f"{what}_unknown",
-                help=catalog.did_you_mean(name, known, f"known are {', '.join(sorted(known))}"),
+                help=did_you_mean(name, known, f"known are {', '.join(sorted(known))}"),
             )

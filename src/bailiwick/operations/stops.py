@@ -1,6 +1,5 @@
 """Kill switches and revocation: tightening takes effect at once, lifting is a change for two."""
 
-import difflib
 from collections.abc import Sequence
 from typing import cast
 
@@ -11,7 +10,7 @@ from bailiwick.operations.changes import Consent, Parameters, control, refused, 
 from bailiwick.operations.channel import text_of
 from bailiwick.ports import World
 from bailiwick.transactions import Blocked, Revoke
-from bailiwick.values import JSON
+from bailiwick.values import JSON, nearest
 
 _QUIET_S = 1.0
 _LISTED = 1000
@@ -118,8 +117,7 @@ async def _known(world: World, stop: Stop) -> tuple[bool | None, str]:
         tools = bundle.catalogue.tools.values()
         found = {tool.name if stop.scope == "tool" else tool.upstream for tool in tools}
         names = {name for name in found if name is not None}
-    near = difflib.get_close_matches(target[:64], names, n=1)
-    return target in names, near[0] if near else ""
+    return target in names, nearest(target, names)
 
 
 async def _in_flight(world: World, stop: Stop) -> Sequence[Action]:
