@@ -106,17 +106,23 @@ class Up:
             yield client
 
     def post(
-        self, key: str, method: str, params: Mapping[str, Any], **headers: str
+        self,
+        key: str,
+        method: str,
+        params: Mapping[str, Any],
+        able: Mapping[str, Any] | None = None,
+        **headers: str,
     ) -> httpx2.Response:
-        """One request of 2026-07-28 as it stands, by plain HTTP."""
-        meta = {**CAPABILITIES, "io.modelcontextprotocol/clientCapabilities": {}}
+        """One request of 2026-07-28 as it stands, by plain HTTP, of a client that is `able`."""
+        meta = {**CAPABILITIES, "io.modelcontextprotocol/clientCapabilities": able or {}}
         body = {
             "jsonrpc": "2.0",
             "id": 1,
             "method": method,
             "params": {**params, "_meta": {**meta, **params.get("_meta", {})}},
         }
-        routed = {"mcp-name": str(params["name"])} if "name" in params else {}
+        named = params.get("name", params.get("taskId"))
+        routed = {"mcp-name": str(named)} if named else {}
         return httpx2.post(
             f"{self.url}/mcp",
             json=body,

@@ -79,9 +79,7 @@ async def test_an_answer_that_people_took_long_for_is_kept_as_long_again(folder:
 @pytest.mark.claim("spine.unnamed-runs-attach")
 async def test_where_nobody_named_a_run_a_fresh_token_is_no_other_call(house: House) -> None:
     world = house.world
-    made = await house.command(
-        "ada", "agents access-key", agent="clerk", subject="sue", days=1
-    )
+    made = await house.command("ada", "agents access-key", agent="clerk", subject="sue", days=1)
     told = []
     for run in (None, None, "run-1", "run-2"):
         control = await world.store.control("default")
