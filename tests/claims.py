@@ -315,6 +315,7 @@ CLAIMS: dict[str, str] = {
     "gateway.bearers-authenticated": "Nothing is served to who bears no credential that holds.",
     "gateway.drains": "Asked to leave, it takes nothing new, ends what is under way, exits with 0.",
     "gateway.one-outcome-after-a-crash": "Killed in mid-call, the client's retry gets one outcome.",
+    "gateway.pipes-prove-the-key": "Over pipes a client acts by the agent's key, or not at all.",
     "gateway.replicas-are-one": "Servers on one database answer for each other, and wake for it.",
     "gateway.lost-sessions": "A session lost with its process is answered 404; no action is lost.",
     "gateway.keys-end-at-once": "An access key that is revoked ends at once, at every door.",
