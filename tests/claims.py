@@ -316,6 +316,8 @@ CLAIMS: dict[str, str] = {
     "gateway.conformance": "Gateway and client are as MCP's official suites have it.",
     "gateway.drains": "Asked to leave, it takes nothing new, ends what is under way, exits with 0.",
     "gateway.one-outcome-after-a-crash": "Killed in mid-call, the client's retry gets one outcome.",
+    "gateway.pipes-prove-the-key": "Over pipes a client acts by the agent's key, or not at all.",
+    "gateway.replicas-are-one": "Servers on one database answer for each other, and wake for it.",
     "gateway.lost-sessions": "A session lost with its process is answered 404; no action is lost.",
     "gateway.keys-end-at-once": "An access key that is revoked ends at once, at every door.",
     "gateway.lists-what-could-be": "A client is shown what its agent could ever do, and no more.",

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from tests.cli.desk import Desk
-from tests.gateway.served import Up, founded_desk
+from tests.gateway.served import Up, founded_desk, message_of
 from tests.gateway.test_calls import unique
 
 
@@ -69,7 +69,7 @@ def test_killed_in_mid_call_it_comes_back_to_one_outcome(desk: Desk) -> None:
         with pytest.raises(httpx2.TransportError):
             slow.result()
     up.start()
-    again = dawdle(up, "c_killed").json()["result"]
+    again = message_of(dawdle(up, "c_killed"))["result"]
     listed = desk.data("ada", "actions", "list")
     assert len(listed) == 1
     assert again["_meta"]["dev.bailiwick/action"] == listed[0]["action"]

@@ -8,14 +8,14 @@ from typing import Any
 import httpx2
 import pytest
 from mcp import Client
+from mcp.client.context import ClientRequestContext
 from mcp.client.streamable_http import streamable_http_client
-from mcp_types import ElicitResult
+from mcp_types import ElicitRequestParams, ElicitRequestURLParams, ElicitResult
 
 from tests.gateway.served import MODES, Up
 from tests.gateway.test_calls import told, unique
 
-TASKS = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
-URL = {"elicitation": {"url": {}}}
+TASKS: dict[str, Any] = {"extensions": {"io.modelcontextprotocol/tasks": {}}}
 
 
 def asking(text: str = "hello") -> dict[str, str]:
@@ -97,7 +97,8 @@ async def test_nobody_else_sees_a_task(up: Up) -> None:
 async def test_a_client_that_can_show_an_address_is_asked_to(up: Up) -> None:
     asked, seen = asking(), []
 
-    async def show(_: Any, params: Any) -> ElicitResult:
+    async def show(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        assert isinstance(params, ElicitRequestURLParams)
         seen.append(params.url)
         await up.says("bo", "approvals", "approve", params.url.rpartition("/")[2], "--yes")
         return ElicitResult(action="accept")

@@ -28,7 +28,10 @@ _WAITS = ("parked", "running")
 
 
 def result(outcome: Outcome, approvals: str) -> types.CallToolResult:
-    """The result of a call. `approvals` is the address under which people find an approval."""
+    """The result of a call. `approvals` is the address under which people find an approval.
+
+    Empty if there are no pages.
+    """
     if outcome.status == "done" and outcome.verdict != "contradicted":
         return _done(outcome)
     status = as_status(outcome, approvals)
@@ -61,18 +64,19 @@ def as_status(outcome: Outcome, approvals: str) -> dict[str, JSON]:
         if (value := getattr(outcome, name)) not in (None, "")
     }
     status["action"] = outcome.action
-    if outcome.status == "parked":
+    if outcome.status == "parked" and approvals:
         status["approval_url"] = approvals + outcome.action
     if outcome.details:
         status["details"] = dict(outcome.details)
     return status
 
 
-def waiting_words(outcome: Outcome, url: str) -> str:
+def waiting_words(action: str, url: str) -> str:
     """What a model or a person is told of an action that waits."""
+    where = f"at {url}" if url else f"with `bailiwick approvals show {action}`"
     return (
-        f"This call waits for people: nothing has been done yet. They decide at {url}"
-        f" (action {outcome.action}). Make the same call again, with the same arguments, to get its"
+        f"This call waits for people: nothing has been done yet. They decide {where}"
+        f" (action {action}). Make the same call again, with the same arguments, to get its"
         " one outcome; it will not be done twice."
     )
 
@@ -92,7 +96,7 @@ def _done(outcome: Outcome) -> types.CallToolResult:
 
 def _words(outcome: Outcome, status: Mapping[str, JSON]) -> str:
     if outcome.status == "parked":
-        return waiting_words(outcome, str(status["approval_url"]))
+        return waiting_words(outcome.action, str(status.get("approval_url", "")))
     said = {
         "done": "It was reported as done, but the world does not show it.",
         "unknown": "Nobody knows yet whether it was done: do not try another way.",
