@@ -76,8 +76,10 @@ from bailiwick.nouns.tools import (
     Tool,
     ToolAnswer,
     ToolCall,
+    ToolContent,
     ToolContext,
     Trait,
+    content_beside,
 )
 
 __all__ = [
@@ -131,12 +133,14 @@ __all__ = [
     "Tool",
     "ToolAnswer",
     "ToolCall",
+    "ToolContent",
     "ToolContext",
     "Trait",
     "Verdict",
     "Verification",
     "Vote",
     "Wake",
+    "content_beside",
     "mode_of",
     "names_tool",
 ]
