@@ -314,6 +314,7 @@ CLAIMS: dict[str, str] = {
     "telemetry.steps-of-what-failed": "What failed has a child span for each step that it took.",
     # gateway
     "gateway.bearers-authenticated": "Nothing is served to who bears no credential that holds.",
+    "gateway.conformance": "Gateway and client are as MCP's official suites have it.",
     "gateway.drains": "Asked to leave, it takes nothing new, ends what is under way, exits with 0.",
     "gateway.one-outcome-after-a-crash": "Killed in mid-call, the client's retry gets one outcome.",
     "gateway.pipes-prove-the-key": "Over pipes a client acts by the agent's key, or not at all.",
