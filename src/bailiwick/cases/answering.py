@@ -81,7 +81,8 @@ async def concluded(
     if isinstance(written, Action):
         with suppress(StoreError):
             await degrade(world, written, case)
-        return _outcome(written, effect.result)
+        told = _outcome(written, effect.result)
+        return replace(told, message=effect.message or told.message)
     if case.tool.effect == "read":
         no = blocked(written)
         return None if no is None else refused(no)

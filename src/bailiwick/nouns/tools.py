@@ -150,6 +150,15 @@ class Tool(Struct, frozen=True, kw_only=True):
     argument_classes: Mapping[str, tuple[str, ...]] = {}
 
 
+class OfferedTool(Struct, frozen=True, kw_only=True):
+    """A tool as a model is told of it; `schema` is the JSON Schema of its arguments."""
+
+    name: str
+    description: str
+    effect: Effect
+    schema: Mapping[str, JSON]
+
+
 class Target(Struct, frozen=True, kw_only=True):
     """Where a request would go: `authority` is the host with its port, `path` has the query."""
 
