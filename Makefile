@@ -71,10 +71,12 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
   --custom-compile-command 'make lock' $(ARGS)
 lock: $(UV)
 	@$(COMPILE) requirements/uv.in -o requirements/uv.txt
-	@$(COMPILE) pyproject.toml requirements/run.in -o requirements/run.txt
+	@$(COMPILE) pyproject.toml requirements/run.in --extra server -o requirements/run.txt
 	@$(COMPILE) pyproject.toml requirements/test.in --extra mcp --extra otlp --extra postgres \
+	  --extra server \
 	  --constraint requirements/run.txt -o requirements/test.txt
 	@$(COMPILE) pyproject.toml requirements/run-postgres.in --extra mcp --extra postgres \
+	  --extra server \
 	  --constraint requirements/test.txt -o requirements/run-postgres.txt
 	@$(foreach each,$(ADAPTERS),$(COMPILE) pyproject.toml requirements/adapter-$(each).in \
 	  --constraint requirements/run.txt -o requirements/adapter-$(each).txt &&) true

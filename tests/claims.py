@@ -9,6 +9,7 @@ CLAIMS: dict[str, str] = {
     # spine
     "spine.same-key-one-effect": "One call sent many times at once is one effect and one answer.",
     "spine.own-key-one-answer": "A caller's key means one call, with one answer, in every run.",
+    "spine.unnamed-runs-attach": "Where no run is named, a fresh token makes no other call.",
     "spine.equal-calls-attach": "An equal write is the earlier one in words, or a no frees it.",
     "spine.owner-only-lookup": "Keys and ids find nothing of another agent, subject or stranger.",
     "spine.effect-key-across-runs": "One live action an effect, across runs, and its name is told.",
@@ -316,6 +317,12 @@ CLAIMS: dict[str, str] = {
     "telemetry.environment": "OpenTelemetry's variables fill in what the file leaves out.",
     "telemetry.no-content": "A span has the twelve timings and no argument, subject or key.",
     "telemetry.steps-of-what-failed": "What failed has a child span for each step that it took.",
+    # gateway
+    "gateway.bearers-authenticated": "Nothing is served to who bears no credential that holds.",
+    "gateway.keys-end-at-once": "An access key that is revoked ends at once, at every door.",
+    "gateway.lists-what-could-be": "A client is shown what its agent could ever do, and no more.",
+    "gateway.pending-attaches": "A call that waits for people is done once, however often asked.",
+    "gateway.unknown-is-not-failed": "What nobody knows is never told as a failure or a success.",
     # crash
     "crash.no-duplicate-effects": "However often processes are killed, one call has one effect.",
     "crash.no-unrecorded-effects": "No effect is without an intent that its process left behind.",

@@ -1,6 +1,7 @@
 """The settings: few, frozen, read once at the edge. Nothing else reads a setting's source."""
 
 import hashlib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -22,6 +23,13 @@ Span = Annotated[float, msgspec.Meta(gt=0)]
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+").fullmatch
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}").fullmatch
 _FIELD_VALUE = re.compile(r"[\x20-\x7e]*").fullmatch
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class CredentialSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,6 +136,37 @@ class NotifySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     tell: tuple[Literal["subject", "resource"], ...] = ()
 
 
+class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where `bailiwick up` listens, and how long it waits.
+
+    `url` is its address as others see it, by default the one that it listens on; tokens are for
+    that address alone. Beyond loopback it needs `certificate` and `key`, or the word that a proxy
+    before it ends TLS (`behind_proxy`). `hold_seconds` is how long an answer that waits for people
+    is held for a client that hears of progress; `drain_seconds` how long it takes to leave.
+
+    An attacker who can change this can have tokens sent in clear, or to himself.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8787
+    url: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    behind_proxy: bool = False
+    hold_seconds: Annotated[float, msgspec.Meta(ge=0, le=600)] = 20.0
+    drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=600)] = 30.0
+
+    def __post_init__(self) -> None:
+        if self.url is not None and not _is_collector(self.url):
+            raise ValueError("`serve.url` is not an http or https address without a user")
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("a certificate needs its key, and a key its certificate")
+        if not (self.certificate or self.behind_proxy or _is_loopback(self.host)):
+            raise ValueError(
+                "beyond loopback `serve` needs `certificate` and `key`, or `behind_proxy: true`"
+            )
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`bailiwick.yaml`, whole. Relative paths start at the project's folder.
 
@@ -158,6 +197,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     witness: WitnessSource | None = None
     tiles: str | None = None
     notify: NotifySettings = NotifySettings()
+    serve: ServeSettings = ServeSettings()
 
     def __post_init__(self) -> None:
         if self.telemetry_endpoint is not None and not _is_collector(self.telemetry_endpoint):

@@ -16,6 +16,7 @@ from bailiwick.nouns import (
     Breaker,
     Caller,
     Cap,
+    Credential,
     Decision,
     LegalHold,
     Listed,
@@ -541,10 +542,10 @@ class Vault(Protocol):
 class TokenCache(Protocol):
     """Tokens whose signature and proof have been checked by this process; bounded."""
 
-    def get(self, token: str, proof: str) -> tuple[Caller, int] | None:
+    def get(self, credential: Credential) -> tuple[Caller, int] | None:
         """The caller and the epoch under which the token was checked."""
 
-    def put(self, token: str, proof: str, caller: Caller, epoch: int) -> None:
+    def put(self, credential: Credential, caller: Caller, epoch: int) -> None:
         """Remember a checked token; the oldest goes when there are too many."""
 
     @property

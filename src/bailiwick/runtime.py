@@ -103,7 +103,11 @@ class Session:
         granted = [pattern for grant in self._grants for pattern in grant.tools]
         return [
             OfferedTool(
-                name=name, description=tool.description, effect=tool.effect, schema=tool.schema
+                name=name,
+                wire_name=tool.wire_name,
+                description=tool.description,
+                effect=tool.effect,
+                schema=tool.schema,
             )
             for name, tool in sorted(bundle.catalogue.tools.items())
             if manifest is not None

@@ -36,6 +36,7 @@ ON_DEMAND: Mapping[str, str] = {
     "migrate_postgres": "bailiwick.store.postgres.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
+    "server": "bailiwick.server:serve",
     "sqlite": "bailiwick.store.sqlite:",
     "events": "bailiwick.telemetry.events:EventLog",
     "inspect": "bailiwick.store.postgres.inspecting:inspect",

@@ -9,9 +9,8 @@ import msgspec
 import pytest
 
 from bailiwick import Grant, Outcome, open_blocking
-from bailiwick.adapters.calls import Calls, by_wire_name, key_of, told
+from bailiwick.adapters.calls import Calls, key_of, told
 from bailiwick.errors import ConfigError
-from bailiwick.nouns import OfferedTool
 from tests.spine.house import House, effects, founded, opened
 
 SMALL: dict[str, Any] = {"on": "ch-1", "amount_minor": 1_000}
@@ -29,16 +28,6 @@ async def house(estate: Path) -> AsyncIterator[House]:
     """The project, open."""
     async with opened(estate) as house:
         yield house
-
-
-def offered(name: str) -> OfferedTool:
-    return OfferedTool(name=name, description="", effect="read", schema={})
-
-
-def test_names_that_become_one_are_refused() -> None:
-    assert list(by_wire_name([offered("a.b"), offered("a.c")])) == ["a_b", "a_c"]
-    with pytest.raises(ConfigError, match=r"`a.b` and `a_b` apart \[names_collide\]"):
-        by_wire_name([offered("a.b"), offered("a_b")])
 
 
 @pytest.mark.claim("adapters.one-call-one-effect")
@@ -66,6 +55,8 @@ def test_a_model_is_told_no_details() -> None:
         "help": "try again later",
         "retry_after_s": 9.0,
     }
+    unknown = told(Outcome(action="act_2", status="unknown", code="lost"))
+    assert (unknown["code"], "do not try it" in str(unknown["help"])) == ("lost", True)
     done = Outcome(action="act_1", status="done", verdict="verified", result=None)
     said = {"status": "done", "verdict": "verified", "result": None, "action": "act_1"}
     assert told(done) == said
@@ -105,6 +96,7 @@ async def test_a_session_lists_the_tools_that_its_grants_cover(house: House) -> 
     session = await house.clerk()
     tools = {each.name: each for each in await session.tools()}
     assert list(tools) == ["desk.file", "desk.look", "desk.made", "desk.note", "desk.refund"]
+    assert tools["desk.refund"].wire_name == "desk_refund"
     assert tools["desk.look"].description == "Looks at a thing."
     assert (tools["desk.look"].effect, tools["desk.refund"].effect) == ("read", "write")
     assert tools["desk.refund"].schema["required"] == ["on", "amount_minor"]

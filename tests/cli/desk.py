@@ -139,7 +139,7 @@ class Desk:
             check=False,
             timeout=60,
             cwd=cwd or self.project,
-            env=self._environment(person),
+            env=self.environment(person),
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
@@ -150,7 +150,7 @@ class Desk:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=self.project,
-            env=self._environment(person),
+            env=self.environment(person),
         )
 
     def here(self, person: str, *words: str, stdin: str = "") -> Answer:
@@ -194,7 +194,7 @@ class Desk:
             stderr=subprocess.STDOUT,
             text=True,
             cwd=self.project,
-            env=self._environment("ada"),
+            env=self.environment("ada"),
         )
         self.owners.append(owner)
         assert owner.stdout is not None
@@ -211,7 +211,8 @@ class Desk:
             if owner.stdout is not None:
                 owner.stdout.close()
 
-    def _environment(self, person: str) -> dict[str, str]:
+    def environment(self, person: str) -> dict[str, str]:
+        """The variables of a process that a person starts."""
         package = str(Path(bailiwick.__file__).parents[1])
         home = str(self.homes / person)
         return {**os.environ, "XDG_STATE_HOME": home, "PYTHONPATH": package}

@@ -5,7 +5,7 @@ its process was killed. All of them carry one key, so that they are one action w
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +23,7 @@ AnySession = Session | BlockingSession
 WAIT_S = 5.0
 _FIRST_LOOK_S, _LONGEST_S = 0.02, 0.5
 _NOES = frozenset({"refused", "denied", "failed"})
+_UNKNOWN = "nobody knows yet whether it was done; do not try it in another way"
 
 
 class Calls:
@@ -82,7 +83,7 @@ class Calls:
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self._loop))
 
     async def _tools(self) -> Mapping[str, OfferedTool]:
-        return by_wire_name(await self._session.tools())
+        return {tool.wire_name: tool for tool in await self._session.tools()}
 
     async def _act(
         self, name: str, arguments: str | Mapping[str, object], key: str, again: bool
@@ -108,24 +109,6 @@ class Calls:
             pause_s = min(2 * pause_s, _LONGEST_S)
             outcome = await self._session.act(tool, arguments, key=key)
         return outcome
-
-
-def by_wire_name(tools: Sequence[OfferedTool]) -> Mapping[str, OfferedTool]:
-    """The tools by the names that models' providers take: every `.` is an `_`.
-
-    Raises `ConfigError` (`names_collide`) when two become one.
-    """
-    named: dict[str, OfferedTool] = {}
-    for tool in tools:
-        wire = tool.name.replace(".", "_")
-        if wire in named:
-            raise ConfigError(
-                f"a model cannot tell the tools `{named[wire].name}` and `{tool.name}` apart",
-                code="names_collide",
-                help="rename one of them, or give the session grants for one only",
-            )
-        named[wire] = tool
-    return named
 
 
 def key_of(conversation: str, call: str, nth: int = 0) -> str:
@@ -154,6 +137,8 @@ def told(outcome: Outcome) -> dict[str, JSON]:
     said: dict[str, JSON] = {"status": outcome.status}
     if outcome.status == "done":
         said |= {"verdict": outcome.verdict, "result": outcome.result}
+    if outcome.status == "unknown":
+        said["help"] = _UNKNOWN
     for name in ("code", "message", "help", "retry_after_s", "action"):
         if value := getattr(outcome, name):
             said[name] = value

@@ -107,8 +107,10 @@ async def open_case(
         return refused(refusals.unclassified(bundle, asked, caller))
     id = f"act_{now_us:014x}{world.random(8).hex()}"
     run = caller.capability.run
-    # A caller's own key is the same call in whichever run it comes again.
-    mac = _mac(world, "" if asked.key else run, asked)
+    # A caller's own key is the same call in whichever run it comes again; and where nobody named a
+    # run, a fresh token does not make another call of it.
+    named = run != caller.capability.id
+    mac = _mac(world, run if named and not asked.key else "", asked)
     name = f"key:{asked.key}" if asked.key else f"args:{mac}" if tool.effect == "write" else id
     earlier = None
     if name != id:
@@ -219,8 +221,21 @@ def _attaches(
         return True
     if asked.key is not None:
         return earlier.state != "refused"
-    young = now_us - earlier.created_at_us < world.settings.dedupe_window_seconds * 1_000_000
-    return earlier.state in _ATTACHING and (young or earlier.state in ("parked", "intended"))
+    if earlier.state in ("parked", "intended"):
+        return True
+    return earlier.state in _ATTACHING and now_us < _fresh_until_us(world, earlier)
+
+
+def _fresh_until_us(world: World, earlier: Action) -> int:
+    """Until when an equal call is the earlier one; an answer that took long is kept as long again.
+
+    Whoever was told to come back for it does so in the same measure.
+    """
+    waited_us = earlier.updated_at_us - earlier.created_at_us if earlier.erased is None else 0
+    waited_us = min(waited_us, world.settings.park_seconds * 1_000_000)
+    return earlier.created_at_us + max(
+        world.settings.dedupe_window_seconds * 1_000_000, 2 * waited_us
+    )
 
 
 async def _takes_back(world: World, asked: Proposal, tool: Tool) -> bool:

@@ -14,7 +14,13 @@ from bailiwick.catalog.facts import FactPlan, compute, fact_plans
 from bailiwick.catalog.forms import Declaration, complete, form_problems
 from bailiwick.catalog.http_tools import PARAMETER, http_declarations
 from bailiwick.catalog.input_types import Plan, project, projection
-from bailiwick.catalog.law import fact_type_conflicts, law_problems, look_alikes, shared_credentials
+from bailiwick.catalog.law import (
+    fact_type_conflicts,
+    law_problems,
+    look_alikes,
+    shared_credentials,
+    shared_wire_names,
+)
 from bailiwick.catalog.mcp_tools import is_mcp_file, mcp_declarations
 from bailiwick.catalog.pins import SUFFIX, Pins, read_pins
 from bailiwick.catalog.problems import problem, refuse
@@ -164,6 +170,7 @@ def load_catalogue(
         )
     problems += look_alikes([each.form.name for each in sound])
     problems += shared_credentials(tools)
+    problems += shared_wire_names(tools)
     problems += fact_type_conflicts(tools)
     compiled: dict[str, CompiledTool] = {}
     for declared in sound:

@@ -20,7 +20,7 @@ from bailiwick.catalog.problems import problem
 from bailiwick.catalog.schemas import ArgumentSchema
 from bailiwick.errors import BadInput, CatalogError
 from bailiwick.nouns import HttpBinding, McpBinding, PythonBinding, Reader, Tool, Trait
-from bailiwick.values import MAX_INTEGER, canonical, shown
+from bailiwick.values import JSON, MAX_INTEGER, canonical, shown
 from bailiwick.vocabulary import STANDARD_FACTS, DestinationKind, FactType
 
 # An expression. YAML reads `7` and `true` as what they are; they are literals of the language too.
@@ -92,6 +92,9 @@ class Declaration(Struct, frozen=True, kw_only=True):
     upstream: str | None = None
     credential: str | None = None
     read_credential: str | None = None
+    title: str = ""
+    output_schema: Mapping[str, JSON] | None = None
+    wire_name: str = ""
 
 
 def form_problems(declared: Declaration) -> Iterator[CatalogError]:
@@ -185,6 +188,9 @@ def complete(declared: Declaration) -> Tool:
         destination_kind=form.destination_kind,
         data_classes=tuple(sorted(set(form.data_classes))),
         argument_classes=argument_classes(declared.schema.schema),
+        title=declared.title,
+        output_schema=declared.output_schema,
+        own_wire_name=declared.wire_name,
     )
     content = hashlib.sha256(canonical(_content(tool))).hexdigest()
     return msgspec.structs.replace(tool, digest=content)

@@ -14,7 +14,7 @@ from bailiwick.catalog.reversers import reverser_problems
 from bailiwick.catalog.schemas import parameters
 from bailiwick.errors import CatalogError
 from bailiwick.nouns import HttpBinding, McpBinding, Reader, Tool
-from bailiwick.values import did_you_mean, skeleton
+from bailiwick.values import did_you_mean, shown, skeleton
 from bailiwick.vocabulary import TRAIT_FACTS
 
 _WRITE_TRAITS = ("money", "destructive", "permission", "code")
@@ -48,6 +48,20 @@ def look_alikes(names: Sequence[str]) -> Iterator[CatalogError]:
                 name,
                 f"this name is easily taken for `{seen[look]}`",
                 "rename one",
+            )
+
+
+def shared_wire_names(tools: Mapping[str, Tool]) -> Iterator[CatalogError]:
+    """Say which tools would have one name at the MCP door."""
+    seen: dict[str, str] = {}
+    for name, tool in tools.items():
+        other = seen.setdefault(tool.wire_name, name)
+        if other != name:
+            yield problem(
+                "wire_name_duplicate",
+                name,
+                f"MCP clients would know it and `{other}` as `{shown(tool.wire_name)}`",
+                "rename one, or leave out `keeps_names` of its upstream",
             )
 
 

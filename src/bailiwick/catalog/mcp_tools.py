@@ -44,7 +44,10 @@ _SHARED = ("owner", "timeout_s", "retries", "settles_within_s", "key_retention_s
 
 
 class McpUpstreamForm(Struct, frozen=True, kw_only=True):
-    """An MCP server, by its command or its URL, and what its tools share."""
+    """An MCP server, by its command or its URL, and what its tools share.
+
+    With `keeps_names` our own clients know its tools by the server's names, without a prefix.
+    """
 
     name: str
     command: tuple[str, ...] = ()
@@ -60,6 +63,7 @@ class McpUpstreamForm(Struct, frozen=True, kw_only=True):
     settles_within_s: float | None = None
     key_retention_s: Text | float | None = None
     on_error: Literal["unknown", "not_done"] = "unknown"
+    keeps_names: bool = False
 
 
 class McpForm(ToolForm, frozen=True, kw_only=True):
@@ -226,6 +230,7 @@ def _declaration(form: McpForm, upstream: McpUpstreamForm, pin: Pin, where: str)
         arguments=None if form.arguments is None else expression_texts(form.arguments),
         on_error=form.on_error,
     )
+    title, output = pin.definition.get("title"), pin.definition.get("outputSchema")
     if not form.description:
         form = msgspec.structs.replace(form, description=str(pin.definition.get("description", "")))
     return Declaration(
@@ -236,6 +241,9 @@ def _declaration(form: McpForm, upstream: McpUpstreamForm, pin: Pin, where: str)
         upstream=upstream.name,
         credential=upstream.credentials.write,
         read_credential=upstream.credentials.read,
+        title=title if isinstance(title, str) else "",
+        output_schema=output if isinstance(output, Mapping) else None,
+        wire_name=form.tool if upstream.keeps_names else "",
     )
 
 

@@ -109,6 +109,30 @@ def agents_register(frame: Frame, agent: str, file: Path | None) -> int:
     return OK
 
 
+@agents.command("access-key")
+@click.argument("agent")
+@click.option("--subject", required=True, help="On whose behalf whoever has the key acts.")
+@click.option("--days", type=int, default=90, show_default=True, help="For how long.")
+@pass_frame
+def agents_access_key(frame: Frame, agent: str, subject: str, days: int) -> int:
+    """Make an access key of AGENT, for clients that can only send a fixed header.
+
+    With two administrators the second one makes it, and is shown it. `revoke-key` ends it.
+    """
+    answer = ask(frame, "agents access-key", agent=agent, subject=subject, days=days)
+    if (waits := waiting(frame, answer)) is not None:
+        return waits
+    told = cast("Object", answer)
+    lines = [
+        *fields({name: told[name] for name in ("agent", "subject", "days", "key")}),
+        f"access key  {told['access_key']}",
+        "",
+        "It is shown this once and kept nowhere. Whoever has it may act as the agent.",
+    ]
+    frame.tell(told, lines)
+    return OK
+
+
 @agents.command("rotate")
 @click.argument("agent")
 @pass_frame

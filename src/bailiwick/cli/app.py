@@ -17,6 +17,7 @@ from bailiwick.cli import (
     proofs,
     releases,
     rules,
+    serving,
     starting,
     undoing,
     upstreams,
@@ -34,7 +35,7 @@ def app() -> None:
     """Govern what AI agents do: any model may propose, the rules decide, all is on record.
 
     \b
-    Begin:    init, check, run, login, logout, whoami, doctor, migrate
+    Begin:    init, check, run, up, login, logout, whoami, doctor, migrate
     Decide:   approvals, standing, delegation, break-glass, reviews, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke, mode
@@ -50,6 +51,7 @@ def app() -> None:
 
 _MODULES = (
     starting,
+    serving,
     people,
     agents,
     actions,

@@ -5,6 +5,7 @@ no to a resource. Around them: tokens (`issue`, `exchange`, `narrow`) and the pr
 them, the keyring, the agents' and the people's accounts, sessions, roles, signatures for votes.
 """
 
+from bailiwick.identity.access_keys import create_access_key, is_access_key, open_door
 from bailiwick.identity.agents import create_agent_key, read_agent_key, register_agent
 from bailiwick.identity.assertions import (
     SeenAssertions,
@@ -64,11 +65,13 @@ __all__ = [
     "clear_tries",
     "count_try",
     "covers",
+    "create_access_key",
     "create_agent_key",
     "create_keyring",
     "create_person",
     "end_session",
     "exchange",
+    "is_access_key",
     "issue",
     "list_keys",
     "load_keyring",
@@ -76,6 +79,7 @@ __all__ = [
     "make_proof",
     "narrow",
     "not_granted",
+    "open_door",
     "open_session",
     "own_credential",
     "prover",

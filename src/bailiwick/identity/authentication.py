@@ -29,7 +29,7 @@ class VerifiedTokens:
 
     def __init__(self, random: Random, limit: int = 4096) -> None:
         """Start empty, with a new challenge. `limit` is the number of tokens kept."""
-        self._callers: OrderedDict[tuple[str, str], tuple[Caller, int]] = OrderedDict()
+        self._callers: OrderedDict[tuple[str, str, str], tuple[Caller, int]] = OrderedDict()
         self._limit = limit
         self._nonce = encode(random(16))
 
@@ -41,17 +41,19 @@ class VerifiedTokens:
         """This process's challenge, which a proof must hold."""
         return self._nonce
 
-    def get(self, token: str, proof: str) -> tuple[Caller, int] | None:
+    def get(self, credential: Credential) -> tuple[Caller, int] | None:
         """The caller and the epoch under which the token was checked."""
-        known = self._callers.get((token, proof))
+        shown_as = (credential.token, credential.proof, credential.door)
+        known = self._callers.get(shown_as)
         if known is not None:
-            self._callers.move_to_end((token, proof))
+            self._callers.move_to_end(shown_as)
         return known
 
-    def put(self, token: str, proof: str, caller: Caller, epoch: int) -> None:
+    def put(self, credential: Credential, caller: Caller, epoch: int) -> None:
         """Remember a checked token; the one not used for longest goes when there are too many."""
-        self._callers[token, proof] = (caller, epoch)
-        self._callers.move_to_end((token, proof))
+        shown_as = (credential.token, credential.proof, credential.door)
+        self._callers[shown_as] = (caller, epoch)
+        self._callers.move_to_end(shown_as)
         if len(self._callers) > self._limit:
             self._callers.popitem(last=False)
 
@@ -134,7 +136,7 @@ def check_credential(
 
     What is remembered holds only for the tenant and the epoch it was checked under.
     """
-    known = world.tokens.get(credential.token, credential.proof)
+    known = world.tokens.get(credential)
     if known is not None:
         caller, epoch = known
         if (
@@ -143,10 +145,11 @@ def check_credential(
             and now_us < caller.capability.expires_at_us
         ):
             return caller
-    caller = read_token(world.keys, control.tenant, credential.token, now_us)
-    check_proof(credential.proof, credential.token, caller, world.tokens.nonce, now_us)
+    caller = read_token(world.keys, control.tenant, credential, now_us)
+    if caller.capability.key_thumbprint:
+        check_proof(credential.proof, credential.token, caller, world.tokens.nonce, now_us)
     check_standing(control, caller)
-    world.tokens.put(credential.token, credential.proof, caller, control.epoch)
+    world.tokens.put(credential, caller, control.epoch)
     return caller
 
 

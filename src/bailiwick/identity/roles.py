@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "actions payload": _VOTERS_AND_AUDITORS,
     "actions redecide": _ANYONE,
     "actions show": _ANYONE,
+    "agents access-key": _ADMINS,
     "agents disable": _STOPPERS,
     "agents enable": _ADMINS,
     "agents list": _ANYONE,

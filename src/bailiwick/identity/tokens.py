@@ -2,11 +2,13 @@
 
     typ at+jwt (RFC 9068)       act (RFC 8693)                  cnf.jkt (RFC 7800, RFC 9449)
     sub, run, jti, iat, exp     authorization_details (RFC 9396), type `bailiwick_tool`
+    aud                         this tenant; or the one door of a bearer's token (RFC 8707)
     parents, keys               the token ids and the keys that a narrowed token stands on
 
 In `authorization_details`, `actions` are tool patterns, `locations` resource patterns, and `limits`
 the caps with their budget nodes: the grant's own and all its ancestors'. Times on the wire are
-whole seconds; a token lives `token_seconds` of the settings, at most ten minutes.
+whole seconds; a token lives `token_seconds` of the settings, at most ten minutes. Only a token for
+one door may be without `cnf`: clients of the field's protocols can prove no key.
 """
 
 import re
@@ -31,7 +33,7 @@ from bailiwick.identity.jose import (
     read_header,
     sign_statement,
 )
-from bailiwick.nouns import Caller, Cap, Capability, Grant, Manifest
+from bailiwick.nouns import Caller, Cap, Capability, Credential, Grant, Manifest
 from bailiwick.ports import ControlState, Keys, World
 from bailiwick.values import JSON, identifier, shown
 
@@ -75,19 +77,21 @@ class Detail(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     limits: tuple[Cap, ...] = ()
 
 
-class TokenClaims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class TokenClaims(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """What a token says. A member that this version does not know might restrict: it refuses."""
 
     iss: str
     aud: str
     sub: str
     act: Actor
-    cnf: Confirmation
     jti: str
     iat: int
     exp: int
     run: str
     authorization_details: tuple[Detail, ...]
+    cnf: Confirmation | None = None
     parents: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
 
@@ -107,13 +111,17 @@ def issue(
     grants: Sequence[Grant],
     run: str | None,
     now_us: int,
+    door: str = "",
+    ends_s: int | None = None,
 ) -> str:
     """Issue a token to the manifest's agent, bound to the registered key `key_id`.
 
-    The caller vouches for `subject`. Grants may be narrower than the manifest, never wider; the
-    nodes of their caps are set here. Without a run the token's own id is the run; a grant with
-    limits needs a named one. Raises `IdentityError`: `agent_unknown`, `agent_disabled`,
-    `agent_key_unknown`, `grant_malformed`, `grant_too_wide`, `run_missing`, `name_invalid`.
+    With a `door` it is bound to nothing else: whoever bears it may use it there, and it ends with
+    the key, too: when that is revoked, and at `ends_s`. The caller vouches for `subject`. Grants
+    may be narrower than the manifest, never wider; the nodes of their caps are set here. Without a
+    run the token's own id is the run; a grant with limits needs a named one. Raises
+    `IdentityError`: `agent_unknown`, `agent_disabled`, `agent_key_unknown`, `grant_malformed`,
+    `grant_too_wide`, `run_missing`, `name_invalid`.
     """
     check_account(control, manifest.name, key_id)
     check_grants(grants)
@@ -128,16 +136,18 @@ def issue(
     run = _run(run) if run is not None else token_id
     owner: JSON = [control.tenant, manifest.name, _name(subject, "the subject"), run]
     now_s = now_us // SECOND
+    latest_s = now_s + min(world.settings.token_seconds, MAX_TOKEN_SECONDS)
     issuer = audience(control.tenant)
     claims = TokenClaims(
         iss=issuer,
-        aud=issuer,
+        aud=door or issuer,
         sub=subject,
         act=Actor(sub=manifest.name, iss=issuer, sub_profile="ai_agent"),
-        cnf=Confirmation(jkt=key_id),
+        cnf=None if door else Confirmation(jkt=key_id),
+        keys=(key_id,) if door else (),
         jti=token_id,
         iat=now_s,
-        exp=now_s + min(world.settings.token_seconds, MAX_TOKEN_SECONDS),
+        exp=latest_s if ends_s is None else min(latest_s, ends_s),
         run=run,
         authorization_details=details(with_nodes(grants, owner)),
     )
@@ -176,12 +186,13 @@ def sign_token(keys: Keys, claims: TokenClaims) -> str:
     return token
 
 
-def read_token(keys: Keys, tenant: str, token: str, now_us: int) -> Caller:
+def read_token(keys: Keys, tenant: str, credential: Credential, now_us: int) -> Caller:
     """Who a token names, once signature, issuer, audience and times hold.
 
     Raises `IdentityError`: `token_malformed`, `token_forged`, `token_unknown_key`,
     `token_wrong_audience`, `token_not_yet_valid`, `token_expired`.
     """
+    token, door = credential.token, credential.door
     kid = read_header(TOKEN, token)["kid"]
     if not isinstance(kid, str):
         malformed(TOKEN)
@@ -191,11 +202,12 @@ def read_token(keys: Keys, tenant: str, token: str, now_us: int) -> Caller:
             "the token names a key that is not ours", code="token_unknown_key", help=TOKEN.help
         )
     claims = read_claims(TOKEN, token, jwk, TokenClaims)
-    if (claims.iss, claims.aud) != (audience(tenant), audience(tenant)):
+    issuer = audience(tenant)
+    if (claims.iss, claims.aud) != (issuer, door or issuer) or not (claims.cnf or door):
         raise IdentityError(
-            "the token was issued for another tenant",
+            "the token was issued for another tenant or another door",
             code="token_wrong_audience",
-            help="use the token of the tenant that is asked",
+            help="use the token of the tenant and the address that are asked",
         )
     check_times("token", claims.iat, claims.exp, now_us)
     return _caller(tenant, kid, claims)
@@ -219,6 +231,7 @@ def check_times(noun: str, issued_s: int, expires_s: int, now_us: int) -> None:
 
 
 def _caller(tenant: str, kid: str, claims: TokenClaims) -> Caller:
+    bound_to = () if claims.cnf is None else (claims.cnf.jkt,)
     actors = []
     actor: Actor | None = claims.act
     while actor is not None:
@@ -231,9 +244,7 @@ def _caller(tenant: str, kid: str, claims: TokenClaims) -> Caller:
         agent=actors[0],
         subject=claims.sub,
         actors=tuple(actors[1:]),
-        key_ids=tuple(
-            dict.fromkeys((kid, claims.jti, claims.cnf.jkt, *claims.parents, *claims.keys))
-        ),
+        key_ids=tuple(dict.fromkeys((kid, claims.jti, *bound_to, *claims.parents, *claims.keys))),
         capability=Capability(
             id=claims.jti,
             run=claims.run,
@@ -243,7 +254,7 @@ def _caller(tenant: str, kid: str, claims: TokenClaims) -> Caller:
             ),
             issued_at_us=claims.iat * SECOND,
             expires_at_us=claims.exp * SECOND,
-            key_thumbprint=claims.cnf.jkt,
+            key_thumbprint="".join(bound_to),
             parents=claims.parents,
         ),
     )

@@ -24,7 +24,10 @@ class Grant(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Capability(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A short-lived right to act, bound to its holder's key; it may only be narrowed."""
+    """A short-lived right to act; it may only be narrowed.
+
+    It is bound to its holder's key; without a thumbprint it is a bearer's, for one door alone.
+    """
 
     id: str
     run: str
@@ -51,10 +54,14 @@ class Caller(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Credential(Struct, frozen=True, kw_only=True):
-    """What a caller shows: a capability token and the proof that its key is held."""
+    """What a caller shows: a capability token and the proof that its key is held.
+
+    `door` is the address at which it is shown (the resource of RFC 8707); empty: this process.
+    """
 
     token: str
     proof: str
+    door: str = ""
 
     def __repr__(self) -> str:
         return "Credential(…)"

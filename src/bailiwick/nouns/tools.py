@@ -111,7 +111,8 @@ class Tool(Struct, frozen=True, kw_only=True):
     `Bool`, `Set<String>`) and `input_type` (Cedar JSON schema attributes) are computed at load.
     `destination_kind` is what its `destinations` are (None: domains, of which no more is said).
     `data_classes` are those of what it shows; `argument_classes` those of its arguments by name,
-    and under the empty name of all of them, drawn from the schema's `x-data-class`.
+    and under the empty name of all of them, drawn from the schema's `x-data-class`. `title` and
+    `output_schema` are those of an MCP server's accepted definition.
     """
 
     name: str
@@ -148,12 +149,24 @@ class Tool(Struct, frozen=True, kw_only=True):
     destination_kind: str | None = None
     data_classes: tuple[str, ...] = ()
     argument_classes: Mapping[str, tuple[str, ...]] = {}
+    title: str = ""
+    output_schema: Mapping[str, JSON] | None = None
+    own_wire_name: str = ""
+
+    @property
+    def wire_name(self) -> str:
+        """The name under which clients and models know it; many of them take no dot in a name."""
+        return self.own_wire_name or self.name.replace(".", "_")
 
 
 class OfferedTool(Struct, frozen=True, kw_only=True):
-    """A tool as a model is told of it; `schema` is the JSON Schema of its arguments."""
+    """A tool as a model is told of it; `schema` is the JSON Schema of its arguments.
+
+    `name` is the catalogue's, `wire_name` the one that models' providers take.
+    """
 
     name: str
+    wire_name: str
     description: str
     effect: Effect
     schema: Mapping[str, JSON]

@@ -132,6 +132,27 @@ async def agents_register(world: World, person: Person, given: Parameters) -> JS
     return {"epoch": epoch, "agent": name, "key": kid}
 
 
+async def agents_access_key(world: World, person: Person, given: Parameters) -> JSON:
+    """Make an access key of an agent for a subject, told this once: loosening."""
+    name, subject, days = text_of(given, "agent"), text_of(given, "subject"), given.get("days")
+    if not isinstance(days, int):
+        raise BadInput("`days` is missing or no number", code="parameter_invalid")
+    state = await world.store.control(person.tenant)
+    known = state.standings.get(name)
+    if known is None:
+        raise _unknown(name)
+    standing, kid, secret = identity.create_access_key(
+        known, subject, days=days, now_us=await world.store.now_us(), random=world.random
+    )
+    body: dict[str, JSON] = {"agent": name, "subject": subject, "days": days}
+    consent = await second_person(world, person, "agents access-key", body, state.epoch)
+    if isinstance(consent, dict):
+        return consent
+    ops = (PutStanding(standing=standing),)
+    epoch = await control(world, consent, "agents access-key", ops, scope="agent", target=name)
+    return {**body, "epoch": epoch, "key": kid, "access_key": secret}
+
+
 async def agents_rotate(world: World, person: Person, given: Parameters) -> JSON:
     """Give an agent a new public key in the place of all it has, which are revoked: loosening."""
     name, jwk = text_of(given, "agent"), given.get("jwk")

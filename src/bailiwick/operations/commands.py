@@ -40,6 +40,7 @@ COMMANDS: Mapping[str, Command] = {
     "actions list": stories.actions_list,
     "actions redecide": redeciding.actions_redecide,
     "actions show": stories.actions_show,
+    "agents access-key": agents.agents_access_key,
     "agents disable": agents.agents_disable,
     "agents enable": agents.agents_enable,
     "agents list": agents.agents_list,

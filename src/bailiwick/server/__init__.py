@@ -1,0 +1,11 @@
+"""The server behind one address: MCP, REST, pages, health and metrics, over one open project.
+
+app         the ASGI application: what is served under which path
+admitting   what every request passes: draining, the bearer of an agent
+running     the process: it listens, says so, and leaves in order
+problems    a fault as a problem document (RFC 9457)
+"""
+
+from bailiwick.server.running import serve
+
+__all__ = ["serve"]

@@ -1,0 +1,112 @@
+"""What requests pass before anything looks at them: whether we are leaving, and who bears what."""
+
+import asyncio
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bailiwick.errors import BailiwickError, IdentityError
+from bailiwick.gateway import BearerDoor, principal
+from bailiwick.server.problems import of_fault, problem
+
+# What is asked while we leave is still answered: whether we live, and whether we are ready.
+_ALWAYS = ("/health/", "/metrics")
+
+
+class Leaving:
+    """Refuses what is new once we leave; `quiet` is set while nothing is under way."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.leaving = False
+        self.quiet = asyncio.Event()
+        self.quiet.set()
+        self._under_way = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(_ALWAYS):
+            await self._app(scope, receive, send)
+            return
+        if self.leaving:
+            refusal = problem(
+                503,
+                "draining",
+                "this process is leaving, and takes nothing new",
+                help="ask again: another one answers, or this one once it is back",
+                headers={"retry-after": "1", "connection": "close"},
+            )
+            await refusal(scope, receive, send)
+            return
+        # A stream that only listens ends with us; it is not waited for.
+        if scope["method"] == "GET":
+            await self._app(scope, receive, send)
+            return
+        self._under_way += 1
+        self.quiet.clear()
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self.quiet.set()
+
+
+class Bearers:
+    """Agents at a door: who bears no good credential is told how to get one (RFC 6750, RFC 9728).
+
+    What is good is told on as `state.bearer`. A handler that sets `state.step_up` to a scope turns
+    its answer into a challenge for that scope, if the answer has not begun.
+    """
+
+    def __init__(self, app: ASGIApp, door: BearerDoor, metadata: str) -> None:
+        self._app = app
+        self._door = door
+        self._metadata = metadata
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        bearer = bearer_of(Headers(scope=scope))
+        try:
+            caller = await self._door.caller(bearer)
+        except IdentityError as fault:
+            await self._challenged(fault)(scope, receive, send)
+            return
+        except BailiwickError as fault:
+            await of_fault(fault, 503)(scope, receive, send)
+            return
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["bearer"] = bearer
+        scope["user"] = principal(caller)
+        await self._app(scope, receive, self._stepping_up(state, send))
+
+    def _challenged(self, fault: IdentityError) -> ASGIApp:
+        # Without a credential at all there is no error to name (RFC 6750, 3.1).
+        error = "" if fault.code == "token_missing" else ', error="invalid_token"'
+        challenge = f'Bearer resource_metadata="{self._metadata}"{error}'
+        return problem(
+            401,
+            fault.code,
+            fault.message,
+            help=fault.help,
+            headers={"www-authenticate": challenge},
+        )
+
+    def _stepping_up(self, state: dict[str, Any], send: Send) -> Send:
+        async def sending(message: Message) -> None:
+            scope = state.get("step_up")
+            if scope and message["type"] == "http.response.start":
+                message["status"] = 403
+                MutableHeaders(scope=message)["www-authenticate"] = (
+                    f'Bearer error="insufficient_scope", scope="{scope}",'
+                    f' resource_metadata="{self._metadata}"'
+                )
+            await send(message)
+
+        return sending
+
+
+def bearer_of(headers: Headers) -> str:
+    """The credential of an `Authorization: Bearer` header; empty if there is none, or two."""
+    given = headers.getlist("authorization")
+    kind, _, credential = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    return credential.strip() if kind.lower() == "bearer" else ""
