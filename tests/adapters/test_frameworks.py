@@ -14,7 +14,7 @@ import pytest
 
 from tests.repo.sources import ROOT, functions, source
 
-FRAMEWORKS = ("pydantic_ai",)
+FRAMEWORKS = ("pydantic_ai", "langchain")
 Told = tuple[dict[str, str], str]
 
 

@@ -48,12 +48,18 @@ class Calls:
         return await self._here(self._tools())
 
     async def act(
-        self, name: str, arguments: str | Mapping[str, object], key: str, *, again: bool = False
+        self,
+        name: str,
+        arguments: str | Mapping[str, object],
+        key: str | None,
+        *,
+        again: bool = False,
     ) -> Outcome:
         """Make a call; one made `again` waits for the action's end, within bounds.
 
-        `name` is a wire name or a catalogue's; input that is no proposal is a refusal. Raises as
-        `Session.act` does otherwise.
+        `name` is a wire name or a catalogue's; input that is no proposal is a refusal. Without a
+        key an equal call of the run is the same one, for a while. Raises as `Session.act` does
+        otherwise.
         """
         return await self._here(self._act(name, arguments, key, again))
 
@@ -86,7 +92,7 @@ class Calls:
         return {tool.wire_name: tool for tool in await self._session.tools()}
 
     async def _act(
-        self, name: str, arguments: str | Mapping[str, object], key: str, again: bool
+        self, name: str, arguments: str | Mapping[str, object], key: str | None, again: bool
     ) -> Outcome:
         offered = (await self._tools()).get(name)
         tool = offered.name if offered else name
