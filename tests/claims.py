@@ -319,9 +319,14 @@ CLAIMS: dict[str, str] = {
     "telemetry.steps-of-what-failed": "What failed has a child span for each step that it took.",
     # gateway
     "gateway.bearers-authenticated": "Nothing is served to who bears no credential that holds.",
+    "gateway.drains": "Asked to leave, it takes nothing new, ends what is under way, exits with 0.",
+    "gateway.one-outcome-after-a-crash": "Killed in mid-call, the client's retry gets one outcome.",
+    "gateway.replicas-are-one": "Servers on one database answer for each other, and wake for it.",
+    "gateway.lost-sessions": "A session lost with its process is answered 404; no action is lost.",
     "gateway.keys-end-at-once": "An access key that is revoked ends at once, at every door.",
     "gateway.lists-what-could-be": "A client is shown what its agent could ever do, and no more.",
     "gateway.pending-attaches": "A call that waits for people is done once, however often asked.",
+    "gateway.tasks-are-their-owners": "A task is seen and cancelled by its own agent alone.",
     "gateway.unknown-is-not-failed": "What nobody knows is never told as a failure or a success.",
     # crash
     "crash.no-duplicate-effects": "However often processes are killed, one call has one effect.",

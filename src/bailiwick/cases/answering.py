@@ -6,12 +6,13 @@ from contextlib import suppress
 import msgspec
 from msgspec.structs import replace
 
-from bailiwick import limits
+from bailiwick import identity, limits
 from bailiwick.cases import refusals
 from bailiwick.cases.carrying import degrade, question
 from bailiwick.errors import StoreError
 from bailiwick.nouns import (
     Action,
+    Caller,
     Cap,
     EffectReport,
     Outcome,
@@ -22,10 +23,22 @@ from bailiwick.transactions import Blocked, Commit
 from bailiwick.values import JSON
 
 
-async def look(world: World, tenant: str, id: str) -> Outcome:
-    """A stored action as an answer, for whoever asks later; wakes nothing."""
+async def look(world: World, tenant: str, id: str, *, owner: Caller | None = None) -> Outcome:
+    """A stored action as an answer, for whoever asks later; wakes nothing.
+
+    An `owner` is told of his own alone, and of what his token covers; all else is not there.
+    """
     action = await world.store.action(tenant, id)
-    return refused(refusals.no_action(id)) if action is None else await outcome_of(world, action)
+    if action is None or (owner and not _is_of(owner, action)):
+        return refused(refusals.no_action(id))
+    return await outcome_of(world, action)
+
+
+def _is_of(owner: Caller, action: Action) -> bool:
+    if (action.agent, action.subject) != (owner.agent, owner.subject):
+        return False
+    resource = action.resource
+    return resource is None or bool(identity.covers(owner, action.tool, resource))
 
 
 async def answer(

@@ -18,9 +18,10 @@ from bailiwick.errors import BailiwickError
 from bailiwick.gateway import asking, telling, waiting
 from bailiwick.gateway.doors import BearerDoor
 from bailiwick.gateway.offering import Offering
+from bailiwick.gateway.tasks import Tasks, bearer_of, meta_of, takes_tasks
 from bailiwick.nouns import Outcome
 from bailiwick.ports import World
-from bailiwick.values import JSON, shown
+from bailiwick.values import shown
 
 Context = ServerRequestContext[Any, Any]
 
@@ -51,6 +52,8 @@ class Gateway:
             on_call_tool=self._call_tool,
             get_tool_input_schema=self._no_mirrored_headers,
         )
+        self._tasks = Tasks(world, door, self._approvals)
+        self._tasks.add_to(self._server)
         # Our own telemetry tells of actions; the SDK's spans would tell of them twice.
         self._server.middleware.clear()
 
@@ -76,7 +79,7 @@ class Gateway:
     ) -> types.ListToolsResult:
         world = self._world
         tenant = world.settings.tenant
-        caller = await self._door.caller(_bearer(ctx))
+        caller = await self._door.caller(bearer_of(ctx))
         control = await world.store.control(tenant)
         bundle = await world.bundle(tenant, control.release)
         tools = await self._offering.tools(bundle, control, caller)
@@ -89,9 +92,7 @@ class Gateway:
             ttl_ms=0,
         )
 
-    async def _call_tool(
-        self, ctx: Context, params: types.CallToolRequestParams
-    ) -> types.CallToolResult | types.InputRequiredResult:
+    async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
         world = self._world
         try:
             control = await world.store.control(world.settings.tenant)
@@ -102,10 +103,10 @@ class Gateway:
             asked = await asking.proposal(
                 world,
                 self._door,
-                _bearer(ctx),
+                bearer_of(ctx),
                 tool=tool.name,
                 arguments=params.arguments or {},
-                meta=_meta(ctx),
+                meta=meta_of(ctx),
             )
             outcome = await act(world, asked)
             return await self._told(ctx, params, outcome)
@@ -114,9 +115,11 @@ class Gateway:
 
     async def _told(
         self, ctx: Context, params: types.CallToolRequestParams, outcome: Outcome
-    ) -> types.CallToolResult | types.InputRequiredResult:
+    ) -> types.CallToolResult | types.InputRequiredResult | dict[str, Any]:
         """Answer with what is known, after what time the client can be made to wait."""
         hold_s = self._world.settings.serve.hold_seconds
+        if outcome.status == "parked" and takes_tasks(ctx):
+            return await self._tasks.created(ctx, outcome)
         if outcome.status == "parked" and waiting.takes_elicitation(ctx):
             if waiting.answered(params) is None:
                 return waiting.asks_for_people(outcome, self._approvals + outcome.action)
@@ -128,16 +131,6 @@ class Gateway:
     def _no_mirrored_headers(self, name: str) -> Mapping[str, Any] | None:
         """No argument is mirrored in a header here: nothing goes by headers but the routing."""
         return None
-
-
-def _bearer(ctx: Context) -> str:
-    bearer: str = ctx.request.state.bearer if ctx.request is not None else ""
-    return bearer
-
-
-def _meta(ctx: Context) -> Mapping[str, JSON]:
-    meta = (ctx.params or {}).get("_meta")
-    return meta if isinstance(meta, Mapping) else {}
 
 
 def _offset(params: types.PaginatedRequestParams | None) -> int:
