@@ -13,12 +13,12 @@ and a tool that declares an output schema is offered with both forms. The id and
 in `_meta` of every answer.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import mcp_types as types
 
+from bailiwick import cases
 from bailiwick.errors import BailiwickError
 from bailiwick.gateway.asking import META
 from bailiwick.nouns import Outcome
@@ -35,12 +35,15 @@ def result(outcome: Outcome, approvals: str) -> types.CallToolResult:
     if outcome.status == "done" and outcome.verdict != "contradicted":
         return _done(outcome)
     status = as_status(outcome, approvals)
-    return types.CallToolResult(
-        content=[types.TextContent(type="text", text=_words(outcome, status))],
-        structured_content=status,
-        is_error=outcome.status not in _WAITS,
-        _meta=_meta(outcome),
-    )
+    # What the tool itself said of its error stands first: it is what a model can go by.
+    said = [dict(each) for each in outcome.content.blocks] if outcome.content else []
+    told = {
+        "content": [*said, {"type": "text", "text": _words(outcome, status)}],
+        "structuredContent": status,
+        "isError": outcome.status not in _WAITS,
+        "_meta": _meta(outcome),
+    }
+    return types.CallToolResult.model_validate(told, by_name=False)
 
 
 def fault(error: BailiwickError) -> types.CallToolResult:
@@ -82,16 +85,14 @@ def waiting_words(action: str, url: str) -> str:
 
 
 def _done(outcome: Outcome) -> types.CallToolResult:
-    value = outcome.result
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    content: list[Any] = [types.TextContent(type="text", text=text)]
+    said = cases.content_of(outcome)
+    blocks = list(said.blocks)
     if outcome.earlier:
-        content.append(types.TextContent(type="text", text=f"({outcome.message})"))
-    return types.CallToolResult(
-        content=content,
-        structured_content=dict(value) if isinstance(value, Mapping) else None,
-        _meta=_meta(outcome),
-    )
+        blocks.append({"type": "text", "text": f"({outcome.message})"})
+    told: dict[str, Any] = {"content": blocks, "_meta": {**said.meta, **_meta(outcome)}}
+    if said.is_structured:
+        told["structuredContent"] = said.structured
+    return types.CallToolResult.model_validate(told, by_name=False)
 
 
 def _words(outcome: Outcome, status: Mapping[str, JSON]) -> str:
