@@ -119,14 +119,9 @@ async def concluded(
     if isinstance(written, Action):
         with suppress(StoreError):
             await degrade(world, written, case)
-<<<<<<< HEAD
         outcome = _outcome(written, effect.result, effect.content)
         # What a provider said is no part of the row.
         return replace(outcome, message=effect.message or outcome.message)
-=======
-        told = _outcome(written, effect.result)
-        return replace(told, message=effect.message or told.message)
->>>>>>> adapters
     if case.tool.effect == "read":
         no = blocked(written)
         return None if no is None else refused(no)
