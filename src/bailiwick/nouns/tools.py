@@ -159,8 +159,21 @@ class Tool(Struct, frozen=True, kw_only=True):
 
     @property
     def wire_name(self) -> str:
-        """The name under which MCP clients know it; many of them take no dot in a name."""
+        """The name under which clients and models know it; many of them take no dot in a name."""
         return self.own_wire_name or self.name.replace(".", "_")
+
+
+class OfferedTool(Struct, frozen=True, kw_only=True):
+    """A tool as a model is told of it; `schema` is the JSON Schema of its arguments.
+
+    `name` is the catalogue's, `wire_name` the one that models' providers take.
+    """
+
+    name: str
+    wire_name: str
+    description: str
+    effect: Effect
+    schema: Mapping[str, JSON]
 
 
 class Target(Struct, frozen=True, kw_only=True):
