@@ -24,8 +24,6 @@ from bailiwick.adapters.langchain import (
 )
 from tests.adapters.desk import BEYOND, LARGE, SMALL, Desk, case, main, page, refunds
 
-PROGRAM = "tests.adapters.on_langchain"
-
 
 class Scripted(GenericFakeChatModel):
     """The library's fake model, which takes tools and remembers their schemas."""
@@ -352,4 +350,4 @@ async def the_page_is_true(desk: Desk) -> None:
 
 
 if __name__ == "__main__":
-    main(PROGRAM, killed_midway)
+    main(killed_midway)
