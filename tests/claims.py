@@ -305,6 +305,7 @@ CLAIMS: dict[str, str] = {
     "mcp.never-sent-twice": "The client library repeats no call of a tool.",
     "mcp.tool-error-is-unknown": "A write whose tool reports an error is not taken for undone.",
     "mcp.bounded": "What an MCP server answers is bounded while it is read.",
+    "mcp.content-whole": "What a tool of an MCP server says comes back whole, an error too.",
     "mcp.calls-at-once": "A server is asked no more calls at once than its file says.",
     "mcp.real-servers": "Killed under load, public servers come back; what is done is there once.",
     # telemetry
@@ -319,8 +320,10 @@ CLAIMS: dict[str, str] = {
     "telemetry.steps-of-what-failed": "What failed has a child span for each step that it took.",
     # gateway
     "gateway.bearers-authenticated": "Nothing is served to who bears no credential that holds.",
+    "gateway.conformance": "Gateway and client are as MCP's official suites have it.",
     "gateway.drains": "Asked to leave, it takes nothing new, ends what is under way, exits with 0.",
     "gateway.one-outcome-after-a-crash": "Killed in mid-call, the client's retry gets one outcome.",
+    "gateway.pipes-prove-the-key": "Over pipes a client acts by the agent's key, or not at all.",
     "gateway.replicas-are-one": "Servers on one database answer for each other, and wake for it.",
     "gateway.lost-sessions": "A session lost with its process is answered 404; no action is lost.",
     "gateway.keys-end-at-once": "An access key that is revoked ends at once, at every door.",

@@ -45,7 +45,7 @@ import msgspec
 from msgspec import Struct
 
 from bailiwick.errors import BadInput
-from bailiwick.nouns import ToolAnswer
+from bailiwick.nouns import ToolAnswer, ToolContent
 from bailiwick.ports import Lost, NotSent, Response
 from bailiwick.values import JSON, parse, plain, shown
 
@@ -79,6 +79,7 @@ class SendReport(Struct, frozen=True, kw_only=True):
     result: JSON = None
     retry_after_s: float | None = None
     http_status: int | None = None
+    content: ToolContent | None = None
 
 
 def answered(
@@ -123,31 +124,41 @@ def told(
 ) -> SendReport:
     """Say what an MCP server's answer means. Its structured content is the result, else its text.
 
-    `on_error` is what is declared of a tool that reports an error.
+    `on_error` is what is declared of a tool that reports an error; what it said is told all the
+    same.
     """
-    if answer.error_code is None and not answer.is_error:
-        result: dict[str, JSON] = {"text": answer.text}
-        if answer.left_out:
-            result["left_out"] = list(answer.left_out)
-        value = answer.structured if answer.is_structured else result
-        report = returned(value, max_bytes)
-        if len(secret) >= _SHORTEST_SECRET and secret.encode() in plain(report.result):
-            return _withheld("result_holds_secret", "the answer repeats the credential")
-        return msgspec.structs.replace(report, http_status=answer.status)
-    text = answer.text[:_EXCERPT_BYTES].strip()
-    if secret:
-        text = text.replace(secret, "[secret]")
-    said = f": `{shown(text)}`" if text else ""
-    if answer.error_code is None:
+    if answer.content is None:
+        return _refused_call(answer, secret)
+    report = _content(answer.content, secret, max_bytes)
+    if answer.content.is_error:
         return SendReport(
-            fate=on_error, code="tool_error", message=f"the tool reports an error{said}"
+            fate=on_error,
+            code="tool_error",
+            message=f"the tool reports an error{_said(answer.content.text, secret)}",
+            content=report.content,
         )
+    return msgspec.structs.replace(report, http_status=answer.status)
+
+
+def _content(said: ToolContent, secret: str, max_bytes: int) -> SendReport:
+    """What a tool said, if it is JSON, not too large, and holds no secret."""
+    report = returned(msgspec.to_builtins(said), max_bytes)
+    if len(secret) >= _SHORTEST_SECRET and secret.encode() in plain(report.result):
+        return _withheld("result_holds_secret", "the answer repeats the credential")
+    if report.code:
+        return report
+    content = msgspec.convert(report.result, ToolContent)
+    return SendReport(fate="done", result=content.result, content=content)
+
+
+def _refused_call(answer: ToolAnswer, secret: str) -> SendReport:
     fate: Fate = "unknown"
     again, code = True, "provider_error"
     if answer.status is not None and answer.status not in (200, 400, 404):
         fate, again, code = _meaning(answer.status, keyed=True, told_to_wait=False)
     elif answer.error_code in _NOT_AGREED or answer.status in _REFUSED:
         fate, again, code = "not_done", False, "provider_refused"
+    said = _said(answer.text, secret)
     return SendReport(
         fate=fate,
         again=again,
@@ -155,6 +166,13 @@ def told(
         message=f"the provider answered with error {answer.error_code}{said}",
         http_status=answer.status,
     )
+
+
+def _said(text: str, secret: str) -> str:
+    text = text[:_EXCERPT_BYTES].strip()
+    if secret:
+        text = text.replace(secret, "[secret]")
+    return f": `{shown(text)}`" if text else ""
 
 
 def not_sent(error: NotSent, fence_code: str, fence_reason: str) -> SendReport:

@@ -77,8 +77,10 @@ from bailiwick.nouns.tools import (
     Tool,
     ToolAnswer,
     ToolCall,
+    ToolContent,
     ToolContext,
     Trait,
+    content_beside,
 )
 
 __all__ = [
@@ -133,12 +135,14 @@ __all__ = [
     "Tool",
     "ToolAnswer",
     "ToolCall",
+    "ToolContent",
     "ToolContext",
     "Trait",
     "Verdict",
     "Verification",
     "Vote",
     "Wake",
+    "content_beside",
     "mode_of",
     "names_tool",
 ]

@@ -1,7 +1,7 @@
 """What is done: tools, how they are reached, what they touch, and how they answer."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -202,18 +202,72 @@ class ToolCall(Struct, frozen=True, kw_only=True):
         return f"ToolCall({self.upstream.name}/{self.tool} …)"
 
 
-class ToolAnswer(Struct, frozen=True, kw_only=True):
-    """What an MCP server answered to a call.
+class ToolContent(Struct, frozen=True, kw_only=True):
+    """What the tool of an MCP server said, whole: the members of its `CallToolResult`.
 
-    `error_code` is that of a JSON-RPC error; `is_error` that the tool ran and reported an error.
-    `text` is its text blocks or the error's message, `left_out` the kinds of other blocks.
-    `status` is the HTTP status, if it came over HTTP.
+    `blocks` are its content blocks as they came. `structured` counts where `is_structured`; of an
+    answer that is no error it is then the outcome's result.
     """
 
-    text: str = ""
+    blocks: tuple[Mapping[str, JSON], ...] = ()
     structured: JSON = None
     is_structured: bool = False
-    left_out: tuple[str, ...] = ()
     is_error: bool = False
+    meta: Mapping[str, JSON] = {}
+
+    @property
+    def text(self) -> str:
+        """Its text blocks, a line each."""
+        return "\n".join(str(each["text"]) for each in self.blocks if each["type"] == "text")
+
+    @property
+    def result(self) -> JSON:
+        """What rules, readers and expressions see: the structured content, else the text.
+
+        `left_out` are then the kinds of the other blocks.
+        """
+        if self.is_structured:
+            return self.structured
+        others = [each["type"] for each in self.blocks if each["type"] != "text"]
+        return {"text": self.text, **({"left_out": others} if others else {})}
+
+    def beside(self, result: JSON) -> dict[str, JSON]:
+        """What must be kept beside an outcome's result to tell it all again."""
+        plain = _plain(result)
+        return {
+            **({"blocks": list(self.blocks)} if self.blocks != plain else {}),
+            **({"is_error": True, "structured": self.structured} if self.is_error else {}),
+            **({"is_structured": True} if self.is_structured else {}),
+            **({"meta": self.meta} if self.meta else {}),
+        }
+
+
+def content_beside(kept: Mapping[str, Any], result: JSON) -> ToolContent:
+    """The whole again, of what was kept beside an outcome's result."""
+    is_error, is_structured = bool(kept.get("is_error")), bool(kept.get("is_structured"))
+    return ToolContent(
+        blocks=tuple(kept["blocks"]) if "blocks" in kept else _plain(result),
+        structured=kept.get("structured") if is_error else result if is_structured else None,
+        is_structured=is_structured,
+        is_error=is_error,
+        meta=kept.get("meta", {}),
+    )
+
+
+def _plain(result: JSON) -> tuple[Mapping[str, JSON], ...]:
+    """The one block of a plain text, which is kept as the result alone."""
+    text = result.get("text") if isinstance(result, Mapping) else None
+    return ({"type": "text", "text": text},) if isinstance(text, str) else ()
+
+
+class ToolAnswer(Struct, frozen=True, kw_only=True):
+    """What an MCP server answered to a call: what its tool said, or a JSON-RPC error.
+
+    `error_code` and `text` are those of the error. `status` is the HTTP status, if it came over
+    HTTP.
+    """
+
+    content: ToolContent | None = None
+    text: str = ""
     error_code: int | None = None
     status: int | None = None

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bailiwick.errors import BailiwickError
-from bailiwick.gateway import BearerDoor, Gateway
+from bailiwick.gateway import BearerDoor, Gateway, lent
 from bailiwick.ports import World
 from bailiwick.server.admitting import Bearers, Leaving
 from bailiwick.server.problems import of_fault, problem
@@ -38,7 +38,7 @@ class _Endpoint:
 async def application(world: World, url: str) -> AsyncIterator[Leaving]:
     """The whole application over an open project, at its public address, until the block ends."""
     door = BearerDoor(world, f"{url}/mcp")
-    gateway = Gateway(world, door, pages=url)
+    gateway = Gateway(world, lambda asked: asked.state.visitor, pages=url)
     hosts, origins = _addresses(world, url)
 
     async def live(_: Request) -> Response:
@@ -65,7 +65,8 @@ async def application(world: World, url: str) -> AsyncIterator[Leaving]:
             }
         )
 
-    async with gateway.over_http(hosts, origins) as mcp:
+    async with gateway.over_http(hosts, origins) as mcp, lent(world, pages=url) as gateways:
+        gateways.append(gateway)
         routes = [
             Route("/mcp", _Endpoint(Bearers(mcp, door, f"{url}{_METADATA}/mcp"))),
             Route(_METADATA, metadata),
@@ -73,7 +74,7 @@ async def application(world: World, url: str) -> AsyncIterator[Leaving]:
             Route("/health/live", live),
             Route("/health/ready", ready),
         ]
-        leaving = Leaving(Starlette(routes=routes, exception_handlers={404: _missing}))
+        leaving = Leaving(Starlette(routes=routes, exception_handlers={404: _missing}), gateways)
         yield leaving
 
 

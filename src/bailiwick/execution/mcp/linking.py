@@ -24,7 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from bailiwick.execution.mcp.definitions import Offer
 from bailiwick.execution.mcp.pipes import Pipes, started
 from bailiwick.execution.mcp.wire import CURRENT, MAX_LISTING_BYTES, Delivery, FencedTransport
-from bailiwick.nouns import ToolAnswer
+from bailiwick.nouns import ToolAnswer, ToolContent
 from bailiwick.ports import Lost, NotSent
 from bailiwick.values import shown
 
@@ -35,9 +35,8 @@ _MAX_PAGES = 50
 _MAX_TOOLS = 2000
 _MODES = {"auto": "auto", "2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
 _ENDED = (mcp_types.CONNECTION_CLOSED, mcp_types.REQUEST_TIMEOUT)
-_ANSWER: TypeAdapter[mcp_types.CallToolResult | mcp_types.InputRequiredResult] = TypeAdapter(
-    mcp_types.CallToolResult | mcp_types.InputRequiredResult
-)
+# The session checks an answer against its revision; what is handed on is what came.
+_ANSWER: TypeAdapter[Any] = TypeAdapter(dict[str, Any])
 
 for _name in _TALKATIVE:
     logging.getLogger(_name).propagate = False
@@ -216,7 +215,7 @@ class Link:
 
 
 def _answered(
-    delivery: Delivery, sending: "asyncio.Task[mcp_types.Result]", pipes: Pipes | None
+    delivery: Delivery, sending: "asyncio.Task[dict[str, Any]]", pipes: Pipes | None
 ) -> ToolAnswer:
     """Say what came of a call. Raises `NotSent` or `Lost`."""
     if sending.cancelled():
@@ -237,16 +236,15 @@ def _answered(
     raise delivery.gave_up("answer_lost", f"the upstream's session ended: `{type(error).__name__}`")
 
 
-def _result(delivery: Delivery, result: mcp_types.Result) -> ToolAnswer:
-    if not isinstance(result, mcp_types.CallToolResult):
+def _result(delivery: Delivery, result: Mapping[str, Any]) -> ToolAnswer:
+    if "content" not in result:
         raise delivery.gave_up("input_required", "the upstream asks for input instead of answering")
-    texts = [each.text for each in result.content if isinstance(each, mcp_types.TextContent)]
-    others = [each.type for each in result.content if not isinstance(each, mcp_types.TextContent)]
-    return ToolAnswer(
-        text="\n".join(texts),
-        structured=result.structured_content,
-        is_structured="structured_content" in result.model_fields_set,
-        left_out=tuple(others),
-        is_error=result.is_error,
-        status=delivery.status,
+    meta = result.get("_meta") or {}
+    content = ToolContent(
+        blocks=tuple(result["content"]),
+        structured=result.get("structuredContent"),
+        is_structured="structuredContent" in result,
+        is_error=bool(result.get("isError")),
+        meta={name: each for name, each in meta.items() if name != mcp_types.SERVER_INFO_META_KEY},
     )
+    return ToolAnswer(content=content, status=delivery.status)
