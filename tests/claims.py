@@ -306,6 +306,8 @@ CLAIMS: dict[str, str] = {
     "mcp.tool-error-is-unknown": "A write whose tool reports an error is not taken for undone.",
     "mcp.bounded": "What an MCP server answers is bounded while it is read.",
     "mcp.content-whole": "What a tool of an MCP server says comes back whole, an error too.",
+    "mcp.offers-are-read-as-tools": "Resources and prompts are read by tools that rules judge.",
+    "mcp.lists-are-data": "What a server lists is bounded, and deceives nobody who reads it.",
     "mcp.calls-at-once": "A server is asked no more calls at once than its file says.",
     "mcp.real-servers": "Killed under load, public servers come back; what is done is there once.",
     # telemetry
