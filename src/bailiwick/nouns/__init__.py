@@ -65,6 +65,7 @@ from bailiwick.nouns.control import (
     Stop,
 )
 from bailiwick.nouns.tools import (
+    Asking,
     Effect,
     HttpBinding,
     Listing,
@@ -93,6 +94,7 @@ __all__ = [
     "Action",
     "Approval",
     "Ask",
+    "Asking",
     "Balance",
     "Breaker",
     "Caller",
