@@ -238,6 +238,7 @@ def _upstream(form: McpUpstreamForm) -> McpUpstream:
         protocol=form.protocol,
         calls_at_once=form.calls_at_once or 0,
         may_ask=tuple(sorted(form.may_ask)),
+        keeps_names=form.keeps_names,
     )
 
 

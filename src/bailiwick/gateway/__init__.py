@@ -10,6 +10,7 @@ asking      a call as a proposal
 telling     an outcome as a result
 waiting     what a client hears while people think
 tasks       calls that wait, to be polled
+reading     resources, prompts and completion
 serving     the server itself
 piping      the same over pipes, for clients that speak nothing else
 """

@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bailiwick.act import act
 from bailiwick.errors import BailiwickError, StoreUnavailable
 from bailiwick.gateway import asking, telling, waiting
-from bailiwick.gateway.offering import Offering
+from bailiwick.gateway.offering import Offering, page_of
+from bailiwick.gateway.reading import Reading
 from bailiwick.gateway.tasks import Tasks, Who, meta_of, takes_tasks
 from bailiwick.nouns import Outcome
 from bailiwick.ports import World
@@ -27,7 +28,6 @@ from bailiwick.values import shown
 
 Context = ServerRequestContext[Any, Any]
 
-_PAGE = 500
 # What a request names to hear of a call while it runs.
 _HEARD = (b"progressToken", b"io.modelcontextprotocol/logLevel", b"subscriptions/listen")
 _BODY_BYTES = 4 * 1024 * 1024
@@ -108,6 +108,7 @@ class Gateway:
         )
         self._tasks = Tasks(world, who, self._approvals)
         self._tasks.add_to(self._server)
+        Reading(world, who, self._offering, self._approvals).add_to(self._server)
         # Our own telemetry tells of actions; the SDK's spans would tell of them twice.
         self._server.middleware.clear()
 
@@ -149,13 +150,9 @@ class Gateway:
         control = await world.store.control(tenant)
         bundle = await world.bundle(tenant, control.release)
         tools = await self._offering.tools(bundle, control, caller)
-        first = _offset(params)
-        more = first + _PAGE < len(tools)
+        page, cursor = page_of(tools, params)
         return types.ListToolsResult(
-            tools=list(tools[first : first + _PAGE]),
-            next_cursor=str(first + _PAGE) if more else None,
-            cache_scope="private",
-            ttl_ms=0,
+            tools=page, next_cursor=cursor, cache_scope="private", ttl_ms=0
         )
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
@@ -213,12 +210,3 @@ class Gateway:
     def _no_mirrored_headers(self, name: str) -> Mapping[str, Any] | None:
         """No argument is mirrored in a header here: nothing goes by headers but the routing."""
         return None
-
-
-def _offset(params: types.PaginatedRequestParams | None) -> int:
-    cursor = params.cursor if params is not None else None
-    if cursor is None:
-        return 0
-    if not cursor.isdecimal() or len(cursor) > 9:
-        raise MCPError(types.INVALID_PARAMS, "the cursor is not one of ours")
-    return int(cursor)
