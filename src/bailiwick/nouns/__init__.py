@@ -66,6 +66,7 @@ from bailiwick.nouns.control import (
     Stop,
 )
 from bailiwick.nouns.tools import (
+    Asking,
     Effect,
     HttpBinding,
     Listing,
@@ -95,6 +96,7 @@ __all__ = [
     "Action",
     "Approval",
     "Ask",
+    "Asking",
     "Balance",
     "Breaker",
     "Caller",
