@@ -10,6 +10,8 @@ PYTHON ?= $(or $(shell for p in python3.11 python3 python3.12 python3.13; do \
 # Where `make demo` and `make crash` keep their state: sqlite, or postgres.
 STORE ?= sqlite
 SOURCES = $(wildcard src tests examples campaigns bench)
+# The agent frameworks of src/bailiwick/adapters, each in an environment of its own for its tests.
+ADAPTERS = pydantic-ai langchain
 UV := .venv-uv/bin/uv
 # What comes from npm, by locks of its own.
 NPM := tests/interop/node_modules/ready campaigns/conformance/node_modules/ready
@@ -29,7 +31,7 @@ demo: $(RUN)/ready
 # Two processes, since many tests wait for a disk or a server; a file stays in one of them, so that
 # what it shares is made once. Where npm's packages cannot be had, the tests with its servers are
 # skipped, and say so.
-test: .venv/ready .venv-bfcl/ready .venv-tau2/ready
+test: .venv/ready .venv-bfcl/ready .venv-tau2/ready $(ADAPTERS:%=.venv-adapter-%/ready)
 	@$(MAKE) --no-print-directory $(NPM) || echo "without the tests that need npm's packages" >&2
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
@@ -81,6 +83,8 @@ lock: $(UV)
 	@$(COMPILE) pyproject.toml requirements/run-postgres.in --extra mcp --extra postgres \
 	  --extra server \
 	  --constraint requirements/test.txt -o requirements/run-postgres.txt
+	@$(foreach each,$(ADAPTERS),$(COMPILE) pyproject.toml requirements/adapter-$(each).in \
+	  --constraint requirements/run.txt -o requirements/adapter-$(each).txt &&) true
 	@$(COMPILE) requirements/node.in -o requirements/node.txt
 	@$(COMPILE) --no-deps requirements/bfcl.in -o requirements/bfcl.txt
 	@$(COMPILE) --no-deps requirements/tau2.in -o requirements/tau2.txt
@@ -129,6 +133,10 @@ $(NPM): %/node_modules/ready: %/package-lock.json .venv-node/ready
 .venv-bfcl/ready .venv-tau2/ready: .venv-%/ready: requirements/%.txt $(UV)
 	$(call sync,$*)
 	@touch $@
+
+$(ADAPTERS:%=.venv-adapter-%/ready): .venv-%/ready: requirements/%.txt pyproject.toml $(UV)
+	$(call sync,$*)
+	$(install_project)
 
 .venv-bench-%/ready: requirements/bench-%.txt $(UV)
 	$(call sync,bench-$*)

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from bailiwick.catalog.forms import complete
+from bailiwick.catalog.mcp_offers import Kind, offer_declarations
 from bailiwick.execution import execute
 from bailiwick.nouns import EffectReport, McpUpstream, Tool
 from bailiwick.values import JSON
@@ -55,3 +57,10 @@ def whole_of(desk: Notes) -> Mapping[str, Any]:
     """What its tool `blocks` said last."""
     found: Mapping[str, Any] = desk.journal[-1]["said"]
     return found
+
+
+def offered(at: Bench, upstream: McpUpstream, kind: Kind, **members: Any) -> Tool:
+    """The tool that reads what it offers beside its tools."""
+    shared = {"owner": "ops", **members}
+    (declared,) = offer_declarations((kind,), upstream, shared, None, "tools/wide.yaml")
+    return at.add(complete(declared))

@@ -88,7 +88,92 @@ async def call_tool(context: Any, params: types.CallToolRequestParams) -> Any:
     return types.CallToolResult.model_validate(told, by_name=False)
 
 
-SERVER: Server[Any] = Server("wide", on_list_tools=list_tools, on_call_tool=call_tool)
+async def list_resources(_: Any, __: Any) -> types.ListResourcesResult:
+    return types.ListResourcesResult.model_validate(
+        {
+            "resources": [
+                {"uri": "note://1", "name": "one", "description": "First.\nSee\x1b[2J\u202e more."},
+                {"uri": "note://\u202e2", "name": "deceptive"},
+                {"uri": "note://1", "name": "another of the same address"},
+                {"uri": "note://big", "name": "big", "description": "x" * 70_000},
+            ],
+            "ttlMs": 0,
+            "cacheScope": "private",
+        }
+    )
+
+
+async def list_templates(_: Any, __: Any) -> types.ListResourceTemplatesResult:
+    return types.ListResourceTemplatesResult.model_validate(
+        {
+            "resourceTemplates": [{"uriTemplate": "note://{id}", "name": "notes"}],
+            "ttlMs": 0,
+            "cacheScope": "private",
+        }
+    )
+
+
+async def list_prompts(_: Any, params: Any) -> types.ListPromptsResult:
+    cursor = params.cursor if params else None
+    name = "ask" if cursor is None else "again"
+    listed = {"name": name, "description": "Asks.", "arguments": [{"name": "who"}]}
+    return types.ListPromptsResult.model_validate(
+        {
+            "prompts": [listed],
+            "nextCursor": "2" if cursor is None else None,
+            "ttlMs": 0,
+            "cacheScope": "private",
+        }
+    )
+
+
+async def read_resource(_: Any, params: types.ReadResourceRequestParams) -> Any:
+    write(read=params.uri, action=dict(params.meta or {}).get("dev.bailiwick/action"))
+    if params.uri == "note://none":
+        raise MCPError(-32002, "Resource not found")
+    if params.uri == "note://huge":
+        return contents(params.uri, "x" * 100_000_000)
+    return types.ReadResourceResult.model_validate(
+        {
+            "contents": [
+                {"uri": params.uri, "mimeType": "text/plain", "text": "tea", "_meta": {"a": 1}},
+                {"uri": params.uri, "blob": PIXEL},
+            ],
+            "ttlMs": 0,
+            "cacheScope": "private",
+        },
+        by_name=False,
+    )
+
+
+def contents(uri: str, text: str) -> types.ReadResourceResult:
+    return types.ReadResourceResult(
+        contents=[types.TextResourceContents(uri=uri, text=text)], ttl_ms=0, cache_scope="private"
+    )
+
+
+async def get_prompt(_: Any, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+    who = (params.arguments or {}).get("who", "nobody")
+    said = types.TextContent(type="text", text=f"Hello {who}\x1b[2J")
+    return types.GetPromptResult(messages=[types.PromptMessage(role="user", content=said)])
+
+
+async def complete(_: Any, params: types.CompleteRequestParams) -> types.CompleteResult:
+    begun = params.argument.value
+    return types.CompleteResult(completion=types.Completion(values=[begun + "ada"], total=1))
+
+
+SERVER: Server[Any] = Server(
+    "wide",
+    on_list_tools=list_tools,
+    on_call_tool=call_tool,
+    on_list_resources=list_resources,
+    on_list_resource_templates=list_templates,
+    on_read_resource=read_resource,
+    on_list_prompts=list_prompts,
+    on_get_prompt=get_prompt,
+    on_completion=complete,
+)
 
 
 async def over_pipes() -> None:

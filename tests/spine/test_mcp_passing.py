@@ -11,7 +11,7 @@ import pytest
 from bailiwick import cases
 from bailiwick.catalog import Pin, path_of, pins_text
 from bailiwick.execution.mcp import definitions_of
-from bailiwick.nouns import McpUpstream, ToolCall
+from bailiwick.nouns import Grant, McpUpstream, ToolCall
 from bailiwick.operations import found
 from bailiwick.testing import write_project
 from bailiwick.values import digest
@@ -33,6 +33,11 @@ AGENT = """\
 owner: support
 tools_allowlist: ["wide.*"]
 max_tool_calls: 100000
+"""
+RULES = """\
+@id("wide.private")
+forbid (principal, action == Action::"wide.resources", resource)
+when { context.input.uri like "note://private/*" };
 """
 LAW = {"effect": "write", "key_retention_s": "none", "settles_within_s": 0, "gated": True}
 TOOLS = [
@@ -61,7 +66,14 @@ def built(kind: Server | None, wide: Notes, tmp_path_factory: pytest.TempPathFac
             if each is not None
         }
         declared = {
-            "upstreams": [{"name": "wide", "url": upstream.url, "owner": "support"}],
+            "upstreams": [
+                {
+                    "name": "wide",
+                    "url": upstream.url,
+                    "owner": "support",
+                    "offers": {"resources": {"data_classes": ["notes"]}, "prompts": {}},
+                }
+            ],
             "tools": TOOLS,
         }
         files = {
@@ -69,6 +81,7 @@ def built(kind: Server | None, wide: Notes, tmp_path_factory: pytest.TempPathFac
             "limits.yaml": LIMITS,
             "agents/helper.yaml": AGENT,
             "tools/wide.yaml": json.dumps(declared),
+            "policies/wide.cedar": RULES,
             path_of("wide"): pins_text("wide", pins),
         }
         folder = write_project(tmp_path_factory.mktemp("wide") / "project", files)
@@ -119,3 +132,34 @@ async def test_what_was_said_is_told_at_once_and_again_from_the_store(house: Hou
     assert (told.is_error, told.structured) == (True, {"code": 7})
     assert [each["type"] for each in told.blocks] == ["text", "image"]
     assert msgspec.json.decode(msgspec.json.encode(half))["content"]["is_error"]
+
+
+@pytest.mark.claim("mcp.offers-are-read-as-tools")
+async def test_a_resource_is_granted_judged_recorded_and_its_data_carried(
+    house: House, wide: Notes
+) -> None:
+    wide.forget()
+    helper = await house.clerk(agent="helper", run="run-notes")
+    read = await helper.act("wide.resources", {"uri": "note://1"})
+    assert read.status == "done", read
+    assert isinstance(read.result, dict)
+    assert await house.kinds(read.action) == ["concluded"]
+    row = await house.world.shelf.run("default", "run-notes")
+    assert row is not None
+    assert row.classes == {"notes"}
+    denied = await helper.act("wide.resources", {"uri": "note://private/1"})
+    assert (denied.code, denied.details["rules"]) == ("denied", ["wide.private"])
+    sly = await helper.act("wide.resources", {"uri": "note://1/../private/1"})
+    assert (sly.status, sly.code) == ("refused", "arguments_invalid")
+    narrow = await house.bailiwick.session(
+        "helper",
+        subject="sue",
+        run="run-narrow",
+        grants=[Grant(tools=("wide.resources",), resources=("Resource:note://1",))],
+    )
+    assert (await narrow.act("wide.resources", {"uri": "note://1"})).status == "done"
+    assert (await narrow.act("wide.resources", {"uri": "note://2"})).code == "resource_not_granted"
+    assert (await narrow.act("wide.prompts", {"name": "ask"})).code == "tool_not_granted"
+    prompt = await helper.act("wide.prompts", {"name": "ask", "arguments": {"who": "Ada"}})
+    assert prompt.status == "done"
+    assert [each["read"] for each in wide.journal] == ["note://1", "note://1"]

@@ -59,6 +59,7 @@ _REFUSED = frozenset(
 _NOTHING_THERE = (404, 410)
 # JSON-RPC: no such method, invalid params; MCP: headers, capabilities or revision not agreed.
 _NOT_AGREED = frozenset({-32601, -32602, -32020, -32021, -32022})
+_NO_RESOURCE = -32002  # 2025-11-25; later -32602
 _FINAL = frozenset(
     {"result_too_large", "result_unreadable", "provider_redirected", "input_required"}
 )
@@ -127,9 +128,11 @@ def told(
     `on_error` is what is declared of a tool that reports an error; what it said is told all the
     same.
     """
-    if answer.content is None:
+    if answer.error_code is not None:
         return _refused_call(answer, secret)
-    report = _content(answer.content, secret, max_bytes)
+    report = _whole(answer.content or answer.value, secret, max_bytes)
+    if answer.content is None:
+        return msgspec.structs.replace(report, http_status=answer.status)
     if answer.content.is_error:
         return SendReport(
             fate=on_error,
@@ -140,12 +143,12 @@ def told(
     return msgspec.structs.replace(report, http_status=answer.status)
 
 
-def _content(said: ToolContent, secret: str, max_bytes: int) -> SendReport:
-    """What a tool said, if it is JSON, not too large, and holds no secret."""
+def _whole(said: ToolContent | JSON, secret: str, max_bytes: int) -> SendReport:
+    """What was said, if it is JSON, not too large, and holds no secret."""
     report = returned(msgspec.to_builtins(said), max_bytes)
     if len(secret) >= _SHORTEST_SECRET and secret.encode() in plain(report.result):
         return _withheld("result_holds_secret", "the answer repeats the credential")
-    if report.code:
+    if report.code or not isinstance(said, ToolContent):
         return report
     content = msgspec.convert(report.result, ToolContent)
     return SendReport(fate="done", result=content.result, content=content)
@@ -158,6 +161,8 @@ def _refused_call(answer: ToolAnswer, secret: str) -> SendReport:
         fate, again, code = _meaning(answer.status, keyed=True, told_to_wait=False)
     elif answer.error_code in _NOT_AGREED or answer.status in _REFUSED:
         fate, again, code = "not_done", False, "provider_refused"
+    elif answer.error_code == _NO_RESOURCE:
+        again = False
     said = _said(answer.text, secret)
     return SendReport(
         fate=fate,

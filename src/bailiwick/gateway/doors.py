@@ -5,6 +5,7 @@ access key, which is exchanged here for one. Over pipes the process has the agen
 it.
 """
 
+import hashlib
 from collections import OrderedDict
 from typing import NamedTuple, Protocol
 
@@ -15,7 +16,6 @@ from bailiwick import identity
 from bailiwick.errors import IdentityError
 from bailiwick.nouns import Caller, Credential, Grant
 from bailiwick.ports import World
-from bailiwick.values import digest
 from bailiwick.wiring import agent_key_file
 
 # A capability is exchanged for a fresh one when less than this is left of it.
@@ -31,7 +31,7 @@ class BearerDoor:
         self.address = address
         self._world = world
         # By the digest of the access key, so that no secret is kept; with the epoch and the end.
-        self._exchanged: OrderedDict[tuple[str, str | None], tuple[Credential, int, int]] = (
+        self._exchanged: OrderedDict[tuple[bytes, str | None], tuple[Credential, int, int]] = (
             OrderedDict()
         )
 
@@ -45,7 +45,7 @@ class BearerDoor:
         world = self._world
         tenant, now_us = world.settings.tenant, await world.store.now_us()
         control = await world.store.control(tenant)
-        known_as = (digest(bearer), run)
+        known_as = (hashlib.sha256(bearer.encode()).digest(), run)
         known = self._exchanged.get(known_as)
         if known is not None and known[1] == control.epoch and now_us < known[2]:
             self._exchanged.move_to_end(known_as)
@@ -68,15 +68,16 @@ class BearerDoor:
             self._exchanged.popitem(last=False)
         return credential
 
-    async def caller(self, bearer: str) -> Caller:
-        """Who a bearer is. Raises `IdentityError` for a credential that does not hold."""
+    async def admitted(self, bearer: str) -> tuple[Credential, Caller]:
+        """What a bearer shows, and who it is. Raises `IdentityError` if it does not hold."""
         if not bearer:
             raise IdentityError(
                 "the request has no bearer's credential",
                 code="token_missing",
                 help="send `Authorization: Bearer …` with an access key or a token",
             )
-        return await _caller(self._world, await self.credential(bearer))
+        credential = await self.credential(bearer)
+        return credential, await _caller(self._world, credential)
 
 
 class Visitor(Protocol):
@@ -94,14 +95,16 @@ class Bearer(NamedTuple):
 
     door: BearerDoor
     shown: str
+    admitted: Credential
+    who: Caller
 
     async def credential(self, run: str | None) -> Credential:
         """What is shown, as the spine takes it."""
-        return await self.door.credential(self.shown, run)
+        return self.admitted if run is None else await self.door.credential(self.shown, run)
 
     async def caller(self) -> Caller:
         """Who it is."""
-        return await self.door.caller(self.shown)
+        return self.who
 
 
 class KeyHolder:

@@ -13,7 +13,8 @@ from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
-from starlette.types import ASGIApp
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bailiwick.act import act
 from bailiwick.errors import BailiwickError, StoreUnavailable
@@ -27,6 +28,8 @@ from bailiwick.values import shown
 Context = ServerRequestContext[Any, Any]
 
 _PAGE = 500
+# What a request names to hear of a call while it runs.
+_HEARD = (b"progressToken", b"io.modelcontextprotocol/logLevel", b"subscriptions/listen")
 _BODY_BYTES = 4 * 1024 * 1024
 _INSTRUCTIONS = (
     "Every call is decided by rules, and by people where the rules ask them. A call that waits for"
@@ -47,6 +50,32 @@ class Writes(Protocol):
     async def write(self, text: str) -> object: ...
 
     async def flush(self) -> object: ...
+
+
+class _Plainly:
+    """Answers what needs no stream of events without one, which takes the SDK half of the work.
+
+    A request of the newer revision needs a stream only if it asks to hear of progress or logs.
+    """
+
+    def __init__(self, streams: ASGIApp, answers: ASGIApp) -> None:
+        self._streams = streams
+        self._answers = answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        revision = dict(scope["headers"]).get(b"mcp-protocol-version", b"").decode("latin-1")
+        if scope["method"] != "POST" or revision not in MODERN_PROTOCOL_VERSIONS:
+            await self._streams(scope, receive, send)
+            return
+        message = await receive()
+        body = message.get("body", b"")
+        streams = message.get("more_body", False) or any(each in body for each in _HEARD)
+        read = [message]
+
+        async def again() -> Message:
+            return read.pop() if read else await receive()
+
+        await (self._streams if streams else self._answers)(scope, again, send)
 
 
 class Gateway:
@@ -86,18 +115,23 @@ class Gateway:
     async def over_http(self, hosts: list[str], origins: list[str]) -> AsyncIterator[ASGIApp]:
         """Serve streamable HTTP until the block ends: an application for one path.
 
-        Each request has the bearer's credential as `state.bearer`. Requests whose `Host` or
+        Requests whose `Host` or
         `Origin` is not among those given are refused (DNS rebinding).
         """
-        manager = StreamableHTTPSessionManager(
-            self._server,
-            security_settings=TransportSecuritySettings(
-                enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins
-            ),
-            max_request_body_size=_BODY_BYTES,
+        security = TransportSecuritySettings(
+            enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins
         )
-        async with manager.run():
-            yield manager.handle_request
+        streams, answers = (
+            StreamableHTTPSessionManager(
+                self._server,
+                json_response=plain,
+                security_settings=security,
+                max_request_body_size=_BODY_BYTES,
+            )
+            for plain in (False, True)
+        )
+        async with streams.run(), answers.run():
+            yield _Plainly(streams.handle_request, answers.handle_request)
 
     async def over_pipes(self, read: Reads | None = None, write: Writes | None = None) -> None:
         """Serve one client, a message a line, until it leaves; by default over our own pipes."""

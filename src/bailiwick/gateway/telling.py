@@ -1,7 +1,6 @@
 """An outcome as the result of a tool's call (MCP, tools/call).
 
-What was done is told as the tool's own result, and that of an MCP server's tool as it came.
-Everything else is a result that a model can read
+What was done is told as the tool's own result. Everything else is a result that a model can read
 and a program can go by: `isError` for a no, a failure and what is not known, and no error for what
 waits. Its structured content is then
 
@@ -10,20 +9,19 @@ waits. Its structured content is then
     approval_url                    where people decide, while it is `parked`
     retry_after_s                   when another try may be worth it
 
-and a tool that declares an output schema is offered with both forms. What an MCP server's tool
-said of its error stands before that. The id and the verdict stand in `_meta` of every answer, and
-nothing that a server says there can be taken for them.
+and a tool that declares an output schema is offered with both forms. The id and the verdict stand
+in `_meta` of every answer; what a server says there cannot be taken for them.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import mcp_types as types
 
+from bailiwick import cases
 from bailiwick.errors import BailiwickError
 from bailiwick.gateway.asking import META
-from bailiwick.nouns import Outcome, ToolContent
+from bailiwick.nouns import Outcome
 from bailiwick.values import JSON
 
 _WAITS = ("parked", "running")
@@ -39,13 +37,15 @@ def result(outcome: Outcome, approvals: str) -> types.CallToolResult:
     if outcome.status == "done" and outcome.verdict != "contradicted":
         return _done(outcome)
     status = as_status(outcome, approvals)
-    said = _blocks(outcome.content) if outcome.content else []
-    return types.CallToolResult(
-        content=[*said, types.TextContent(type="text", text=_words(outcome, status))],
-        structured_content=status,
-        is_error=outcome.status not in _WAITS,
-        _meta=_meta(outcome),
-    )
+    # What the tool itself said of its error stands first: it is what a model can go by.
+    said = [dict(each) for each in outcome.content.blocks] if outcome.content else []
+    told = {
+        "content": [*said, {"type": "text", "text": _words(outcome, status)}],
+        "structuredContent": status,
+        "isError": outcome.status not in _WAITS,
+        "_meta": _meta(outcome),
+    }
+    return types.CallToolResult.model_validate(told, by_name=False)
 
 
 def fault(error: BailiwickError) -> types.CallToolResult:
@@ -87,25 +87,15 @@ def waiting_words(action: str, url: str) -> str:
 
 
 def _done(outcome: Outcome) -> types.CallToolResult:
-    value = outcome.result
-    if outcome.content is not None:
-        content = _blocks(outcome.content)
-        value = outcome.content.structured if outcome.content.is_structured else None
-    else:
-        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        content = [types.TextContent(type="text", text=text)]
+    said = cases.content_of(outcome)
+    blocks = list(said.blocks)
     if outcome.earlier:
-        content.append(types.TextContent(type="text", text=f"({outcome.message})"))
-    return types.CallToolResult(
-        content=content,
-        structured_content=dict(value) if isinstance(value, Mapping) else None,
-        _meta=_meta(outcome),
-    )
-
-
-def _blocks(said: ToolContent) -> list[types.ContentBlock]:
-    told = types.CallToolResult.model_validate({"content": list(said.blocks)}, by_name=False)
-    return told.content
+        blocks.append({"type": "text", "text": f"({outcome.message})"})
+    theirs = {name: each for name, each in said.meta.items() if not name.startswith(_OURS)}
+    told: dict[str, Any] = {"content": blocks, "_meta": {**theirs, **_meta(outcome)}}
+    if said.is_structured:
+        told["structuredContent"] = said.structured
+    return types.CallToolResult.model_validate(told, by_name=False)
 
 
 def _words(outcome: Outcome, status: Mapping[str, JSON]) -> str:
@@ -124,11 +114,7 @@ def _words(outcome: Outcome, status: Mapping[str, JSON]) -> str:
 
 
 def _meta(outcome: Outcome) -> dict[str, Any]:
-    theirs = outcome.content.meta if outcome.content else {}
-    meta: dict[str, Any] = {
-        name: value for name, value in theirs.items() if not name.startswith(_OURS)
-    }
-    meta[META + "status"] = outcome.status
+    meta: dict[str, Any] = {META + "status": outcome.status}
     if outcome.action:
         meta[META + "action"] = outcome.action
     if outcome.verdict:

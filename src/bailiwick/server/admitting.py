@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bailiwick.errors import BailiwickError, IdentityError
-from bailiwick.gateway import BearerDoor, Gateway, principal
+from bailiwick.gateway import Bearer, BearerDoor, Gateway, principal
 from bailiwick.server.problems import of_fault, problem
 
 # What is asked while we leave is still answered: whether we live, and whether we are ready.
@@ -67,7 +67,7 @@ class Leaving:
 class Bearers:
     """Agents at a door: who bears no good credential is told how to get one (RFC 6750, RFC 9728).
 
-    What is good is told on as `state.bearer`. A handler that sets `state.step_up` to a scope turns
+    Who is good is told on as `state.visitor`. A handler that sets `state.step_up` to a scope turns
     its answer into a challenge for that scope, if the answer has not begun.
     """
 
@@ -79,7 +79,7 @@ class Bearers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         bearer = bearer_of(Headers(scope=scope))
         try:
-            caller = await self._door.caller(bearer)
+            credential, caller = await self._door.admitted(bearer)
         except IdentityError as fault:
             await self._challenged(fault)(scope, receive, send)
             return
@@ -87,7 +87,7 @@ class Bearers:
             await of_fault(fault, 503)(scope, receive, send)
             return
         state: dict[str, Any] = scope.setdefault("state", {})
-        state["bearer"] = bearer
+        state["visitor"] = Bearer(self._door, bearer, credential, caller)
         scope["user"] = principal(caller)
         await self._app(scope, receive, self._stepping_up(state, send))
 

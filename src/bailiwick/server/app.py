@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bailiwick.errors import BailiwickError
-from bailiwick.gateway import Bearer, BearerDoor, Gateway, lent
+from bailiwick.gateway import BearerDoor, Gateway, lent
 from bailiwick.ports import World
 from bailiwick.server.admitting import Bearers, Leaving
 from bailiwick.server.problems import of_fault, problem
@@ -38,7 +38,7 @@ class _Endpoint:
 async def application(world: World, url: str) -> AsyncIterator[Leaving]:
     """The whole application over an open project, at its public address, until the block ends."""
     door = BearerDoor(world, f"{url}/mcp")
-    gateway = Gateway(world, lambda asked: Bearer(door, asked.state.bearer), pages=url)
+    gateway = Gateway(world, lambda asked: asked.state.visitor, pages=url)
     hosts, origins = _addresses(world, url)
 
     async def live(_: Request) -> Response:
