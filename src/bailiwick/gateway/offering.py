@@ -14,7 +14,7 @@ from typing import Any
 import mcp_types as types
 
 from bailiwick import identity, policy
-from bailiwick.nouns import Caller, Tool
+from bailiwick.nouns import Caller, McpBinding, Tool
 from bailiwick.ports import Bundle, ControlState
 from bailiwick.values import JSON
 
@@ -44,10 +44,8 @@ class Offering:
                 self._named.popitem(last=False)
         return self._named[release]
 
-    async def tools(
-        self, bundle: Bundle, control: ControlState, caller: Caller
-    ) -> Sequence[types.Tool]:
-        """The tools for a caller, in the order of their names."""
+    async def usable(self, bundle: Bundle, control: ControlState, caller: Caller) -> Sequence[Tool]:
+        """What a caller could ever use, in the order of the names that clients know."""
         possible = await self._could_use(bundle, control, caller.agent)
         granted = [
             tool
@@ -57,7 +55,7 @@ class Offering:
                 identity.tool_granted(grant.tools, tool.name) for grant in caller.capability.grants
             )
         ]
-        return [described(tool) for tool in sorted(granted, key=lambda each: each.wire_name)]
+        return sorted(granted, key=lambda each: each.wire_name)
 
     async def _could_use(self, bundle: Bundle, control: ControlState, agent: str) -> frozenset[str]:
         key = (bundle.release.digest, control.modes, agent)
@@ -88,6 +86,11 @@ def _possible(bundle: Bundle, control: ControlState, agent: str) -> frozenset[st
             if answer.agent == agent
         )
     )
+
+
+def is_tool(tool: Tool) -> bool:
+    """Whether clients know it as a tool: what a server offers beside has methods of its own."""
+    return not isinstance(tool.binding, McpBinding) or tool.binding.method == "tools/call"
 
 
 def described(tool: Tool) -> types.Tool:

@@ -91,8 +91,7 @@ def _done(outcome: Outcome) -> types.CallToolResult:
     blocks = list(said.blocks)
     if outcome.earlier:
         blocks.append({"type": "text", "text": f"({outcome.message})"})
-    theirs = {name: each for name, each in said.meta.items() if not name.startswith(_OURS)}
-    told: dict[str, Any] = {"content": blocks, "_meta": {**theirs, **_meta(outcome)}}
+    told: dict[str, Any] = {"content": blocks, "_meta": meta_beside(said.meta, outcome)}
     if said.is_structured:
         told["structuredContent"] = said.structured
     return types.CallToolResult.model_validate(told, by_name=False)
@@ -111,6 +110,12 @@ def _words(outcome: Outcome, status: Mapping[str, JSON]) -> str:
     return " ".join(each for each in told if each) + (
         f" (action {outcome.action})" if outcome.action else ""
     )
+
+
+def meta_beside(theirs: Mapping[str, JSON], outcome: Outcome) -> dict[str, Any]:
+    """The `_meta` of an answer, with what a server said in its own."""
+    said = {name: each for name, each in theirs.items() if not name.startswith(_OURS)}
+    return {**said, **_meta(outcome)}
 
 
 def _meta(outcome: Outcome) -> dict[str, Any]:
