@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bailiwick.errors import BailiwickError
 from bailiwick.gateway import BearerDoor, Gateway
 from bailiwick.ports import World
+from bailiwick.runtime import Bailiwick
 from bailiwick.server.admitting import Bearers, Leaving
 from bailiwick.server.problems import of_fault, problem
 
@@ -35,8 +36,9 @@ class _Endpoint:
 
 
 @asynccontextmanager
-async def application(world: World, url: str) -> AsyncIterator[Leaving]:
+async def application(bailiwick: Bailiwick, url: str) -> AsyncIterator[Leaving]:
     """The whole application over an open project, at its public address, until the block ends."""
+    world = bailiwick.world
     door = BearerDoor(world, f"{url}/mcp")
     gateway = Gateway(world, door, pages=url)
     hosts, origins = _addresses(world, url)

@@ -56,7 +56,7 @@ async def _serve(settings: Settings, ready: Callable[[str], None]) -> None:
         url = address(settings.serve, listening.getsockname()[1])
         async with (
             Bailiwick.open(Path(settings.project)) as bailiwick,
-            application(bailiwick.world, url) as app,
+            application(bailiwick, url) as app,
         ):
             server = _Server(_configured(settings, app))
             asked = _asked_to_leave()
