@@ -1,6 +1,7 @@
 """The ASGI application: what is served under which path.
 
 /mcp                                     the MCP gateway
+/v1/…                                    REST v1
 /.well-known/oauth-protected-resource    where its clients get tokens (RFC 9728)
 /health/live, /health/ready              whether the process runs; whether it takes calls
 """
@@ -19,8 +20,10 @@ from bailiwick.errors import BailiwickError
 from bailiwick.gateway import BearerDoor, Gateway
 from bailiwick.ports import World
 from bailiwick.runtime import Bailiwick
-from bailiwick.server.admitting import Bearers, Leaving
+from bailiwick.server.admitting import Bearers, Leaving, Naming
+from bailiwick.server.people import People
 from bailiwick.server.problems import of_fault, problem
+from bailiwick.server.rest import rest
 
 _METADATA = "/.well-known/oauth-protected-resource"
 
@@ -41,6 +44,7 @@ async def application(bailiwick: Bailiwick, url: str) -> AsyncIterator[Leaving]:
     world = bailiwick.world
     door = BearerDoor(world, f"{url}/mcp")
     gateway = Gateway(world, door, pages=url)
+    people = People(bailiwick.perform)
     hosts, origins = _addresses(world, url)
 
     async def live(_: Request) -> Response:
@@ -74,13 +78,19 @@ async def application(bailiwick: Bailiwick, url: str) -> AsyncIterator[Leaving]:
             Route(f"{_METADATA}/mcp", metadata),
             Route("/health/live", live),
             Route("/health/ready", ready),
+            *rest(world, people, url),
         ]
-        leaving = Leaving(Starlette(routes=routes, exception_handlers={404: _missing}))
+        handlers = {404: _missing, Exception: _failed}
+        leaving = Leaving(Naming(Starlette(routes=routes, exception_handlers=handlers)))
         yield leaving
 
 
 async def _missing(request: Request, _: Exception) -> Response:
     return problem(404, "not_found", "there is nothing at this address")
+
+
+async def _failed(request: Request, _: Exception) -> Response:
+    return problem(500, "internal", "a fault here; nothing more is known of it")
 
 
 def _addresses(world: World, url: str) -> tuple[list[str], list[str]]:
