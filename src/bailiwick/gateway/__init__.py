@@ -12,7 +12,8 @@ waiting     what a client hears while people think
 serving     the server itself
 """
 
-from bailiwick.gateway.doors import BearerDoor, principal
+from bailiwick.gateway.doors import BearerDoor, principal, step_up
+from bailiwick.gateway.offering import Offering
 from bailiwick.gateway.serving import Gateway
 
-__all__ = ["BearerDoor", "Gateway", "principal"]
+__all__ = ["BearerDoor", "Gateway", "Offering", "principal", "step_up"]

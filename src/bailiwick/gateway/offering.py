@@ -47,7 +47,13 @@ class Offering:
     async def tools(
         self, bundle: Bundle, control: ControlState, caller: Caller
     ) -> Sequence[types.Tool]:
-        """The tools for a caller, in the order of their names."""
+        """The tools for a caller, in the order of their names, as MCP tells of them."""
+        return [described(tool) for tool in await self.offered(bundle, control, caller)]
+
+    async def offered(
+        self, bundle: Bundle, control: ControlState, caller: Caller
+    ) -> Sequence[Tool]:
+        """The tools for a caller, in the order of the names that clients know."""
         possible = await self._could_use(bundle, control, caller.agent)
         granted = [
             tool
@@ -57,7 +63,7 @@ class Offering:
                 identity.tool_granted(grant.tools, tool.name) for grant in caller.capability.grants
             )
         ]
-        return [described(tool) for tool in sorted(granted, key=lambda each: each.wire_name)]
+        return sorted(granted, key=lambda each: each.wire_name)
 
     async def _could_use(self, bundle: Bundle, control: ControlState, agent: str) -> frozenset[str]:
         key = (bundle.release.digest, control.modes, agent)

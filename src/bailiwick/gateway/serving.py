@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from bailiwick.act import act
 from bailiwick.errors import BailiwickError
 from bailiwick.gateway import asking, telling, waiting
-from bailiwick.gateway.doors import BearerDoor
+from bailiwick.gateway.doors import BearerDoor, step_up
 from bailiwick.gateway.offering import Offering
 from bailiwick.gateway.tasks import Tasks, bearer_of, meta_of, takes_tasks
 from bailiwick.nouns import Outcome
@@ -109,6 +109,9 @@ class Gateway:
                 meta=meta_of(ctx),
             )
             outcome = await act(world, asked)
+            if outcome.step == 2 and ctx.request is not None:
+                caller = await self._door.caller(bearer_of(ctx))
+                ctx.request.state.step_up = step_up(bundle, caller, tool.name, outcome)
             return await self._told(ctx, params, outcome)
         except BailiwickError as error:
             return telling.fault(error)

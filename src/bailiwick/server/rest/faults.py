@@ -20,6 +20,7 @@ _BY_CODE: Mapping[str, int] = {
     "account_waiting": 429,
     "json_malformed": 400,
     "body_malformed": 400,
+    "key_malformed": 400,
     "not_allowed": 403,
     "password_wrong": 403,
     "api_key_cannot_vote": 403,

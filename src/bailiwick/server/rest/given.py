@@ -383,3 +383,17 @@ class ListRecords(Given, frozen=True, kw_only=True):
 
     first: Annotated[int, Meta(ge=0, le=2**53 - 1)] = 0
     limit: Annotated[int, Meta(ge=1, le=256)] = 100
+
+
+# --- an agent's own ------------------------------------------------------------------------------
+
+
+class Proposed(Given, frozen=True, kw_only=True):
+    """A call of a tool, by the catalogue's name; the rest is shown to people, as its own words."""
+
+    tool: Name
+    arguments: Mapping[str, Any]
+    run: Name | None = None
+    reason: Annotated[str, Meta(max_length=16384)] = ""
+    sources: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
+    uncertainty: Annotated[str, Meta(max_length=16384)] = ""

@@ -20,7 +20,7 @@ from bailiwick.server.rest import given as g
 from bailiwick.server.rest.faults import Refused, told
 from bailiwick.server.rest.paging import cursor, page, place
 from bailiwick.server.rest.reading import read
-from bailiwick.server.rest.rows import LOGIN, VOTES, Row
+from bailiwick.server.rest.rows import LOGIN, VOTES, Row, Who
 from bailiwick.values import JSON, canonical
 
 Handler = Callable[[Row, Request], Awaitable[Response]]
@@ -32,9 +32,9 @@ _ACTIONS = "actions list"
 class Endpoint:
     """What stands at one path: a handler for each of its methods, and a no for every other."""
 
-    def __init__(self, rows: Mapping[str, Row], handler: Handler) -> None:
+    def __init__(self, rows: Mapping[str, Row], handlers: Mapping[Who, Handler]) -> None:
         self._rows = rows
-        self._handler = handler
+        self._handlers = handlers
         reads = ("HEAD",) if "GET" in rows else ()
         self._allow = ", ".join(sorted({*rows, *reads, "OPTIONS"}))
 
@@ -52,18 +52,18 @@ class Endpoint:
             )
         else:
             try:
-                answer = await self._handler(row, request)
+                answer = await self._handlers[row.who](row, request)
             except BailiwickError as fault:
                 answer = told(fault)
         await answer(scope, receive, send)
 
 
-def routes(rows: Sequence[Row], handler: Handler) -> list[Route]:
-    """The routes of a table, in its order; each path once."""
+def routes(rows: Sequence[Row], handlers: Mapping[Who, Handler]) -> list[Route]:
+    """The routes of a table, in its order; each path once. `handlers` are by who asks."""
     by_path: dict[str, dict[str, Row]] = {}
     for row in rows:
         by_path.setdefault(row.path, {})[row.method] = row
-    return [Route(path, Endpoint(methods, handler)) for path, methods in by_path.items()]
+    return [Route(path, Endpoint(methods, handlers)) for path, methods in by_path.items()]
 
 
 class OfPeople:
@@ -146,26 +146,34 @@ class OfPeople:
         return page(self._world, row.path, cast("list[JSON]", found), given.cursor, given.limit)
 
     def _written(self, row: Row, request: Request, answer: JSON) -> Response:
-        if row.form == "json":
-            status = 202 if isinstance(answer, Mapping) and "waiting" in answer else row.status
-            body, media_type = canonical(answer), "application/json"
-        else:
+        if row.form != "json":
             text = str(answer)
-            status = row.status
             body = base64.b64decode(text) if row.form == "bytes" else text.encode()
-            media_type = _FORMS[row.form]
-        headers = {"cache-control": "private, no-cache" if row.method == "GET" else "no-store"}
-        if row.method == "GET":
-            headers["etag"] = self._etag(request, body)
-            if headers["etag"] in _etags(request.headers.get("if-none-match", "")):
-                return Response(status_code=304, headers=headers)
-        return Response(body, status, headers, media_type)
+            return written(self._world, request, body, media_type=_FORMS[row.form])
+        waits = isinstance(answer, Mapping) and "waiting" in answer
+        return written(self._world, request, canonical(answer), 202 if waits else row.status)
 
-    def _etag(self, request: Request, body: bytes) -> str:
-        # Keyed, and over the address too: a tag says nothing to who has not seen what it is of.
-        text = f"{self._world.settings.tenant} {request.url.path}?{request.url.query}\n".encode()
-        key = self._world.keys.secret_key("equality")
-        return f'"{hmac.digest(key, b"etag " + text + body, "sha256")[:16].hex()}"'
+
+def written(
+    world: World,
+    request: Request,
+    body: bytes,
+    status: int = 200,
+    headers: Mapping[str, str] = {},
+    *,
+    media_type: str = "application/json",
+) -> Response:
+    """An answer; what is read has an entity tag, and is not sent again to who has it (RFC 9110)."""
+    if request.method not in ("GET", "HEAD"):
+        return Response(body, status, {"cache-control": "no-store", **headers}, media_type)
+    # Keyed, and over the address too: a tag says nothing to who has not seen what it is of.
+    text = f"{world.settings.tenant} {request.url.path}?{request.url.query}\n".encode()
+    key = world.keys.secret_key("equality")
+    tag = f'"{hmac.digest(key, b"etag " + text + body, "sha256")[:16].hex()}"'
+    told_with = {"cache-control": "private, no-cache", "etag": tag, **headers}
+    if tag in _etags(request.headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=told_with)
+    return Response(body, status, told_with, media_type)
 
 
 _FORMS: Mapping[str, str] = {

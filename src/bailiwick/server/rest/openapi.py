@@ -8,10 +8,13 @@ import msgspec
 
 from bailiwick.server.problems import MEDIA_TYPE
 from bailiwick.server.rest.reading import is_list
-from bailiwick.server.rest.rows import Row
+from bailiwick.server.rest.rows import VOTES, Row
 from bailiwick.server.rest.told import Waiting
 
 Document = dict[str, Any]
+
+# Beside the votes, what looks at a password.
+_OPENING = ("people password",)
 
 _REFS = "#/components/schemas/{name}"
 _PROBLEM: Document = {
@@ -26,6 +29,7 @@ _PROBLEM: Document = {
         "code": {"type": "string", "description": "Stable: what a program goes by."},
         "param": {"type": "string", "description": "The member that is wrong."},
         "decision_id": {"type": "string", "description": "The action that was decided on."},
+        "outcome": {"description": "Of a proposed action: its outcome."},
         "next_action": {"type": "string", "description": "What to do next."},
         "request_id": {"type": "string"},
     },
@@ -48,14 +52,30 @@ _REASONS: Mapping[int, str] = {
 }
 
 
+_KEY: tuple[Document, ...] = (
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": True,
+        "description": "The call's own name: the same key always gives the same action's answer.",
+        "schema": {"type": "string", "pattern": '^"?[A-Za-z0-9_][A-Za-z0-9_.:/+*#-]{0,127}"?$'},
+        "example": '"8e03978e-40d5-43e8-bc93-6894a57f9324"',
+    },
+)
+
+
 def statuses(row: Row) -> tuple[int, ...]:
     """Every status that a row may be answered with."""
-    found = {row.status, 401, 422, 500, 503}
+    found = {row.status, 422, 500, 503, *row.more}
     found |= {202} if row.waits else set()
-    found |= {304} if row.method == "GET" else {409}
+    found |= {304} if row.method == "GET" else set()
     found |= {400, 413, 415} if row.has_body else set()
-    found |= {403, 429} if row.who == "nobody" or "vote" in row.given.__struct_fields__ else {403}
-    found |= {404, 409} if row.in_path or row.given.__struct_fields__ else {409}
+    if row.who == "nobody":
+        return tuple(sorted(found | {403, 429}))
+    found |= {401}
+    if row.who == "person":
+        # A vote may open a signing key, and tries of a password are counted.
+        found |= {403, 404, 409} | ({429} if row in VOTES or row.command in _OPENING else set())
     return tuple(sorted(found))
 
 
@@ -108,7 +128,7 @@ def _operation(row: Row, components: Document, summaries: Mapping[str, str]) -> 
     schema = components[row.given.__name__]
     fields = {each.name: each for each in msgspec.structs.fields(row.given)}
     members: Document = schema.get("properties", {})
-    operation["parameters"] = [
+    operation["parameters"] = [*(_KEY if row.command == "act" else ())] + [
         {
             "name": name,
             "in": "path" if name in row.in_path else "query",
@@ -129,7 +149,7 @@ def _operation(row: Row, components: Document, summaries: Mapping[str, str]) -> 
 
 def _not_null(schema: Document) -> Document:
     """Without null, which a path or a query cannot say: it is left out instead."""
-    kinds = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
+    kinds: list[Document] = [each for each in schema.get("anyOf", ()) if each != {"type": "null"}]
     if len(kinds) == 1:
         return kinds[0]
     return {name: value for name, value in schema.items() if name != "default" or value is not None}
@@ -153,6 +173,8 @@ def _response(row: Row, status: int) -> Document:
         return {"description": _REASONS[status]}
     if status == 202 and row.waits:
         return {"description": "It waits for a second person.", **_json(Waiting)}
+    if status == 202:
+        return {"description": "It waits, or is under way: ask at `Location`.", **_json(row.told)}
     if status < 300:
         return {"description": "What is told.", **_content(row)}
     schema = {"$ref": _REFS.format(name="Problem")}

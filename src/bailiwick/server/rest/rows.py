@@ -15,6 +15,8 @@ from bailiwick.server.rest import told as t
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Form = Literal["json", "text", "bytes"]
 
+Who = Literal["person", "agent", "nobody"]
+
 _SMALL = 64 * 1024
 _RELEASE = 4 * 1024 * 1024
 
@@ -24,7 +26,7 @@ class Row(Struct, frozen=True, kw_only=True):
 
     `waits`: it may be answered with 202 and `Waiting`. `form`: how the answer is written; `bytes`
     stand as base64 in the command's answer. `paged`: the command gives a list, which goes out in
-    pages. `who` bears the credential: a person, an agent or nobody.
+    pages. `who` bears the credential: a person, an agent or nobody. `more` are statuses of its own.
     """
 
     method: Method
@@ -37,7 +39,8 @@ class Row(Struct, frozen=True, kw_only=True):
     paged: bool = False
     form: Form = "json"
     body_bytes: int = _SMALL
-    who: Literal["person", "agent", "nobody"] = "person"
+    who: Who = "person"
+    more: tuple[int, ...] = ()
 
     @property
     def in_path(self) -> tuple[str, ...]:
@@ -121,7 +124,7 @@ PEOPLE: tuple[Row, ...] = (
     _read("/v1/actions/{action}/payloads", "actions payload", t.Payloads, g.OneAction),
     _read("/v1/actions/{action}/redecision", "actions redecide", t.Redecided, g.OneAction),
     _read("/v1/actions/{action}/bisection", "policy bisect", t.Bisected, g.OneAction),
-    _change("POST", "/v1/actions/{action}/undo", "undo", Outcome, g.UndoAction),
+    _change("POST", "/v1/actions/{action}/undo", "undo", t.Object, g.UndoAction),
     _read("/v1/undo-plan", "undo plan", t.UndoPlanned, g.UndoPlan),
     _page("/v1/runs", "actions export", t.RunEnvelope, g.ListRuns),
     _page("/v1/in-doubt", "in-doubt list", t.Doubt),
@@ -239,5 +242,45 @@ PEOPLE: tuple[Row, ...] = (
         t.RestoreAccepted,
         g.Given,
         waits=True,
+    ),
+)
+
+AGENTS: tuple[Row, ...] = (
+    Row(
+        method="POST",
+        path="/v1/actions",
+        command="act",
+        told=Outcome,
+        given=g.Proposed,
+        who="agent",
+        body_bytes=1024 * 1024,
+        more=(202, 403, 404, 409, 429, 502, 504),
+    ),
+    Row(
+        method="GET",
+        path="/v1/outcomes/{action}",
+        command="outcome",
+        told=Outcome,
+        given=g.OneAction,
+        who="agent",
+        more=(404,),
+    ),
+    Row(
+        method="POST",
+        path="/v1/outcomes/{action}/cancel",
+        command="actions cancel",
+        told=Outcome,
+        given=g.OneAction,
+        who="agent",
+        more=(403, 404, 409),
+    ),
+    Row(
+        method="GET",
+        path="/v1/tools",
+        command="tools",
+        told=t.Page[t.OfferedTool],
+        given=g.Paged,
+        who="agent",
+        paged=True,
     ),
 )

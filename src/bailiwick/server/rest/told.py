@@ -717,3 +717,18 @@ class RestoreAccepted(Told, frozen=True, kw_only=True):
 
     epoch: int
     heads: Sequence[str]
+
+
+# --- an agent's own ------------------------------------------------------------------------------
+
+
+class OfferedTool(Told, frozen=True, kw_only=True):
+    """A tool that an agent could ever use, with the schema of its arguments."""
+
+    name: str
+    wire_name: str
+    title: str
+    description: str
+    effect: Literal["read", "write"]
+    input_schema: Object
+    output_schema: Object | None
