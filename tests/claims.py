@@ -322,6 +322,8 @@ CLAIMS: dict[str, str] = {
     "gateway.pending-attaches": "A call that waits for people is done once, however often asked.",
     "gateway.tasks-are-their-owners": "A task is seen and cancelled by its own agent alone.",
     "gateway.unknown-is-not-failed": "What nobody knows is never told as a failure or a success.",
+    # rest
+    "rest.bearers-authenticated": "No route is served to who bears no credential of its kind.",
     # crash
     "crash.no-duplicate-effects": "However often processes are killed, one call has one effect.",
     "crash.no-unrecorded-effects": "No effect is without an intent that its process left behind.",

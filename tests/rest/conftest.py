@@ -20,5 +20,6 @@ def asking(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     made = Asking(up)
     made.log_in("ada", "bo", "cy", "vi")
     yield made
+    made.http.close()
     if up.process.poll() is None:
         up.stop()

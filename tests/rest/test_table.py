@@ -1,8 +1,8 @@
 """Every route of the table, once right and once wrong, against a running server."""
 
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
 import httpx2
 import msgspec
@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from bailiwick import approval
+from bailiwick.identity import read_session
 from bailiwick.identity.jose import public_jwk
 from bailiwick.nouns.mandates import BreakGlass, Delegation, StandingApproval
 from bailiwick.operations import COMMANDS
@@ -22,6 +23,10 @@ from tests.rest.asking import Asking
 ROWS = {(row.method, row.path): row for row in (*PEOPLE, *AGENTS)}
 # What cannot be had rightly in a project that is well: the ledger is not held.
 UNTRIED = {("POST", "/v1/ledger/accept-restore")}
+NEVER = """
+@id("notes.never")
+forbid (principal, action, resource) when { context.mode == "never" };
+"""
 NEW_PASSWORD = "another horse battery staple"
 
 
@@ -69,13 +74,11 @@ def going(asking: Asking) -> Going:
     return Going(asking)
 
 
-def person_key(going: Going, name: str) -> Ed25519PrivateKey:
+def signing_key(going: Going, name: str, password: str = PASSWORD) -> Ed25519PrivateKey:
     """A person's signing key, as the command line opens it."""
-    home = going.asking.up.desk.homes / name
-    going.asking.up.desk.log_in(name)
-    (file,) = [each for each in home.rglob("*") if each.is_file()]
-    from bailiwick.identity import read_session
-
+    desk = going.asking.up.desk
+    desk.here(name, "login", name, stdin=f"{password}\n")
+    (file,) = (desk.homes / name).rglob("*.json")
     return read_session(file).key
 
 
@@ -136,8 +139,21 @@ def test_people_decide(going: Going) -> None:
         raise AssertionError("it was never done")
 
 
+def test_what_is_in_doubt_is_resolved(going: Going) -> None:
+    key = going.asking.access_key()
+    lose = {"tool": "faults.lose", "arguments": {"customer": "c_1"}}
+    lost = going(key, "POST", "/v1/actions", lose, status=504, headers={"idempotency-key": "lost"})
+    action = json.loads(lost)["decision_id"]
+    for _ in soon():
+        doubts = going("vi", "GET", "/v1/in-doubt")["items"]
+        if (action, "unknown") in {(each["action"], each["state"]) for each in doubts}:
+            break
+    resolved = {"status": "failed", "evidence": "the shelf is empty"}
+    going("ada", "POST", "/v1/in-doubt/{action}", resolved, action=action)
+
+
 def test_people_sign_ahead(going: Going) -> None:
-    bo = person_key(going, "bo")
+    bo = signing_key(going, "bo")
     rule = next(
         each["id"]
         for each in going("bo", "GET", "/v1/policy")["rules"]
@@ -152,7 +168,7 @@ def test_people_sign_ahead(going: Going) -> None:
         "reason": "a busy day",
     }
     drafted = going("bo", "POST", "/v1/standing/draft", draft)["statement"]
-    standing = approval.sign(msgspec.convert(drafted, StandingApproval), bo)
+    standing = approval.sign_mandate(msgspec.convert(drafted, StandingApproval), bo)
     body = {"statement": msgspec.to_builtins(standing)}
     waits = going("bo", "POST", "/v1/standing", body, status=202)
     assert waits["change"] == "standing grant"
@@ -165,7 +181,7 @@ def test_people_sign_ahead(going: Going) -> None:
     now_us = going("bo", "GET", "/v1/standing")["items"][0]["until_us"]
     lent = {"to": "cy", "queue": "support", "until_us": now_us, "reason": "away"}
     drafted = going("bo", "POST", "/v1/delegations/draft", lent)["statement"]
-    delegation = approval.sign(msgspec.convert(drafted, Delegation), bo)
+    delegation = approval.sign_mandate(msgspec.convert(drafted, Delegation), bo)
     body = {"statement": msgspec.to_builtins(delegation)}
     going("bo", "POST", "/v1/delegations", body)
     assert len(going("vi", "GET", "/v1/delegations")["items"]) == 1
@@ -179,14 +195,10 @@ def test_administrators_keep_order(going: Going) -> None:
         if name != "kid"
     }
     added = going("ada", "POST", "/v1/agents/{agent}/keys", {"jwk": jwk}, agent="note-taker")
-    going(
-        "ada", "DELETE", "/v1/agents/{agent}/keys/{key}", agent="note-taker", key=added["key"]
-    )
+    going("ada", "DELETE", "/v1/agents/{agent}/keys/{key}", agent="note-taker", key=added["key"])
     going("ada", "POST", "/v1/agents/{agent}/disable", agent="note-taker")
     going("ada", "POST", "/v1/agents/{agent}/enable", agent="note-taker")
-    going(
-        "ada", "PUT", "/v1/modes/{agent}/{tool}", {"mode": "draft"}, agent="note-taker", tool="*"
-    )
+    going("ada", "PUT", "/v1/modes/{agent}/{tool}", {"mode": "draft"}, agent="note-taker", tool="*")
     killed = going("bo", "POST", "/v1/kill", {"scope": "run", "target": "r_1"})
     assert killed["quiet"]
     going("ada", "POST", "/v1/resume", {"scope": "run", "target": "r_1"})
@@ -200,12 +212,8 @@ def test_administrators_keep_order(going: Going) -> None:
 
     glass = {"agent": "note-taker", "tool": "notes.add", "seconds": 60, "reason": "it burns"}
     drafted = going("ri", "POST", "/v1/break-glass/draft", glass)["statement"]
-    going.asking.up.desk.here("ri", "login", "ri", stdin=f"{NEW_PASSWORD}\n")
-    (file,) = (going.asking.up.desk.homes / "ri").rglob("*.json"), 
-    from bailiwick.identity import read_session
-
-    key = read_session(next(file)).key
-    signed = approval.sign(msgspec.convert(drafted, BreakGlass), key)
+    key = signing_key(going, "ri", NEW_PASSWORD)
+    signed = approval.sign_mandate(msgspec.convert(drafted, BreakGlass), key)
     going("ri", "POST", "/v1/break-glass", {"statement": msgspec.to_builtins(signed)})
     going("ada", "DELETE", "/v1/break-glass/{id}", id=signed.id)
     assert len(going("vi", "GET", "/v1/reviews")["items"]) == 1
@@ -220,7 +228,7 @@ def test_releases_go_and_come_back(going: Going) -> None:
     names = ["agents/note-taker.yaml", "tools/notes.py", "tools/faults.py"]
     names += [str(each.relative_to(project)) for each in project.glob("policies/*.cedar")]
     files = {name: (project / name).read_text() for name in names}
-    files["policies/more.cedar"] += '\n@id("notes.never")\nforbid (principal, action, resource)\nwhen { context.mode == "never" };\n'
+    files["policies/more.cedar"] += NEVER
     digest = going("ada", "POST", "/v1/releases", {"files": files, "note": "one rule"})["digest"]
     assert going("ada", "GET", "/v1/releases/{digest}/check", digest=digest)["rules"]
     going("ada", "GET", "/v1/releases/{digest}/diff", digest=digest)
@@ -247,21 +255,62 @@ def test_the_ledger_and_the_vault(going: Going) -> None:
     going("ada", "POST", "/v1/keys/rewrap", {})
 
 
-def test_what_is_in_doubt_is_resolved(going: Going) -> None:
-    key = going.asking.access_key()
-    lose = {"tool": "faults.lose", "arguments": {"customer": "c_1"}}
-    lost = going.asking(key, "POST", "/v1/actions", json=lose, headers={"idempotency-key": "l"})
-    assert lost.status_code == 202 or lost.status_code == 504, lost.text
-    action = lost.json().get("outcome", lost.json())["action"]
-    for _ in soon():
-        if any(each["action"] == action for each in going("vi", "GET", "/v1/in-doubt")["items"]):
-            break
-    resolved = {"status": "failed", "evidence": "the shelf is empty"}
-    going("ada", "POST", "/v1/in-doubt/{action}", resolved, action=action)
-
-
 def test_every_route_was_gone(going: Going) -> None:
     """The last of this file: what the ones before it went through is the whole table."""
     assert ROWS.keys() - going.gone == UNTRIED
     served = {row.command for row in PEOPLE} | {"login"}
     assert COMMANDS.keys() <= served
+
+
+def filled(row: Row) -> str:
+    """A row's path with names of nothing."""
+    path = row.path.replace(":path}", "}")
+    return path.format(**dict.fromkeys(row.in_path, "0" * 8))
+
+
+PERSON_ROWS = [row for row in PEOPLE if row.who == "person"]
+
+
+@pytest.mark.claim("rest.bearers-authenticated")
+def test_nothing_is_served_to_who_bears_no_good_credential(asking: Asking) -> None:
+    key = asking.access_key()
+    wrong = {"person": ("", "x.y.z", key), "agent": ("", "x.y.z", asking.sessions["ada"])}
+    for row in (*PERSON_ROWS, *AGENTS):
+        for credential in wrong[row.who]:
+            body = {"json": {}} if row.has_body else {}
+            answer = asking(credential, row.method, filled(row), **body)
+            assert answer.status_code == 401, (row.path, credential, answer.text)
+            told = answer.json()
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+            assert told["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("row", [*PEOPLE, *AGENTS], ids=lambda row: f"{row.method} {row.path}")
+def test_what_is_given_wrongly_is_refused_with_its_name(asking: Asking, row: Row) -> None:
+    key = asking.up.key or asking.access_key()
+    asking.up.key = key
+    who = {"person": "ada", "agent": key, "nobody": ""}[row.who]
+    path = filled(row)
+    if row.has_body:
+        tries: list[tuple[dict[str, Any], int]] = [
+            ({"json": {"nothing": 1}}, 422),
+            ({"content": b"[]", "headers": {"content-type": "application/json"}}, 400),
+            ({"content": b'{"a":1,"a":2}', "headers": {"content-type": "application/json"}}, 400),
+            ({"content": b'{"a":NaN}', "headers": {"content-type": "application/json"}}, 400),
+            ({"content": b"a=1", "headers": {"content-type": "text/plain"}}, 415),
+            ({"content": b"{" + b" " * row.body_bytes}, 413),
+        ]
+    elif row.method in ("GET", "DELETE"):
+        tries = [({"params": {"nothing": "1"}}, 422)]
+    else:
+        tries = []
+    for given, status in tries:
+        answer = asking(who, row.method, path, **given)
+        assert answer.status_code == status, (given, answer.text)
+        assert answer.headers["content-type"] == "application/problem+json"
+        if status == 422:
+            assert answer.json()["param"] in ("nothing", *row.given.__struct_fields__)
+    other = asking(who, "PATCH", path)
+    assert (other.status_code, other.json()["code"]) == (405, "method_not_allowed")
+    assert row.method in other.headers["allow"]
+    assert asking(who, "OPTIONS", path).headers["allow"] == other.headers["allow"]

@@ -84,6 +84,8 @@ class OfPeople:
                 code="token_missing",
                 help="log in with POST /v1/session, and send `Authorization: Bearer …`",
             )
+        # Before anything of a stranger's is read.
+        await self._people.give(statement, "whoami")
         given = await read(row, request)
         if row in VOTES:
             answer = await self._vote(row, statement, cast("g.Voted", given))

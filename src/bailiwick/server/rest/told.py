@@ -36,6 +36,7 @@ class Waiting(Told, frozen=True, kw_only=True):
     expires_at_us: int
     message: str
     digest: str | UnsetType = UNSET
+    id: str | UnsetType = UNSET
 
 
 class Session(Told, frozen=True, kw_only=True):
