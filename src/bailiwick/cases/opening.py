@@ -279,10 +279,11 @@ async def _attached(world: World, earlier: Action) -> Outcome:
 
 def _kept_apart(tool: Tool, caller: Caller, earlier: Action, told: Outcome) -> Outcome:
     """Without what another run was shown, if that is classified: this run does not carry it."""
-    if not tool.data_classes or earlier.run == caller.capability.run or told.result is None:
+    nothing = told.result is None and told.content is None
+    if not tool.data_classes or earlier.run == caller.capability.run or nothing:
         return told
     message = f"{told.message} (another run was shown it; to see it, read it under another key)"
-    return replace(told, result=None, message=message)
+    return replace(told, result=None, content=None, message=message)
 
 
 def _mac(world: World, run: str, asked: Proposal) -> str:

@@ -6,7 +6,7 @@ the client can show its user where, and `completed` with the call's one result a
 included; `cancelled` is what the agent took back. Only its own agent sees it, for the same subject.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from bailiwick import cases
 from bailiwick.cancelling import cancel
 from bailiwick.gateway import telling, waiting
-from bailiwick.gateway.doors import BearerDoor
+from bailiwick.gateway.doors import Visitor
 from bailiwick.nouns import Action, Caller, Outcome
 from bailiwick.ports import World
 from bailiwick.values import JSON
@@ -29,6 +29,7 @@ _POLL_MS = 2000
 _WAITS = ("parked", "running")
 
 Context = ServerRequestContext[Any, Any]
+Who = Callable[[Any], Visitor]
 
 
 class _TaskParams(types.RequestParams):
@@ -46,9 +47,9 @@ def takes_tasks(ctx: Context) -> bool:
 class Tasks:
     """The extension's methods over one world."""
 
-    def __init__(self, world: World, door: BearerDoor, approvals: str) -> None:
+    def __init__(self, world: World, who: Who, approvals: str) -> None:
         self._world = world
-        self._door = door
+        self._who = who
         self._approvals = approvals
 
     def add_to(self, server: Server[Any]) -> None:
@@ -80,7 +81,7 @@ class Tasks:
     async def _cancel(self, ctx: Context, params: _TaskParams) -> dict[str, Any]:
         _, outcome = await self._found(ctx, params.task_id)
         if outcome.status == "parked":
-            caller = await self._door.caller(bearer_of(ctx))
+            caller = await self._who(ctx.request).caller()
             await cancel(
                 self._world,
                 params.task_id,
@@ -100,7 +101,7 @@ class Tasks:
             )
         if ctx.request is not None and ctx.request.headers.get("mcp-name") != id:
             raise MCPError(types.HEADER_MISMATCH, "mcp-name header does not match the task")
-        caller: Caller = await self._door.caller(bearer_of(ctx))
+        caller: Caller = await self._who(ctx.request).caller()
         tenant = self._world.settings.tenant
         outcome = await cases.look(self._world, tenant, id, owner=caller)
         action = await self._world.store.action(tenant, id) if outcome.action else None
@@ -123,21 +124,15 @@ class Tasks:
         if outcome.status not in _WAITS:
             return {**told, "status": "completed"}
         told["pollIntervalMs"] = _POLL_MS
-        url = self._approvals + action.id
+        url = self._approvals and self._approvals + action.id
         if outcome.status == "parked":
-            told["statusMessage"] = f"waits for people, who decide at {url}"
-            if waiting.takes_elicitation(ctx) and not created:
+            told["statusMessage"] = telling.waiting_words(action.id, url)
+            if url and waiting.takes_elicitation(ctx) and not created:
                 asked = waiting.asks_for_people(outcome, url).model_dump(
                     by_alias=True, mode="json", exclude_none=True
                 )
                 told |= {"status": "input_required", "inputRequests": asked["inputRequests"]}
         return told
-
-
-def bearer_of(ctx: Context) -> str:
-    """The credential that a request came with."""
-    bearer: str = ctx.request.state.bearer if ctx.request is not None else ""
-    return bearer
 
 
 def meta_of(ctx: Context) -> Mapping[str, JSON]:

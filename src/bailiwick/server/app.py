@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bailiwick.errors import BailiwickError
-from bailiwick.gateway import BearerDoor, Gateway
+from bailiwick.gateway import BearerDoor, Gateway, lent
 from bailiwick.ports import World
 from bailiwick.runtime import Bailiwick
 from bailiwick.server.admitting import Bearers, Leaving, Naming
@@ -43,8 +43,8 @@ async def application(bailiwick: Bailiwick, url: str) -> AsyncIterator[Leaving]:
     """The whole application over an open project, at its public address, until the block ends."""
     world = bailiwick.world
     door = BearerDoor(world, f"{url}/mcp")
-    gateway = Gateway(world, door, pages=url)
     people = People(bailiwick.perform)
+    gateway = Gateway(world, lambda asked: asked.state.visitor, pages=url)
     hosts, origins = _addresses(world, url)
 
     async def live(_: Request) -> Response:
@@ -71,7 +71,8 @@ async def application(bailiwick: Bailiwick, url: str) -> AsyncIterator[Leaving]:
             }
         )
 
-    async with gateway.over_http(hosts, origins) as mcp:
+    async with gateway.over_http(hosts, origins) as mcp, lent(world, pages=url) as gateways:
+        gateways.append(gateway)
         routes = [
             Route("/mcp", _Endpoint(Bearers(mcp, door, f"{url}{_METADATA}/mcp"))),
             Route(_METADATA, metadata),
@@ -81,7 +82,8 @@ async def application(bailiwick: Bailiwick, url: str) -> AsyncIterator[Leaving]:
             *rest(world, people, url),
         ]
         handlers = {404: _missing, Exception: _failed}
-        leaving = Leaving(Naming(Starlette(routes=routes, exception_handlers=handlers)))
+        served = Naming(Starlette(routes=routes, exception_handlers=handlers))
+        leaving = Leaving(served, gateways)
         yield leaving
 
 

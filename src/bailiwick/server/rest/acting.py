@@ -26,7 +26,7 @@ from bailiwick import cases
 from bailiwick.act import act
 from bailiwick.cancelling import cancel
 from bailiwick.errors import IdentityError
-from bailiwick.gateway import BearerDoor, Offering, step_up
+from bailiwick.gateway import Bearer, BearerDoor, Offering, step_up
 from bailiwick.nouns import Caller, Outcome
 from bailiwick.ports import World
 from bailiwick.server.admitting import bearer_of, challenged, stepping_up
@@ -75,14 +75,15 @@ class OfAgents:
 
     async def __call__(self, row: Row, request: Request) -> Response:
         """Answer one request. Raises `BailiwickError` for what is wrong with it."""
-        bearer = bearer_of(request.headers)
+        shown = bearer_of(request.headers)
         try:
-            caller = await self._door.caller(bearer)
+            bearer = Bearer(self._door, shown, *await self._door.admitted(shown))
         except IdentityError as fault:
             return challenged(fault, self._metadata)
+        caller = bearer.who
         given = await read(row, request)
         if row.command == "act":
-            return await self._act(request, bearer, caller, cast("g.Proposed", given))
+            return await self._act(request, bearer, cast("g.Proposed", given))
         if row.command == "tools":
             return await self._tools(row, request, caller, cast("g.Paged", given))
         action = cast("g.OneAction", given).action
@@ -95,14 +96,12 @@ class OfAgents:
         )
         return self._told(request, outcome, found=outcome.code == "cancelled")
 
-    async def _act(
-        self, request: Request, bearer: str, caller: Caller, given: g.Proposed
-    ) -> Response:
+    async def _act(self, request: Request, bearer: Bearer, given: g.Proposed) -> Response:
         world = self._world
         proposal = cases.propose(
             given.tool,
             given.arguments,
-            await self._door.credential(bearer, given.run),
+            await bearer.credential(given.run),
             tenant=world.settings.tenant,
             run=given.run,
             key=_key(request),
@@ -116,7 +115,7 @@ class OfAgents:
         if outcome.step == 2:
             control = await world.store.control(world.settings.tenant)
             bundle = await world.bundle(world.settings.tenant, control.release)
-            scope = step_up(bundle, caller, given.tool, outcome)
+            scope = step_up(bundle, bearer.who, given.tool, outcome)
         return self._told(request, outcome, scope=scope)
 
     async def _tools(self, row: Row, request: Request, caller: Caller, given: g.Paged) -> Response:
