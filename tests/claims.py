@@ -335,6 +335,10 @@ CLAIMS: dict[str, str] = {
     "gateway.unknown-is-not-failed": "What nobody knows is never told as a failure or a success.",
     # rest
     "rest.bearers-authenticated": "No route is served to who bears no credential of its kind.",
+    "rest.tokens-as-oauth": "The official client gets a token, by a key or a secret, and calls.",
+    "rest.tokens-narrow": "A token is for one door, and never wider than its agent's manifest.",
+    "rest.assertions-once": "An assertion counts once, for us, within its time, by its own key.",
+    "rest.step-up": "A token that covers too little is told which scope would do.",
     # crash
     "crash.no-duplicate-effects": "However often processes are killed, one call has one effect.",
     "crash.no-unrecorded-effects": "No effect is without an intent that its process left behind.",

@@ -2,7 +2,7 @@
 
 /mcp                                     the MCP gateway
 /v1/…                                    REST v1
-/.well-known/oauth-protected-resource    where its clients get tokens (RFC 9728)
+/v1/token, /.well-known/oauth-…          tokens for agents, and where clients read of them
 /health/live, /health/ready              whether the process runs; whether it takes calls
 """
 
@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -21,11 +22,10 @@ from bailiwick.gateway import BearerDoor, Gateway, lent
 from bailiwick.ports import World
 from bailiwick.runtime import Bailiwick
 from bailiwick.server.admitting import Bearers, Leaving, Naming
+from bailiwick.server.oauth import RESOURCE, Tokens
 from bailiwick.server.people import People
 from bailiwick.server.problems import of_fault, problem
 from bailiwick.server.rest import rest
-
-_METADATA = "/.well-known/oauth-protected-resource"
 
 
 class _Endpoint:
@@ -60,28 +60,16 @@ async def application(bailiwick: Bailiwick, url: str) -> AsyncIterator[Leaving]:
             return of_fault(fault, 503)
         return JSONResponse({"status": "ready"})
 
-    async def metadata(_: Request) -> Response:
-        return JSONResponse(
-            {
-                "resource": door.address,
-                "authorization_servers": [url],
-                "bearer_methods_supported": ["header"],
-                "authorization_details_types_supported": ["bailiwick_tool"],
-                "resource_name": "Bailiwick",
-            }
-        )
-
     async with gateway.over_http(hosts, origins) as mcp, lent(world, pages=url) as gateways:
         gateways.append(gateway)
         routes = [
-            Route("/mcp", _Endpoint(Bearers(mcp, door, f"{url}{_METADATA}/mcp"))),
-            Route(_METADATA, metadata),
-            Route(f"{_METADATA}/mcp", metadata),
+            Route("/mcp", _Endpoint(Bearers(mcp, door, f"{url}{RESOURCE}/mcp"))),
             Route("/health/live", live),
             Route("/health/ready", ready),
+            *Tokens(world, url, ("/mcp", "/v1")).routes(),
             *rest(world, people, url),
         ]
-        handlers = {404: _missing, Exception: _failed}
+        handlers = {404: _missing, 405: _other, Exception: _failed}
         served = Naming(Starlette(routes=routes, exception_handlers=handlers))
         leaving = Leaving(served, gateways)
         yield leaving
@@ -89,6 +77,13 @@ async def application(bailiwick: Bailiwick, url: str) -> AsyncIterator[Leaving]:
 
 async def _missing(request: Request, _: Exception) -> Response:
     return problem(404, "not_found", "there is nothing at this address")
+
+
+async def _other(request: Request, fault: Exception) -> Response:
+    allow = (fault.headers or {}).get("allow", "") if isinstance(fault, HTTPException) else ""
+    return problem(
+        405, "method_not_allowed", f"this address takes {allow}", headers={"allow": allow}
+    )
 
 
 async def _failed(request: Request, _: Exception) -> Response:

@@ -110,6 +110,12 @@ class AgentKey(Given, frozen=True, kw_only=True):
     jwk: Mapping[str, Any]
 
 
+class NewAgentKey(AgentKey, frozen=True, kw_only=True):
+    """And whom its holder may speak for at the token endpoint, beside the agent itself."""
+
+    subjects: Few = ()
+
+
 class AccessKeyOf(Given, frozen=True, kw_only=True):
     """For whom an agent gets an access key, and for how many days."""
 

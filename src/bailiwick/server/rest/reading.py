@@ -37,7 +37,7 @@ async def read(row: Row, request: Request) -> Given:
 
 async def body_of(request: Request, max_bytes: int) -> dict[str, JSON]:
     """The JSON object of a body; empty if there is none. Raises `Refused` (400, 413, 415)."""
-    raw = await _bytes(request, max_bytes)
+    raw = await bytes_of(request, max_bytes)
     if not raw:
         return {}
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -54,7 +54,8 @@ async def body_of(request: Request, max_bytes: int) -> dict[str, JSON]:
         raise Refused(400, fault.message, code=fault.code, help=fault.help) from fault
 
 
-async def _bytes(request: Request, max_bytes: int) -> bytes:
+async def bytes_of(request: Request, max_bytes: int) -> bytes:
+    """The bytes of a body. Raises `Refused` (400, 413)."""
     length = request.headers.get("content-length", "0")
     found = bytearray()
     if length.isdecimal() and len(length) < 16 and int(length) <= max_bytes:

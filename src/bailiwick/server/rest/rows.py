@@ -104,7 +104,7 @@ PEOPLE: tuple[Row, ...] = (
         "POST", "/v1/agents/{agent}/enable", "agents enable", t.AgentSet, g.OneAgent, waits=True
     ),
     _change(
-        "POST", "/v1/agents/{agent}/keys", "agents register", t.KeyAdded, g.AgentKey, waits=True
+        "POST", "/v1/agents/{agent}/keys", "agents register", t.KeyAdded, g.NewAgentKey, waits=True
     ),
     _change(
         "PUT", "/v1/agents/{agent}/keys", "agents rotate", t.KeysRotated, g.AgentKey, waits=True
