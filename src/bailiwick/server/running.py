@@ -21,6 +21,7 @@ from bailiwick.errors import ConfigError
 from bailiwick.runtime import Bailiwick
 from bailiwick.server.admitting import Leaving
 from bailiwick.server.app import application
+from bailiwick.server.metrics import Counts
 
 _STREAMS_S = 1
 _BACKLOG = 2048
@@ -54,9 +55,10 @@ async def _serve(settings: Settings, ready: Callable[[str], None]) -> None:
     listening = _listen(settings.serve)
     with listening:
         url = address(settings.serve, listening.getsockname()[1])
+        counts = Counts()
         async with (
-            Bailiwick.open(Path(settings.project)) as bailiwick,
-            application(bailiwick, url) as app,
+            Bailiwick.open(Path(settings.project), also=counts) as bailiwick,
+            application(bailiwick, url, counts) as app,
         ):
             server = _Server(_configured(settings, app))
             asked = _asked_to_leave()
