@@ -335,6 +335,11 @@ CLAIMS: dict[str, str] = {
     "gateway.unknown-is-not-failed": "What nobody knows is never told as a failure or a success.",
     # rest
     "rest.bearers-authenticated": "No route is served to who bears no credential of its kind.",
+    "rest.roles": "Each route is for the roles that its command is for, and for no other.",
+    "rest.idempotency-key": "A key names one call: one effect, and the same answer each time.",
+    "rest.honest-statuses": "No failure, wait or doubt is told with the status of a success.",
+    "rest.own-actions-alone": "What an agent did for a subject no other agent or subject is told.",
+    "rest.cursors-sealed": "A cursor is of one list, and one that was tampered with is refused.",
     "rest.tokens-as-oauth": "The official client gets a token, by a key or a secret, and calls.",
     "rest.tokens-narrow": "A token is for one door, and never wider than its agent's manifest.",
     "rest.assertions-once": "An assertion counts once, for us, within its time, by its own key.",
