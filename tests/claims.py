@@ -330,6 +330,8 @@ CLAIMS: dict[str, str] = {
     "gateway.bearers-authenticated": "Nothing is served to who bears no credential that holds.",
     "gateway.conformance": "Gateway and client are as MCP's official suites have it.",
     "gateway.drains": "Asked to leave, it takes nothing new, ends what is under way, exits with 0.",
+    "gateway.meta-is-ours": "What a server says in `_meta` is not taken for Bailiwick's word.",
+    "gateway.offers-are-calls": "Resources and prompts are read by decided, recorded calls.",
     "gateway.one-outcome-after-a-crash": "Killed in mid-call, the client's retry gets one outcome.",
     "gateway.pipes-prove-the-key": "Over pipes a client acts by the agent's key, or not at all.",
     "gateway.replicas-are-one": "Servers on one database answer for each other, and wake for it.",

@@ -48,6 +48,7 @@ from bailiwick.nouns.budgets import (
     Price,
 )
 from bailiwick.nouns.callers import (
+    TRACE,
     Caller,
     Capability,
     Credential,
@@ -91,6 +92,7 @@ __all__ = [
     "PERIOD_US",
     "RETENTION_DAYS",
     "STEPS",
+    "TRACE",
     "Action",
     "Approval",
     "Ask",
