@@ -341,6 +341,7 @@ CLAIMS: dict[str, str] = {
     "gateway.pending-attaches": "A call that waits for people is done once, however often asked.",
     "gateway.tasks-are-their-owners": "A task is seen and cancelled by its own agent alone.",
     "gateway.unknown-is-not-failed": "What nobody knows is never told as a failure or a success.",
+    "gateway.no-fault-on-any-input": "Whatever is sent to /mcp is answered, and without a fault.",
     # rest
     "rest.bearers-authenticated": "No route is served to who bears no credential of its kind.",
     "rest.roles": "Each route is for the roles that its command is for, and for no other.",
@@ -348,6 +349,8 @@ CLAIMS: dict[str, str] = {
     "rest.honest-statuses": "No failure, wait or doubt is told with the status of a success.",
     "rest.own-actions-alone": "What an agent did for a subject no other agent or subject is told.",
     "rest.cursors-sealed": "A cursor is of one list, and one that was tampered with is refused.",
+    "rest.no-fault-on-any-input": "Whatever is sent, REST answers as its OpenAPI document says.",
+    "rest.tenants-apart": "Nothing of a tenant works or shows at another's server, by any route.",
     "rest.tokens-as-oauth": "The official client gets a token, by a key or a secret, and calls.",
     "rest.tokens-narrow": "A token is for one door, and never wider than its agent's manifest.",
     "rest.assertions-once": "An assertion counts once, for us, within its time, by its own key.",

@@ -96,7 +96,7 @@ async def tile(ledger: Ledger, path: str, size: int) -> bytes | None:
     if named is None:
         return None
     level = None if named["level"] == "entries" else int(named["level"])
-    number = int(named["number"].replace("x", "").replace("/", ""))
+    number = tile_number(path)
     width = int(named["width"] or TILE_WIDTH)
     there = (size >> TILE_HEIGHT * (level or 0)) - number * TILE_WIDTH
     if path != tile_path(level, number, width) or not 0 < width <= min(there, TILE_WIDTH):
@@ -104,6 +104,12 @@ async def tile(ledger: Ledger, path: str, size: int) -> bytes | None:
     if level is None:
         return (await _bundle(ledger, number, width))[1]
     return b"".join((await _hashes(ledger, level, number, width)).values())
+
+
+def tile_number(path: str) -> int:
+    """The number of a tile among those of its level, by a path that is one."""
+    named = _TILE(path)
+    return int(named["number"].replace("x", "").replace("/", "")) if named else 0
 
 
 def _is_foreign(folder: Path) -> bool:

@@ -26,6 +26,7 @@ _BY_CODE: Mapping[str, int] = {
     "api_key_cannot_vote": 403,
     "release_unknown": 404,
     "tile_unknown": 404,
+    "tile_of_others": 403,
     "vote_unsigned": 422,
 }
 _UNAUTHENTICATED = ("session_", "token_", "access_key_", "proof_", "api_key_")

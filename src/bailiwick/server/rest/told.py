@@ -698,10 +698,13 @@ class Proofs(Told, frozen=True, kw_only=True):
 
 
 class LedgerRecord(Told, frozen=True, kw_only=True):
-    """A record at its place in the log, base64, and its leaf hash, hexadecimal."""
+    """A record at its place in the log, base64, and its leaf hash, hexadecimal.
+
+    Of another tenant's record there is the hash alone.
+    """
 
     index: int
-    record: str
+    record: str | None
     hash: str
 
 
