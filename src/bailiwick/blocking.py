@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bailiwick.nouns import Grant, Outcome
+from bailiwick.nouns import Grant, OfferedTool, Outcome
 from bailiwick.nouns.reversals import Reversal
 from bailiwick.runtime import Bailiwick, Session
 
@@ -20,19 +20,26 @@ T = TypeVar("T")
 
 
 class BlockingSession:
-    """A session whose calls block. It may be used from several threads."""
+    """A session whose calls block. It may be used from several threads.
+
+    `session` is the one that it stands for, which belongs to the event loop `loop`.
+    """
 
     def __init__(self, session: Session, loop: asyncio.AbstractEventLoop) -> None:
-        self._session = session
-        self._loop = loop
+        self.session = session
+        self.loop = loop
 
     def act(self, tool: str, arguments: bytes | str | Mapping[str, object], **told: Any) -> Outcome:
         """Propose an action and give its outcome; see `Session.act` for what may be told."""
-        return _run(self._session.act(tool, arguments, **told), self._loop)
+        return _run(self.session.act(tool, arguments, **told), self.loop)
+
+    def tools(self) -> Sequence[OfferedTool]:
+        """The tools that a model may be told of; see `Session.tools`."""
+        return _run(self.session.tools(), self.loop)
 
     def cancel(self, action: str) -> Outcome:
         """Take back a parked action; see `Session.cancel`."""
-        return _run(self._session.cancel(action), self._loop)
+        return _run(self.session.cancel(action), self.loop)
 
 
 class BlockingBailiwick:

@@ -23,7 +23,7 @@ from bailiwick.cancelling import cancel
 from bailiwick.config import load_settings
 from bailiwick.errors import BailiwickError, IdentityError
 from bailiwick.housekeeping import Tick, begin, tick
-from bailiwick.nouns import Credential, Grant, Outcome
+from bailiwick.nouns import Credential, Grant, OfferedTool, Outcome
 from bailiwick.nouns.reversals import Reversal
 from bailiwick.ports import World
 from bailiwick.values import JSON, did_you_mean, shown
@@ -90,6 +90,30 @@ class Session:
             max_bytes=self._world.settings.max_argument_bytes,
         )
         return await act(self._world, proposal)
+
+    async def tools(self) -> Sequence[OfferedTool]:
+        """The tools that a model may be told of: those of the active release that its grants cover.
+
+        They stand in the order of their names. An agent that left the release has none.
+        """
+        tenant = self._world.settings.tenant
+        control = await self._world.store.control(tenant)
+        bundle = await self._world.bundle(tenant, control.release)
+        manifest = bundle.manifests.get(self.agent)
+        granted = [pattern for grant in self._grants for pattern in grant.tools]
+        return [
+            OfferedTool(
+                name=name,
+                wire_name=tool.wire_name,
+                description=tool.description,
+                effect=tool.effect,
+                schema=tool.schema,
+            )
+            for name, tool in sorted(bundle.catalogue.tools.items())
+            if manifest is not None
+            and identity.tool_granted(manifest.tools, name)
+            and identity.tool_granted(granted, name)
+        ]
 
     async def cancel(self, action: str) -> Outcome:
         """Take back a parked action of this agent and subject, in whichever run it was proposed.

@@ -36,12 +36,16 @@ ON_DEMAND: Mapping[str, str] = {
     "migrate_postgres": "bailiwick.store.postgres.migrating:migrate",
     "policies": "bailiwick.policy:compile_policies",
     "postgres": "bailiwick.store.postgres:open_doors",
+    "pipes": "bailiwick.gateway.piping:speak",
     "server": "bailiwick.server:serve",
     "sqlite": "bailiwick.store.sqlite:",
     "events": "bailiwick.telemetry.events:EventLog",
     "inspect": "bailiwick.store.postgres.inspecting:inspect",
     "otlp": "bailiwick.telemetry.otlp:OtlpTelemetry",
 }
+
+# The extra that has what a name needs, where it is not called like it.
+_EXTRAS = {"pipes": "server", "migrate_postgres": "postgres", "inspect": "postgres"}
 
 # What of a project's folder shapes decisions, and is therefore part of a release.
 RELEASED = (
@@ -65,7 +69,7 @@ def on_demand(name: str) -> Any:
         raise ConfigError(
             f"`{name}` needs a package that is not installed: {error}",
             code="extra_missing",
-            help=f"install `bailiwick[{name}]`",
+            help=f"install `bailiwick[{_EXTRAS.get(name, name)}]`",
         ) from error
 
 

@@ -1,13 +1,14 @@
 """`bailiwick tools`: an MCP server is put under a project, changes, and is accepted again."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cli.desk import AGENT, Desk
 from tests.s09_execute.bench import free_port
-from tests.s09_execute.mcp_desk import Notes
+from tests.s09_execute.mcp_desk import WIDE, Notes
 
 LAW = {"effect": "write", "owner": "support", "key_retention_s": "none", "settles_within_s": 0}
 
@@ -141,3 +142,28 @@ def test_what_cannot_be_reached_or_is_named_wrongly_is_said(desk: Desk, web: Not
     assert answer.code == 1
     assert "pad: the upstream cannot be reached" in answer.out
     assert not (desk.project / "tools" / "pad.pins.yaml").exists()
+
+
+@pytest.mark.claim("mcp.lists-are-data")
+def test_what_a_server_offers_beside_its_tools_is_shown(desk: Desk, tmp_path: Path) -> None:
+    wide = Notes(tmp_path, program=WIDE).over_pipes("wide")
+    upstream = {
+        "name": "wide",
+        "command": wide.command,
+        "owner": "support",
+        "offers": ["resources"],
+    }
+    (desk.project / "tools" / "wide.yaml").write_text(json.dumps({"upstreams": [upstream]}))
+    desk.log_in("ada")
+    listed = desk.here("ada", "tools", "list")
+    assert "wide offers 2 resources: `note://1`, `note://{id}` (read by `wide.resources`)" in (
+        listed.out
+    )
+    assert "; 3 left out that cannot be shown" in listed.out
+    assert "wide offers 2 prompts: `ask`, `again` (add `prompts` to its `offers`" in listed.out
+    told = desk.data("ada", "tools", "list")["beside"]
+    assert {each["kind"]: each["tool"] for each in told} == {
+        "resources": "wide.resources",
+        "prompts": "",
+    }
+    assert desk.here("ada", "check").code == 0

@@ -94,29 +94,38 @@ class Up:
         return self._log.read_text() if self._log.exists() else ""
 
     @asynccontextmanager
-    async def client(self, key: str, revision: str = "2026-07-28") -> AsyncIterator[Client]:
-        """The official client, of one revision, with a key in its header."""
+    async def client(
+        self, key: str, revision: str = "2026-07-28", url: str = ""
+    ) -> AsyncIterator[Client]:
+        """The official client, of one revision, with a key in its header; perhaps by a proxy."""
         headers = {"authorization": f"Bearer {key}"}
         async with (
             httpx2.AsyncClient(headers=headers, timeout=30) as http,
             Client(
-                streamable_http_client(f"{self.url}/mcp", http_client=http), mode=MODES[revision]
+                streamable_http_client(f"{url or self.url}/mcp", http_client=http),
+                mode=MODES[revision],
             ) as client,
         ):
             yield client
 
     def post(
-        self, key: str, method: str, params: Mapping[str, Any], **headers: str
+        self,
+        key: str,
+        method: str,
+        params: Mapping[str, Any],
+        able: Mapping[str, Any] | None = None,
+        **headers: str,
     ) -> httpx2.Response:
-        """One request of 2026-07-28 as it stands, by plain HTTP."""
-        meta = {**CAPABILITIES, "io.modelcontextprotocol/clientCapabilities": {}}
+        """One request of 2026-07-28 as it stands, by plain HTTP, of a client that is `able`."""
+        meta = {**CAPABILITIES, "io.modelcontextprotocol/clientCapabilities": able or {}}
         body = {
             "jsonrpc": "2.0",
             "id": 1,
             "method": method,
             "params": {**params, "_meta": {**meta, **params.get("_meta", {})}},
         }
-        routed = {"mcp-name": str(params["name"])} if "name" in params else {}
+        named = params.get("name", params.get("taskId"))
+        routed = {"mcp-name": str(named)} if named else {}
         return httpx2.post(
             f"{self.url}/mcp",
             json=body,
@@ -130,6 +139,15 @@ class Up:
             },
             timeout=30,
         )
+
+
+def message_of(answer: httpx2.Response) -> dict[str, Any]:
+    """The JSON-RPC message that ends an answer, which may be a stream of events."""
+    text = answer.text
+    if answer.headers["content-type"].startswith("text/event-stream"):
+        text = [each for each in text.splitlines() if each.startswith("data: ")][-1][6:]
+    message: dict[str, Any] = json.loads(text)
+    return message
 
 
 def founded_desk(founded: Path, folder: Path) -> Desk:

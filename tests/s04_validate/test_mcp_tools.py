@@ -18,7 +18,7 @@ from bailiwick.catalog import (
     read_pins,
 )
 from bailiwick.errors import CatalogError
-from bailiwick.nouns import McpBinding
+from bailiwick.nouns import McpBinding, Refusal
 from bailiwick.ports import Catalogue
 from bailiwick.values import digest, skeleton
 from tests.s04_validate.projects import Members, changed, load, problems_in
@@ -173,10 +173,84 @@ def test_pins_with_confusable_names_load_only_beside_each_other() -> None:
         ({"name": "files", "command": ["x"], "calls_at_once": 0}, "member_invalid"),
         ({"name": "files", "command": ["x"], "credentials": {"read": "r"}}, "upstream_env_invalid"),
         ({"name": "files", "command": ["x"], "protocol": "2024-11-05"}, "member_invalid"),
+        ({"name": "files", "command": ["x"], "offers": ["tools"]}, "member_invalid"),
+        ({"name": "files", "command": ["x"], "offers": ["prompts", "prompts"]}, "member_invalid"),
+        (
+            {"name": "files", "command": ["x"], "offers": {"prompts": {"kind": "P"}}},
+            "member_unknown",
+        ),
     ],
 )
 def test_an_upstream_that_is_wrongly_declared_does_not_load(upstream: Members, code: str) -> None:
     assert code in codes(project(upstreams=[upstream]))
+
+
+@pytest.mark.claim("mcp.offers-are-read-as-tools")
+def test_what_a_server_offers_beside_is_tools_that_read() -> None:
+    offers = {"resources": {"type": "Note", "data_classes": ["customer"]}, "prompts": {}}
+    reads = {**FILES, "offers": offers, "credentials": {"read": "r"}, "credential_env": "SECRET"}
+    tools = loaded(upstreams=[reads], pins={}).tools
+    assert sorted(tools) == ["files.prompts", "files.resources"]
+    notes, prompts = tools["files.resources"], tools["files.prompts"]
+    assert (notes.effect, notes.owner, notes.read_credential) == ("read", "ops", "r")
+    assert (notes.resource_type, notes.resource_id) == ("Note", "args.uri")
+    assert (notes.data_classes, prompts.data_classes) == (("customer",), ())
+    assert isinstance(prompts.binding, McpBinding)
+    assert (prompts.binding.method, prompts.binding.pin) == ("prompts/get", "")
+    assert declared_upstreams(project(upstreams=[reads], pins={}))["files"].offered == {
+        "resources": "files.resources",
+        "prompts": "files.prompts",
+    }
+    everything = {**FILES, "name": "my-files", "offers": ["resources", "prompts", "completion"]}
+    named = sorted(loaded(upstreams=[everything], pins={}).tools)
+    assert named == ["my_files.completion", "my_files.prompts", "my_files.resources"]
+    taken = changed(READ, name="files.prompts")
+    assert "tool_duplicate" in codes(project(taken, upstreams=[{**FILES, "offers": ["prompts"]}]))
+    wrong = {**FILES, "offers": {"prompts": {"type": "no type", "data_classes": ["No!"]}}}
+    assert "resource_type_invalid" in codes(project(upstreams=[wrong]))
+
+
+@pytest.mark.claim("mcp.offers-are-read-as-tools")
+@pytest.mark.parametrize(
+    ("uri", "good"),
+    [
+        ("note://1", True),
+        ("file:///notes/a.txt?x=1#y", True),
+        ("file:///notes/..hidden/a...b", True),
+        ("urn:isbn:123", True),
+        ("file:///notes/../secret", False),
+        ("file:///notes/%2e%2E/secret", False),
+        ("file:///notes%2Fsecret", False),
+        ("file:///notes/.", False),
+        ("file:///..", False),
+        ("note:..", False),
+        ("file:///notes\\..\\secret", False),
+        ("notes/a", False),
+        ("note://a b", False),
+        ("", False),
+        ("note://" + "x" * 600, False),
+    ],
+)
+def test_an_address_that_could_slip_past_a_rule_is_refused(uri: str, good: bool) -> None:
+    catalogue = loaded(upstreams=[{**FILES, "offers": ["resources"]}], pins={})
+    answer = catalogue.arguments(catalogue.tools["files.resources"], {"uri": uri})
+    assert isinstance(answer, Mapping) == good
+
+
+@pytest.mark.claim("mcp.offers-are-read-as-tools")
+def test_a_completion_touches_what_it_completes() -> None:
+    catalogue = loaded(upstreams=[{**FILES, "offers": ["completion"]}], pins={})
+    tool = catalogue.tools["files.completion"]
+    argument = {"name": "id", "value": ""}
+    for ref, id in (
+        ({"type": "ref/prompt", "name": "ask"}, "ask"),
+        ({"type": "ref/resource", "uri": "note://{id}"}, "note://{id}"),
+    ):
+        arguments = catalogue.arguments(tool, {"ref": ref, "argument": argument})
+        assert isinstance(arguments, Mapping)
+        assert getattr(catalogue.resource(tool, arguments), "id", "") == id
+    refused = catalogue.resource(tool, {"ref": {"type": "ref/prompt"}, "argument": argument})
+    assert isinstance(refused, Refusal)
 
 
 def test_upstreams_are_known_before_anything_is_accepted() -> None:

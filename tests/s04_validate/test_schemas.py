@@ -69,6 +69,12 @@ def test_a_local_reference_works() -> None:
     assert refusal_of(catalogue, "crm.search", {"a": 0}).code == "arguments_invalid"
 
 
+def test_an_anchor_that_nothing_refers_to_is_kept() -> None:
+    named = {"b": {"$anchor": "x", "type": "integer"}}
+    given = schema({"a": {"$ref": "#/$defs/b"}}, **{"$defs": named})
+    assert compile_schema(given, "x").schema["$defs"] == named
+
+
 def test_a_reference_in_data_is_data() -> None:
     given = schema({"$ref": {"const": {"$ref": "http://example.com"}}})
     assert compile_schema(given, "x").schema["properties"] == given["properties"]
@@ -109,7 +115,10 @@ DOUBLING = {
         (schema({}, **{"$schema": "http://json-schema.org/draft-07/schema#"}), "schema_invalid"),
         (schema({}, requried=["a"]), "schema_keyword_unknown"),
         (schema({"a": {"$id": "http://x"}}), "schema_keyword_unknown"),
-        (schema({"a": {"$anchor": "x"}}), "schema_keyword_unknown"),
+        (
+            schema({"a": {"$ref": "#x"}}, **{"$defs": {"b": {"$anchor": "x"}}}),
+            "schema_remote_reference",
+        ),
         (schema({"a": {"$dynamicRef": "#x"}}), "schema_keyword_unknown"),
         (schema({}, definitions={}), "schema_keyword_unknown"),
         (schema({"a": {"enum": ["x" * 70_000]}}), "schema_too_large"),

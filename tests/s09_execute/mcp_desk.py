@@ -1,4 +1,4 @@
-"""The server of `mcp_server.py`, seen from outside: where it is, what it did, what it shall do."""
+"""A server of `mcp_server.py` or `mcp_wide.py`, from outside: where, what it did and shall do."""
 
 import json
 import socket
@@ -11,14 +11,16 @@ from typing import Any, Literal
 from bailiwick.nouns import McpUpstream
 
 PROGRAM = Path(__file__).with_name("mcp_server.py")
+WIDE = Path(__file__).with_name("mcp_wide.py")
 Protocol = Literal["auto", "2025-11-25", "2026-07-28"]
 
 
 class Notes:
-    """A folder with what a server of `mcp_server.py` did, and what it is to do wrong."""
+    """A folder with what a server did, and what it is to do wrong."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, folder: Path, port: int = 0, program: Path = PROGRAM) -> None:
         self.folder = folder
+        self.program = program
         self.port = port
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -36,7 +38,7 @@ class Notes:
         (self.folder / "behaviour.json").write_text(json.dumps(behaviour))
 
     def over_pipes(self, name: str = "desk", protocol: Protocol = "auto") -> McpUpstream:
-        command = (sys.executable, str(PROGRAM), str(self.folder))
+        command = (sys.executable, str(self.program), str(self.folder))
         return McpUpstream(name=name, command=command, protocol=protocol)
 
     def over_http(
@@ -45,7 +47,7 @@ class Notes:
         return McpUpstream(name=name, url=f"http://127.0.0.1:{self.port}{path}", protocol=protocol)
 
     def start(self) -> None:
-        command = [sys.executable, str(PROGRAM), str(self.folder), str(self.port)]
+        command = [sys.executable, str(self.program), str(self.folder), str(self.port)]
         self.process = subprocess.Popen(command)
         until = time.monotonic() + 60
         while time.monotonic() < until:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import httpx2
 import pytest
 
-from bailiwick.execution.mcp.wire import CURRENT, Delivery, FencedTransport
+from bailiwick.execution.mcp.wire import CALLS, CURRENT, Delivery, FencedTransport
 from bailiwick.execution.passage import Passage
 from bailiwick.nouns import McpUpstream, ToolCall
 from bailiwick.ports import Lost, NotSent
@@ -88,6 +88,22 @@ async def test_what_a_server_does_to_a_call_is_its_fate(
         _, delivery = await sent(system.url + "/mcp")
         assert told(delivery.failure) == (kind, code)
         assert len(system.arrivals) == 1
+
+
+@pytest.mark.claim("execution.no-redirects")
+@pytest.mark.parametrize("method", sorted(CALLS))
+async def test_no_call_follows_a_redirect_and_each_is_fenced(method: str) -> None:
+    message = {**CALL, "method": method}
+    async with upstream() as system:
+        system.on("/mcp", answer(307, Location="http://169.254.169.254/latest"))
+        _, delivery = await sent(system.url + "/mcp", message=message, times=2)
+        assert told(delivery.failure) == (Lost, "answer_lost")
+        assert len(system.arrivals) == 1
+        _, delivery = await sent(system.url + "/mcp", message=message)
+        assert told(delivery.failure) == (Lost, "provider_redirected")
+        _, delivery = await sent(system.url + "/mcp", message=message, fence=shut)
+        assert told(delivery.failure) == (NotSent, "fenced")
+        assert len(system.arrivals) == 2
 
 
 async def test_a_refused_connection_and_a_shut_fence_are_not_sent() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from bailiwick.act import act
 from bailiwick.cases import propose
+from bailiwick.identity import open_door
 from bailiwick.nouns import Credential
 from bailiwick.testing import Clock
 from tests.spine.house import AGENT, House, books, effects, founded, opened
@@ -57,6 +58,48 @@ async def test_what_was_done_long_ago_is_done_again(folder: Path) -> None:
 
 
 @pytest.mark.claim("spine.equal-calls-attach")
+async def test_an_answer_that_people_took_long_for_is_kept_as_long_again(folder: Path) -> None:
+    clock = Clock(1_800_000_000_000_000)
+    asked = {"on": "ch-1", "amount_minor": 20_000}
+    async with opened(folder, now_us=clock.now_us) as house:
+        clerk = await house.clerk()
+        first = await clerk.act("desk.refund", asked)
+        assert first.status == "parked"
+        clock.advance(7200)
+        await house.vote("bo", first.action)
+        assert (await house.until(first)).status == "done"
+        clock.advance(7100)
+        again = await clerk.act("desk.refund", asked)
+        assert (again.action, again.status, again.earlier) == (first.action, "done", True)
+        clock.advance(200)
+        assert not (await clerk.act("desk.refund", asked)).earlier
+        assert effects("ch-1") == 1
+
+
+@pytest.mark.claim("spine.unnamed-runs-attach")
+async def test_where_nobody_named_a_run_a_fresh_token_is_no_other_call(house: House) -> None:
+    world = house.world
+    made = await house.command("ada", "agents access-key", agent="clerk", subject="sue", days=1)
+    told = []
+    for run in (None, None, "run-1", "run-2"):
+        control = await world.store.control("default")
+        bundle = await world.bundle("default", control.release)
+        credential = open_door(
+            world,
+            control,
+            bundle.manifests,
+            made["access_key"],
+            door="http://here/mcp",
+            run=run,
+            now_us=world.now_us(),
+        )
+        told.append(await act(world, propose("desk.note", NOTE, credential)))
+    assert [each.status for each in told] == ["done"] * 4
+    assert [each.earlier for each in told] == [False, True, False, False]
+    assert effects("t-1") == 3
+
+
+@pytest.mark.claim("spine.equal-calls-attach")
 @pytest.mark.parametrize(
     ("tool", "asked", "status"),
     [
@@ -73,6 +116,15 @@ async def test_a_no_frees_the_name(
     assert (first.status, again.status) == (status, status)
     assert (again.earlier, again.action != first.action) == (False, True)
     assert (await house.action(again)).attempt == 2
+
+
+@pytest.mark.claim("spine.equal-calls-attach")
+async def test_a_failure_says_at_once_what_is_told_of_it_later(house: House) -> None:
+    clerk = await house.clerk()
+    first = await clerk.act("desk.note", {"on": "t-1", "how": "refuse"}, key="k")
+    again = await clerk.act("desk.note", {"on": "t-1", "how": "refuse"}, key="k")
+    assert first.message == "not today"
+    assert again.message.endswith(f"{first.action}: {first.message}")
 
 
 REFUSED = {"on": "t-1", "how": "refuse"}  # fails each time, which frees the name

@@ -11,6 +11,7 @@ from bailiwick.cases.answering import (
     blocked,
     concluded,
     contended,
+    content_of,
     denied,
     doubt,
     look,
@@ -28,6 +29,7 @@ from bailiwick.cases.carrying import (
     verify,
 )
 from bailiwick.cases.opening import (
+    asked_before,
     open_case,
     propose,
     reopen,
@@ -35,11 +37,13 @@ from bailiwick.cases.opening import (
 
 __all__ = [
     "answer",
+    "asked_before",
     "blocked",
     "breaker_marks",
     "can_be_looked_up",
     "concluded",
     "contended",
+    "content_of",
     "denied",
     "doubt",
     "execute",

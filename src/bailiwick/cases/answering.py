@@ -1,31 +1,47 @@
 """A stored action becomes the answer to give, and so does a no."""
 
+import json
 from collections.abc import Mapping
 from contextlib import suppress
 
 import msgspec
 from msgspec.structs import replace
 
-from bailiwick import limits
+from bailiwick import identity, limits
 from bailiwick.cases import refusals
 from bailiwick.cases.carrying import degrade, question
 from bailiwick.errors import StoreError
 from bailiwick.nouns import (
     Action,
+    Caller,
     Cap,
     EffectReport,
     Outcome,
     Refusal,
+    ToolContent,
+    content_beside,
 )
 from bailiwick.ports import Case, World
 from bailiwick.transactions import Blocked, Commit
 from bailiwick.values import JSON
 
 
-async def look(world: World, tenant: str, id: str) -> Outcome:
-    """A stored action as an answer, for whoever asks later; wakes nothing."""
+async def look(world: World, tenant: str, id: str, *, owner: Caller | None = None) -> Outcome:
+    """A stored action as an answer, for whoever asks later; wakes nothing.
+
+    An `owner` is told of his own alone, and of what his token covers; all else is not there.
+    """
     action = await world.store.action(tenant, id)
-    return refused(refusals.no_action(id)) if action is None else await outcome_of(world, action)
+    if action is None or (owner and not _is_of(owner, action)):
+        return refused(refusals.no_action(id))
+    return await outcome_of(world, action)
+
+
+def _is_of(owner: Caller, action: Action) -> bool:
+    if (action.agent, action.subject) != (owner.agent, owner.subject):
+        return False
+    resource = action.resource
+    return resource is None or bool(identity.covers(owner, action.tool, resource))
 
 
 async def answer(
@@ -48,7 +64,9 @@ async def outcome_of(world: World, action: Action, *, earlier: bool = False) -> 
     kept: Mapping[str, JSON] | None = {}
     if action.state in ("done", "failed", "unknown"):
         kept = await world.vault.open(action.tenant, action.id, "result")
-    outcome = _outcome(action, kept.get("result") if kept else None)
+    result, beside = (kept.get("result"), kept.get("content")) if kept else (None, None)
+    content = content_beside(beside, result) if isinstance(beside, Mapping) else None
+    outcome = _outcome(action, result, content)
     said = kept.get("message") if kept else None
     message = said if isinstance(said, str) and said else outcome.message or outcome.status
     if kept is None:
@@ -58,7 +76,7 @@ async def outcome_of(world: World, action: Action, *, earlier: bool = False) -> 
     return replace(outcome, message=message, earlier=earlier)
 
 
-def _outcome(action: Action, result: JSON) -> Outcome:
+def _outcome(action: Action, result: JSON, content: ToolContent | None) -> Outcome:
     return Outcome(
         action=action.id,
         status="running" if action.state == "intended" else action.state,
@@ -68,6 +86,26 @@ def _outcome(action: Action, result: JSON) -> Outcome:
         result=result,
         step=action.step or None,
         cost_micro_usd=action.cost_micro_usd,
+        content=content,
+    )
+
+
+def content_of(outcome: Outcome) -> ToolContent:
+    """What an outcome's tool said, as the result of an MCP call has it: blocks and structure.
+
+    A tool that is no MCP server's says its result, as one block of text. It is empty where nothing
+    was said: `status`, `code` and `message` say what became of the action.
+    """
+    if outcome.content is not None:
+        return outcome.content
+    value = outcome.result
+    if value is None and outcome.status != "done":
+        return ToolContent()
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return ToolContent(
+        blocks=({"type": "text", "text": text},),
+        structured=value,
+        is_structured=isinstance(value, Mapping),
     )
 
 
@@ -81,7 +119,9 @@ async def concluded(
     if isinstance(written, Action):
         with suppress(StoreError):
             await degrade(world, written, case)
-        return _outcome(written, effect.result)
+        outcome = _outcome(written, effect.result, effect.content)
+        # What a provider said is no part of the row.
+        return replace(outcome, message=effect.message or outcome.message)
     if case.tool.effect == "read":
         no = blocked(written)
         return None if no is None else refused(no)

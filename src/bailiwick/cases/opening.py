@@ -107,8 +107,10 @@ async def open_case(
         return refused(refusals.unclassified(bundle, asked, caller))
     id = f"act_{now_us:014x}{world.random(8).hex()}"
     run = caller.capability.run
-    # A caller's own key is the same call in whichever run it comes again.
-    mac = _mac(world, "" if asked.key else run, asked)
+    # A caller's own key is the same call in whichever run it comes again; and where nobody named a
+    # run, a fresh token does not make another call of it.
+    named = run != caller.capability.id
+    mac = _mac(world, run if named and not asked.key else "", asked)
     name = f"key:{asked.key}" if asked.key else f"args:{mac}" if tool.effect == "write" else id
     earlier = None
     if name != id:
@@ -151,6 +153,24 @@ async def open_case(
         action=action,
         mode=_mode(bundle, control, caller, tool),
     )
+
+
+async def asked_before(world: World, case: Case) -> Outcome | None:
+    """The answer of the equal read that people were asked about, for one that they would be again.
+
+    Reads are made anew each time, since the world goes on; but people are asked once, and what they
+    took long for is kept as long again. The read is found from now on, so it gets a derived name.
+    """
+    action, asked = case.action, case.proposal
+    if case.stored or case.tool.effect == "write" or asked.key is not None:
+        return None
+    mac = action.arguments_mac
+    earlier = await world.store.find(action.tenant, action.agent, action.subject, f"args:{mac}")
+    if earlier is not None and _attaches(world, case.manifest, asked, earlier, case.now_us):
+        return _kept_apart(case.tool, case.caller, earlier, await _attached(world, earlier))
+    attempt = earlier.attempt + 1 if earlier else 1
+    case.action = replace(action, name=f"args:{mac}", attempt=attempt)
+    return None
 
 
 async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) -> Case | Outcome:
@@ -219,8 +239,21 @@ def _attaches(
         return True
     if asked.key is not None:
         return earlier.state != "refused"
-    young = now_us - earlier.created_at_us < world.settings.dedupe_window_seconds * 1_000_000
-    return earlier.state in _ATTACHING and (young or earlier.state in ("parked", "intended"))
+    if earlier.state in ("parked", "intended"):
+        return True
+    return earlier.state in _ATTACHING and now_us < _fresh_until_us(world, earlier)
+
+
+def _fresh_until_us(world: World, earlier: Action) -> int:
+    """Until when an equal call is the earlier one; an answer that took long is kept as long again.
+
+    Whoever was told to come back for it does so in the same measure.
+    """
+    waited_us = earlier.updated_at_us - earlier.created_at_us if earlier.erased is None else 0
+    waited_us = min(waited_us, world.settings.park_seconds * 1_000_000)
+    return earlier.created_at_us + max(
+        world.settings.dedupe_window_seconds * 1_000_000, 2 * waited_us
+    )
 
 
 async def _takes_back(world: World, asked: Proposal, tool: Tool) -> bool:
@@ -264,10 +297,11 @@ async def _attached(world: World, earlier: Action) -> Outcome:
 
 def _kept_apart(tool: Tool, caller: Caller, earlier: Action, told: Outcome) -> Outcome:
     """Without what another run was shown, if that is classified: this run does not carry it."""
-    if not tool.data_classes or earlier.run == caller.capability.run or told.result is None:
+    nothing = told.result is None and told.content is None
+    if not tool.data_classes or earlier.run == caller.capability.run or nothing:
         return told
     message = f"{told.message} (another run was shown it; to see it, read it under another key)"
-    return replace(told, result=None, message=message)
+    return replace(told, result=None, content=None, message=message)
 
 
 def _mac(world: World, run: str, asked: Proposal) -> str:

@@ -27,6 +27,12 @@ from msgspec import Meta, Struct
 
 from bailiwick.catalog.forms import Declaration, Text, ToolForm, expression_texts
 from bailiwick.catalog.http_tools import BASE_URL, CredentialNames, upstream_name_problems
+from bailiwick.catalog.mcp_offers import (
+    Offers,
+    offer_declarations,
+    offer_problems,
+    offered_names,
+)
 from bailiwick.catalog.pins import SUFFIX, Pin, Pins, outside_references
 from bailiwick.catalog.problems import problem, read_as, refuse, unknown_members
 from bailiwick.catalog.schemas import compile_schema, parameters
@@ -47,6 +53,7 @@ class McpUpstreamForm(Struct, frozen=True, kw_only=True):
     """An MCP server, by its command or its URL, and what its tools share.
 
     With `keeps_names` our own clients know its tools by the server's names, without a prefix.
+    `offers` are what of it is read beside its tools (see `mcp_offers`).
     """
 
     name: str
@@ -64,6 +71,7 @@ class McpUpstreamForm(Struct, frozen=True, kw_only=True):
     key_retention_s: Text | float | None = None
     on_error: Literal["unknown", "not_done"] = "unknown"
     keeps_names: bool = False
+    offers: Offers = ()
 
 
 class McpForm(ToolForm, frozen=True, kw_only=True):
@@ -90,7 +98,8 @@ class McpFile(Struct, frozen=True, kw_only=True):
 class DeclaredUpstream(Struct, frozen=True, kw_only=True):
     """An upstream of a project, and which of its tools are classified, under which names.
 
-    `reading` names those that read; `reversers` those that write, with what undoes them, if any.
+    `reading` names those that read; `reversers` those that write, with what undoes them, if any;
+    `offered` the tools that read what it offers beside its own, by kind.
     """
 
     upstream: McpUpstream
@@ -98,6 +107,7 @@ class DeclaredUpstream(Struct, frozen=True, kw_only=True):
     classified: Mapping[str, tuple[str, ...]]
     reading: tuple[str, ...] = ()
     reversers: Mapping[str, str | None] = {}
+    offered: Mapping[str, str] = {}
 
 
 def is_mcp_file(text: str, path: str) -> bool:
@@ -133,6 +143,10 @@ def declared_upstreams(files: Mapping[str, str]) -> dict[str, DeclaredUpstream]:
                 },
                 reading=tuple(form.name for form in forms if form.effect == "read"),
                 reversers={form.name: form.reverser for form in forms if form.effect == "write"},
+                offered={
+                    str(kind): name
+                    for kind, name in offered_names(upstream.name, upstream.offers).items()
+                },
             )
     refuse(problems)
     return found
@@ -147,6 +161,14 @@ def mcp_declarations(
     if file is None:
         return declarations, problems
     upstreams = {each.name: each for each in file.upstreams}
+    for index, each in enumerate(file.upstreams):
+        declarations += offer_declarations(
+            each.offers,
+            _upstream(each),
+            _shared(each),
+            each.credentials.read,
+            f"{path}, upstreams[{index}]",
+        )
     for form, where in _forms(file, path, problems):
         upstream = upstreams.get(form.upstream)
         if upstream is None:
@@ -213,6 +235,7 @@ def _upstream(form: McpUpstreamForm) -> McpUpstream:
         credential_env=form.credential_env,
         protocol=form.protocol,
         calls_at_once=form.calls_at_once or 0,
+        keeps_names=form.keeps_names,
     )
 
 
@@ -263,6 +286,7 @@ def _upstream_problems(upstream: McpUpstreamForm, where: str) -> Iterator[Catalo
     for name in (*upstream.env, *filter(None, (upstream.credential_env,))):
         if not _VARIABLE.fullmatch(name):
             yield problem("upstream_env_invalid", where, f"`{shown(name, 60)}` names no variable")
+    yield from offer_problems(upstream.offers, where)
     named = upstream.credentials.read or upstream.credentials.write
     if upstream.command and bool(named) != (upstream.credential_env is not None):
         yield problem(

@@ -43,7 +43,7 @@ _SINGLE = _IN_PLACE | {
 }
 _PLAIN = frozenset(
     """
-    $ref $schema $comment title description default deprecated examples readOnly writeOnly
+    $ref $schema $anchor $comment title description default deprecated examples readOnly writeOnly
     type enum const format contentEncoding contentMediaType pattern minLength maxLength
     minimum maximum exclusiveMinimum exclusiveMaximum multipleOf
     minItems maxItems uniqueItems minContains maxContains

@@ -8,6 +8,7 @@ from typing import cast
 import click
 
 from bailiwick import identity
+from bailiwick.cli.connecting import address, snippets
 from bailiwick.cli.control import revoked
 from bailiwick.cli.frame import OK, Frame, Group, pass_frame
 from bailiwick.cli.people import waiting
@@ -128,6 +129,8 @@ def agents_access_key(frame: Frame, agent: str, subject: str, days: int) -> int:
         f"access key  {told['access_key']}",
         "",
         "It is shown this once and kept nowhere. Whoever has it may act as the agent.",
+        "",
+        *snippets(address(frame.enter().serve), str(told["access_key"])),
     ]
     frame.tell(told, lines)
     return OK

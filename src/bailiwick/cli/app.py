@@ -35,7 +35,7 @@ def app() -> None:
     """Govern what AI agents do: any model may propose, the rules decide, all is on record.
 
     \b
-    Begin:    init, check, run, up, login, logout, whoami, doctor, migrate
+    Begin:    init, check, run, up, mcp, login, logout, whoami, doctor, migrate
     Decide:   approvals, standing, delegation, break-glass, reviews, in-doubt
     Look:     actions, budget, who-can, policy
     Stop:     kill, resume, stops, revoke, mode

@@ -1,4 +1,6 @@
-"""up: the project behind one address."""
+"""up, mcp: the project behind one address, or at the pipes of one client."""
+
+import asyncio
 
 import click
 from msgspec.structs import replace
@@ -29,4 +31,19 @@ def up(frame: Frame, host: str | None, port: int | None) -> int:
     return OK
 
 
-COMMANDS = (up,)
+@click.command("mcp", cls=Command)
+@click.option("--stdio", is_flag=True, required=True, help="Speak over standard input and output.")
+@click.option("--agent", required=True, help="Which agent of this project the client is.")
+@click.option("--subject", required=True, help="On whose behalf it acts.")
+@pass_frame
+def mcp(frame: Frame, stdio: bool, agent: str, subject: str) -> int:
+    """Serve one MCP client over pipes, for clients that start a command: until it leaves.
+
+    It acts by the agent's key in this project's keys. A project that `bailiwick up` serves is
+    spoken to through it. Needs `bailiwick[server]`.
+    """
+    asyncio.run(on_demand("pipes")(frame.enter(), agent, subject))
+    return OK
+
+
+COMMANDS = (up, mcp)

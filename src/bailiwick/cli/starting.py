@@ -12,6 +12,7 @@ import click
 import msgspec
 
 from bailiwick import operations
+from bailiwick.cli.connecting import address, snippets
 from bailiwick.cli.frame import (
     DOUBT,
     FAILED,
@@ -24,6 +25,7 @@ from bailiwick.cli.frame import (
     pass_frame,
 )
 from bailiwick.cli.telling import fields, line, pretty
+from bailiwick.config import load_settings
 from bailiwick.errors import BadInput, BailiwickError, ControlError
 from bailiwick.identity.agents import NAME
 from bailiwick.nouns import Outcome
@@ -88,20 +90,24 @@ def init(frame: Frame, folder: Path, admin: str, store: str | None) -> int:
         for name, content in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
-        founded = asyncio.run(operations.found(folder, [Newcomer(admin, queues=(_QUEUE,))]))
+        newcomer = Newcomer(admin, queues=(_QUEUE,))
+        founded = asyncio.run(operations.found(folder, [newcomer], access_for=admin))
     except BailiwickError:
         for name in files:
             (folder / name).unlink(missing_ok=True)
         raise
     password = founded.passwords[admin]
+    url = address(load_settings(folder).serve)
     frame.tell(
         {
             "project": str(folder),
             "release": founded.release,
             "person": admin,
             "password": password,
+            "url": url,
+            "access_keys": founded.access_keys,
         },
-        list(_begun(folder, admin, password)),
+        [*_begun(folder, admin, password), "", *_served(url, founded.access_keys)],
     )
     return OK
 
@@ -124,6 +130,17 @@ def _begun(folder: Path, admin: str, password: str) -> Iterator[str]:
     yield "  bailiwick people add NAME --role admin --role approver --queue support"
     yield "  bailiwick check                       after changing a file"
     yield "  bailiwick release activate            to let it decide"
+
+
+def _served(url: str, access_keys: Mapping[str, str]) -> Iterator[str]:
+    """What to paste into which client; of the starter, which has one agent."""
+    yield "Any MCP client can be the agent, once `bailiwick up` serves the project (it needs"
+    yield f"`bailiwick[server]`), at {url} with this access key, which is shown this once:"
+    for agent, key in access_keys.items():
+        yield ""
+        yield f"  {agent}  {key}"
+        yield ""
+        yield from snippets(url, key)
 
 
 @click.command("run", cls=Command)

@@ -24,6 +24,13 @@ from bailiwick.values import JSON, digest, shown
 from bailiwick.wiring import on_demand, read_release
 
 _PATIENCE_S = 30.0
+_SHOWN_NAMES = 8
+# The lists of each kind, and what their entries go by. Completion has none.
+_LISTS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "resources": (("resources/list", "uri"), ("resources/templates/list", "uriTemplate")),
+    "prompts": (("prompts/list", "name"),),
+    "completion": (),
+}
 
 
 class Seen(Struct, frozen=True, kw_only=True):
@@ -48,6 +55,16 @@ class Seen(Struct, frozen=True, kw_only=True):
         return bool(self.classified) and (self.state != "accepted" or bool(self.confused))
 
 
+class Beside(Struct, frozen=True, kw_only=True):
+    """What an upstream lists of one kind beside its tools; `tool` reads it, if that is declared."""
+
+    upstream: str
+    kind: str
+    tool: str
+    names: tuple[str, ...] = ()
+    left_out: int = 0
+
+
 @click.group("tools", cls=Group)
 def tools() -> None:
     """The tools of MCP servers: what they offer, and what of it was accepted."""
@@ -58,7 +75,7 @@ def tools() -> None:
 def tools_list(frame: Frame) -> int:
     """Ask every MCP server what it offers; say what was accepted, what changed, what is held."""
     settings = frame.enter()
-    seen, unreached = asyncio.run(_look(settings))
+    seen, beside, unreached = asyncio.run(_look(settings))
     held = [each for each in seen if each.held]
     rows: list[list[JSON]] = [
         [each.upstream, each.tool, list(each.classified), each.state, _undo(each), _taken_for(each)]
@@ -68,11 +85,16 @@ def tools_list(frame: Frame) -> int:
     lines = table(headings, rows, "no server offers a tool")
     for each in held:
         lines += _told(each)
+    lines += map(_told_beside, beside)
     lines += [f"{name}: {reason}" for name, reason in unreached.items()]
     if held:
         lines.append(f"{len(held)} held: accept what is right with `bailiwick tools accept`")
     listed: list[JSON] = [_document(each) for each in seen]
-    document: dict[str, JSON] = {"tools": listed, "unreached": unreached}
+    document: dict[str, JSON] = {
+        "tools": listed,
+        "beside": msgspec.to_builtins(beside),
+        "unreached": unreached,
+    }
     frame.tell(document, lines)
     return FOUND if held or unreached else OK
 
@@ -88,7 +110,7 @@ def tools_accept(frame: Frame, names: tuple[str, ...], yes: bool) -> int:
     only by its name.
     """
     settings = frame.enter()
-    seen, unreached = asyncio.run(_look(settings))
+    seen, _, unreached = asyncio.run(_look(settings))
     chosen = _chosen(seen, names)
     refused = [each for each in chosen if each.definition is None or each.state == "refused"]
     chosen = [each for each in chosen if each not in refused]
@@ -114,12 +136,12 @@ def tools_accept(frame: Frame, names: tuple[str, ...], yes: bool) -> int:
     return FOUND if refused or unreached else OK
 
 
-async def _look(settings: Settings) -> tuple[list[Seen], dict[str, str]]:
+async def _look(settings: Settings) -> tuple[list[Seen], list[Beside], dict[str, str]]:
     """Ask all servers at once; give what they offer, and why the others could not be asked."""
     files = _files(settings)
     declared = catalog.declared_upstreams(files)
     if not declared:
-        return [], {}
+        return [], [], {}
     # What is wrong with the pins is what accepting them again puts right.
     pins, _ = catalog.read_pins(files)
     mcp = on_demand("mcp")
@@ -140,7 +162,23 @@ async def _look(settings: Settings) -> tuple[list[Seen], dict[str, str]]:
         for name, offer in offers.items()
         for tool in sorted({*offer.definitions, *declared[name].classified})
     ]
-    return seen, unreached
+    beside = [
+        each for name, offer in offers.items() for each in _beside(name, declared[name], offer)
+    ]
+    return seen, beside, unreached
+
+
+def _beside(upstream: str, declared: catalog.DeclaredUpstream, offer: Any) -> Iterator[Beside]:
+    """What it lists beside its tools, and what is declared of it whether or not it is listed."""
+    for kind, lists in _LISTS.items():
+        told = [(offer.beside[method], by) for method, by in lists if method in offer.beside]
+        names = [str(entry[by]) for listed, by in told for entry in listed["entries"]]
+        left_out = sum(listed["left_out"] for listed, _ in told)
+        tool = declared.offered.get(kind, "")
+        if tool or names or left_out:
+            yield Beside(
+                upstream=upstream, kind=kind, tool=tool, names=tuple(names), left_out=left_out
+            )
 
 
 def _seen(
@@ -193,7 +231,9 @@ def _call(settings: Settings, declared: catalog.DeclaredUpstream) -> ToolCall:
     name = names.read or names.write
     secret = ""
     served = [tool for each in declared.classified.values() for tool in each]
-    served = [tool for tool in served if (tool in declared.reading) == (name == names.read)]
+    served += declared.offered.values()
+    reading = {*declared.reading, *declared.offered.values()}
+    served = [tool for tool in served if (tool in reading) == (name == names.read)]
     if name is not None and served:
         broker = execution.CredentialBroker(settings)
         host = execution.upstream_host(upstream, on_demand("egress")())
@@ -266,6 +306,15 @@ def _told(each: Seen) -> Iterator[str]:
         yield f"    {words}"
     for other in each.confused:
         yield f"    it can be taken for `{shown(other)}`: accept it by its name"
+
+
+def _told_beside(each: Beside) -> str:
+    names = ", ".join(f"`{shown(name, 60)}`" for name in each.names[:_SHOWN_NAMES])
+    more = ", …" if len(each.names) > _SHOWN_NAMES else ""
+    what = f"{len(each.names)} {each.kind}: {names}{more}" if each.names else each.kind
+    how = f"read by `{each.tool}`" if each.tool else f"add `{each.kind}` to its `offers` to read it"
+    left = f"; {each.left_out} left out that cannot be shown" if each.left_out else ""
+    return f"{each.upstream} offers {what} ({how}){left}"
 
 
 def _undo(each: Seen) -> JSON:

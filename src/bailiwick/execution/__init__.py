@@ -1,6 +1,7 @@
 """Step 9, execute, and the reads of steps 4, 9 and 10: all that leaves, leaves from here.
 
 read            one look at the world, with a read credential; a value or a refusal
+listed          what an MCP server offers beside its tools, as it lists it now
 execute         done, failed (certainly not done) or unknown
 reconcile       after a crash: the same, or None when it is too early to say
 action_names    what an expression may read as `action`
@@ -16,6 +17,7 @@ CredentialBroker    the door `Broker`; `egress.EgressDoor` is the door `Egress`,
 from bailiwick.execution.broker import CredentialBroker
 from bailiwick.execution.executing import execute, read
 from bailiwick.execution.keys import action_names, provider_key
+from bailiwick.execution.listing import listed
 from bailiwick.execution.outgoing import placed
 from bailiwick.execution.reconciling import reconcile
 from bailiwick.execution.sending import authorization, upstream_host
@@ -25,6 +27,7 @@ __all__ = [
     "action_names",
     "authorization",
     "execute",
+    "listed",
     "placed",
     "provider_key",
     "read",

@@ -45,7 +45,7 @@ import msgspec
 from msgspec import Struct
 
 from bailiwick.errors import BadInput
-from bailiwick.nouns import ToolAnswer
+from bailiwick.nouns import ToolAnswer, ToolContent
 from bailiwick.ports import Lost, NotSent, Response
 from bailiwick.values import JSON, parse, plain, shown
 
@@ -59,6 +59,7 @@ _REFUSED = frozenset(
 _NOTHING_THERE = (404, 410)
 # JSON-RPC: no such method, invalid params; MCP: headers, capabilities or revision not agreed.
 _NOT_AGREED = frozenset({-32601, -32602, -32020, -32021, -32022})
+_NO_RESOURCE = -32002  # 2025-11-25; later -32602
 _FINAL = frozenset(
     {"result_too_large", "result_unreadable", "provider_redirected", "input_required"}
 )
@@ -79,6 +80,7 @@ class SendReport(Struct, frozen=True, kw_only=True):
     result: JSON = None
     retry_after_s: float | None = None
     http_status: int | None = None
+    content: ToolContent | None = None
 
 
 def answered(
@@ -123,31 +125,45 @@ def told(
 ) -> SendReport:
     """Say what an MCP server's answer means. Its structured content is the result, else its text.
 
-    `on_error` is what is declared of a tool that reports an error.
+    `on_error` is what is declared of a tool that reports an error; what it said is told all the
+    same.
     """
-    if answer.error_code is None and not answer.is_error:
-        result: dict[str, JSON] = {"text": answer.text}
-        if answer.left_out:
-            result["left_out"] = list(answer.left_out)
-        value = answer.structured if answer.is_structured else result
-        report = returned(value, max_bytes)
-        if len(secret) >= _SHORTEST_SECRET and secret.encode() in plain(report.result):
-            return _withheld("result_holds_secret", "the answer repeats the credential")
+    if answer.error_code is not None:
+        return _refused_call(answer, secret)
+    report = _whole(answer.content or answer.value, secret, max_bytes)
+    if answer.content is None:
         return msgspec.structs.replace(report, http_status=answer.status)
-    text = answer.text[:_EXCERPT_BYTES].strip()
-    if secret:
-        text = text.replace(secret, "[secret]")
-    said = f": `{shown(text)}`" if text else ""
-    if answer.error_code is None:
+    if answer.content.is_error:
         return SendReport(
-            fate=on_error, code="tool_error", message=f"the tool reports an error{said}"
+            fate=on_error,
+            code="tool_error",
+            message=f"the tool reports an error{_said(answer.content.text, secret)}",
+            content=report.content,
         )
+    return msgspec.structs.replace(report, http_status=answer.status)
+
+
+def _whole(said: ToolContent | JSON, secret: str, max_bytes: int) -> SendReport:
+    """What was said, if it is JSON, not too large, and holds no secret."""
+    report = returned(msgspec.to_builtins(said), max_bytes)
+    if len(secret) >= _SHORTEST_SECRET and secret.encode() in plain(report.result):
+        return _withheld("result_holds_secret", "the answer repeats the credential")
+    if report.code or not isinstance(said, ToolContent):
+        return report
+    content = msgspec.convert(report.result, ToolContent)
+    return SendReport(fate="done", result=content.result, content=content)
+
+
+def _refused_call(answer: ToolAnswer, secret: str) -> SendReport:
     fate: Fate = "unknown"
     again, code = True, "provider_error"
     if answer.status is not None and answer.status not in (200, 400, 404):
         fate, again, code = _meaning(answer.status, keyed=True, told_to_wait=False)
     elif answer.error_code in _NOT_AGREED or answer.status in _REFUSED:
         fate, again, code = "not_done", False, "provider_refused"
+    elif answer.error_code == _NO_RESOURCE:
+        again = False
+    said = _said(answer.text, secret)
     return SendReport(
         fate=fate,
         again=again,
@@ -155,6 +171,13 @@ def told(
         message=f"the provider answered with error {answer.error_code}{said}",
         http_status=answer.status,
     )
+
+
+def _said(text: str, secret: str) -> str:
+    text = text[:_EXCERPT_BYTES].strip()
+    if secret:
+        text = text.replace(secret, "[secret]")
+    return f": `{shown(text)}`" if text else ""
 
 
 def not_sent(error: NotSent, fence_code: str, fence_reason: str) -> SendReport:

@@ -207,6 +207,7 @@ def _report(
         message=message,
         sends=begun,
         evidence=evidence,
+        content=told.content,
     )
 
 

@@ -183,6 +183,7 @@ def _tool_call(
         secret=given,
         timeout_s=tool.timeout_s,
         max_bytes=world.settings.max_result_bytes,
+        method=binding.method,
     )
     return call, secret
 

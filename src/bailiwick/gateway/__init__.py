@@ -4,15 +4,19 @@ Both revisions are served on one endpoint, 2025-11-25 and 2026-07-28, by the off
 here decides: a call goes to `act` as it came, under the credential it came with, and what is told
 is what `act` said. Only here is the server's side of MCP known.
 
-doors       the bearer's credential of a request, as the spine takes it
+doors       who speaks to it, as the spine takes him
 offering    the tools that a client is shown
 asking      a call as a proposal
 telling     an outcome as a result
 waiting     what a client hears while people think
+tasks       calls that wait, to be polled
+reading     resources, prompts and completion
 serving     the server itself
+piping      the same over pipes, for clients that speak nothing else
 """
 
-from bailiwick.gateway.doors import BearerDoor, principal
+from bailiwick.gateway.doors import Bearer, BearerDoor, KeyHolder, principal
+from bailiwick.gateway.piping import lent, speak
 from bailiwick.gateway.serving import Gateway
 
-__all__ = ["BearerDoor", "Gateway", "principal"]
+__all__ = ["Bearer", "BearerDoor", "Gateway", "KeyHolder", "lent", "principal", "speak"]

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from bailiwick import cases
 from bailiwick.errors import BadInput
-from bailiwick.gateway.doors import BearerDoor
+from bailiwick.gateway.doors import Visitor
 from bailiwick.nouns import Proposal
 from bailiwick.ports import World
 from bailiwick.values import JSON
@@ -24,19 +24,18 @@ META = "dev.bailiwick/"
 
 async def proposal(
     world: World,
-    door: BearerDoor,
-    bearer: str,
+    visitor: Visitor,
     *,
     tool: str,
     arguments: Mapping[str, JSON],
     meta: Mapping[str, JSON],
 ) -> Proposal:
-    """The proposal that a call is. Raises `BadInput`, and `IdentityError` for an access key."""
+    """The proposal that a call is. Raises `BadInput`, and what the credential fails on."""
     run = _text(meta, "run")
     return cases.propose(
         tool,
         arguments,
-        await door.credential(bearer, run),
+        await visitor.credential(run),
         tenant=world.settings.tenant,
         run=run,
         key=_text(meta, "idempotencyKey"),

@@ -1,19 +1,22 @@
-"""A door: one address of ours, and what is shown at it becomes a credential for the spine.
+"""Who speaks to the gateway, as the spine takes him: what is wrong with a credential, it says.
 
-A bearer shows a capability that was issued for this address, or an access key, which is exchanged
-here for one. What is wrong with it, identity says.
+At a door, one address of ours, a bearer shows a capability that was issued for this address, or an
+access key, which is exchanged here for one. Over pipes the process has the agent's key and proves
+it.
 """
 
+import hashlib
 from collections import OrderedDict
+from typing import NamedTuple, Protocol
 
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 
 from bailiwick import identity
 from bailiwick.errors import IdentityError
-from bailiwick.nouns import Caller, Credential
+from bailiwick.nouns import Caller, Credential, Grant
 from bailiwick.ports import World
-from bailiwick.values import digest
+from bailiwick.wiring import agent_key_file
 
 # A capability is exchanged for a fresh one when less than this is left of it.
 _RENEW_US = 60_000_000
@@ -28,7 +31,7 @@ class BearerDoor:
         self.address = address
         self._world = world
         # By the digest of the access key, so that no secret is kept; with the epoch and the end.
-        self._exchanged: OrderedDict[tuple[str, str | None], tuple[Credential, int, int]] = (
+        self._exchanged: OrderedDict[tuple[bytes, str | None], tuple[Credential, int, int]] = (
             OrderedDict()
         )
 
@@ -42,7 +45,7 @@ class BearerDoor:
         world = self._world
         tenant, now_us = world.settings.tenant, await world.store.now_us()
         control = await world.store.control(tenant)
-        known_as = (digest(bearer), run)
+        known_as = (hashlib.sha256(bearer.encode()).digest(), run)
         known = self._exchanged.get(known_as)
         if known is not None and known[1] == control.epoch and now_us < known[2]:
             self._exchanged.move_to_end(known_as)
@@ -65,9 +68,8 @@ class BearerDoor:
             self._exchanged.popitem(last=False)
         return credential
 
-    async def caller(self, bearer: str) -> Caller:
-        """Who a bearer is. Raises `IdentityError` for a credential that does not hold."""
-        world = self._world
+    async def admitted(self, bearer: str) -> tuple[Credential, Caller]:
+        """What a bearer shows, and who it is. Raises `IdentityError` if it does not hold."""
         if not bearer:
             raise IdentityError(
                 "the request has no bearer's credential",
@@ -75,8 +77,83 @@ class BearerDoor:
                 help="send `Authorization: Bearer …` with an access key or a token",
             )
         credential = await self.credential(bearer)
+        return credential, await _caller(self._world, credential)
+
+
+class Visitor(Protocol):
+    """Whoever speaks to the gateway, as the spine takes him."""
+
+    async def credential(self, run: str | None) -> Credential:
+        """A credential that holds now, for the run that a call names. Raises `IdentityError`."""
+
+    async def caller(self) -> Caller:
+        """Who it is. Raises `IdentityError`."""
+
+
+class Bearer(NamedTuple):
+    """Who shows a credential at a door, with one request."""
+
+    door: BearerDoor
+    shown: str
+    admitted: Credential
+    who: Caller
+
+    async def credential(self, run: str | None) -> Credential:
+        """What is shown, as the spine takes it."""
+        return self.admitted if run is None else await self.door.credential(self.shown, run)
+
+    async def caller(self) -> Caller:
+        """Who it is."""
+        return self.who
+
+
+class KeyHolder:
+    """Who speaks over the pipes of a process that has the agent's key: that key is proved."""
+
+    def __init__(self, world: World, agent: str, subject: str) -> None:
+        """Raises `IdentityError` if the project has no key of the agent."""
+        self._world = world
+        self._agent = agent
+        self._subject = subject
+        self._key = identity.read_agent_key(agent_key_file(world.settings, agent))
+        self._seen = identity.SeenAssertions()
+        self._held: dict[str | None, tuple[Credential, int]] = {}
+
+    async def credential(self, run: str | None) -> Credential:
+        """A token bound to the agent's key, made anew when the last one is about to end."""
+        world = self._world
+        now_us = await world.store.now_us()
+        held = self._held.get(run)
+        if held is not None and now_us < held[1]:
+            return held[0]
         control = await world.store.control(world.settings.tenant)
-        return identity.check_credential(world, control, credential, await world.store.now_us())
+        bundle = await world.bundle(world.settings.tenant, control.release)
+        manifest = bundle.manifests.get(self._agent)
+        credential = identity.own_credential(
+            world,
+            control,
+            bundle.manifests,
+            self._key,
+            agent=self._agent,
+            seen=self._seen,
+            subject=self._subject,
+            grants=(Grant(tools=manifest.tools),) if manifest else (),
+            run=run,
+        )
+        ends_us = now_us + world.settings.token_seconds * 1_000_000 - _RENEW_US
+        if len(self._held) >= _KEPT:
+            self._held.clear()
+        self._held[run] = credential, ends_us
+        return credential
+
+    async def caller(self) -> Caller:
+        """Who it is."""
+        return await _caller(self._world, await self.credential(None))
+
+
+async def _caller(world: World, credential: Credential) -> Caller:
+    control = await world.store.control(world.settings.tenant)
+    return identity.check_credential(world, control, credential, await world.store.now_us())
 
 
 def principal(caller: Caller) -> AuthenticatedUser:

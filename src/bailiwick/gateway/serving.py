@@ -1,30 +1,35 @@
 """The server: what a client asks, in either revision, and what is answered."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol, cast
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
-from starlette.types import ASGIApp
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bailiwick.act import act
-from bailiwick.errors import BailiwickError
+from bailiwick.errors import BailiwickError, StoreUnavailable
 from bailiwick.gateway import asking, telling, waiting
-from bailiwick.gateway.doors import BearerDoor
-from bailiwick.gateway.offering import Offering
+from bailiwick.gateway.offering import Offering, page_of
+from bailiwick.gateway.reading import Reading
+from bailiwick.gateway.tasks import Tasks, Who, meta_of, takes_tasks
 from bailiwick.nouns import Outcome
 from bailiwick.ports import World
-from bailiwick.values import JSON, shown
+from bailiwick.values import shown
 
 Context = ServerRequestContext[Any, Any]
 
-_PAGE = 500
+# What a request names to hear of a call while it runs.
+_HEARD = (b"progressToken", b"io.modelcontextprotocol/logLevel", b"subscriptions/listen")
 _BODY_BYTES = 4 * 1024 * 1024
 _INSTRUCTIONS = (
     "Every call is decided by rules, and by people where the rules ask them. A call that waits for"
@@ -33,14 +38,64 @@ _INSTRUCTIONS = (
 )
 
 
-class Gateway:
-    """The MCP server over one world. `door` is where its clients' tokens are shown."""
+class Reads(Protocol):
+    """Lines of text from a client."""
 
-    def __init__(self, world: World, door: BearerDoor, *, pages: str) -> None:
-        """`pages` is the address of the pages, where people decide."""
+    def __aiter__(self) -> AsyncIterator[str]: ...
+
+
+class Writes(Protocol):
+    """Where lines of text to a client go."""
+
+    async def write(self, text: str) -> object: ...
+
+    async def flush(self) -> object: ...
+
+
+class _Plainly:
+    """Answers what needs no stream of events without one, which takes the SDK half of the work.
+
+    A request of the newer revision needs a stream only if it asks to hear of progress or logs.
+    """
+
+    def __init__(self, streams: ASGIApp, answers: ASGIApp) -> None:
+        self._streams = streams
+        self._answers = answers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        revision = dict(scope["headers"]).get(b"mcp-protocol-version", b"").decode("latin-1")
+        if scope["method"] != "POST" or revision not in MODERN_PROTOCOL_VERSIONS:
+            await self._streams(scope, receive, send)
+            return
+        message = await receive()
+        body = message.get("body", b"")
+        streams = message.get("more_body", False) or any(each in body for each in _HEARD)
+        read = [message]
+
+        async def again() -> Message:
+            return read.pop() if read else await receive()
+
+        await (self._streams if streams else self._answers)(scope, again, send)
+
+
+class Gateway:
+    """The MCP server over one world, for whoever `who` says that a request is from.
+
+    Once `leaving` is set it takes no new call; `quiet` is set while none is under way.
+    """
+
+    def __init__(self, world: World, who: Who, *, pages: str) -> None:
+        """`who` is given the HTTP request, if there is one.
+
+        `pages` is the address of the pages where people decide; empty if there are none.
+        """
         self._world = world
-        self._door = door
-        self._approvals = f"{pages}/approvals/"
+        self._who = who
+        self._approvals = f"{pages}/approvals/" if pages else ""
+        self.leaving = False
+        self.quiet = asyncio.Event()
+        self.quiet.set()
+        self._under_way = 0
         self._offering = Offering()
         self._server: Server[Any] = Server(
             "bailiwick",
@@ -51,6 +106,9 @@ class Gateway:
             on_call_tool=self._call_tool,
             get_tool_input_schema=self._no_mirrored_headers,
         )
+        self._tasks = Tasks(world, who, self._approvals)
+        self._tasks.add_to(self._server)
+        Reading(world, who, self._offering, self._approvals).add_to(self._server)
         # Our own telemetry tells of actions; the SDK's spans would tell of them twice.
         self._server.middleware.clear()
 
@@ -58,92 +116,97 @@ class Gateway:
     async def over_http(self, hosts: list[str], origins: list[str]) -> AsyncIterator[ASGIApp]:
         """Serve streamable HTTP until the block ends: an application for one path.
 
-        Each request has the bearer's credential as `state.bearer`. Requests whose `Host` or
+        Requests whose `Host` or
         `Origin` is not among those given are refused (DNS rebinding).
         """
-        manager = StreamableHTTPSessionManager(
-            self._server,
-            security_settings=TransportSecuritySettings(
-                enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins
-            ),
-            max_request_body_size=_BODY_BYTES,
+        security = TransportSecuritySettings(
+            enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins
         )
-        async with manager.run():
-            yield manager.handle_request
+        streams, answers = (
+            StreamableHTTPSessionManager(
+                self._server,
+                json_response=plain,
+                security_settings=security,
+                max_request_body_size=_BODY_BYTES,
+            )
+            for plain in (False, True)
+        )
+        async with streams.run(), answers.run():
+            yield _Plainly(streams.handle_request, answers.handle_request)
+
+    async def over_pipes(self, read: Reads | None = None, write: Writes | None = None) -> None:
+        """Serve one client, a message a line, until it leaves; by default over our own pipes."""
+        # The SDK's types ask for files; lines and `write` are all that it uses.
+        async with stdio_server(cast("Any", read), cast("Any", write)) as (incoming, outgoing):
+            options = self._server.create_initialization_options()
+            await self._server.run(incoming, outgoing, options)
 
     async def _list_tools(
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
         world = self._world
         tenant = world.settings.tenant
-        caller = await self._door.caller(_bearer(ctx))
+        caller = await self._who(ctx.request).caller()
         control = await world.store.control(tenant)
         bundle = await world.bundle(tenant, control.release)
         tools = await self._offering.tools(bundle, control, caller)
-        first = _offset(params)
-        more = first + _PAGE < len(tools)
+        page, cursor = page_of(tools, params)
         return types.ListToolsResult(
-            tools=list(tools[first : first + _PAGE]),
-            next_cursor=str(first + _PAGE) if more else None,
-            cache_scope="private",
-            ttl_ms=0,
+            tools=page, next_cursor=cursor, cache_scope="private", ttl_ms=0
         )
 
-    async def _call_tool(
-        self, ctx: Context, params: types.CallToolRequestParams
-    ) -> types.CallToolResult | types.InputRequiredResult:
-        world = self._world
+    async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
+        self._under_way += 1
+        self.quiet.clear()
         try:
-            control = await world.store.control(world.settings.tenant)
-            bundle = await world.bundle(world.settings.tenant, control.release)
-            tool = self._offering.named(bundle).get(params.name)
-            if tool is None:
-                raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {shown(params.name)}")
-            asked = await asking.proposal(
-                world,
-                self._door,
-                _bearer(ctx),
-                tool=tool.name,
-                arguments=params.arguments or {},
-                meta=_meta(ctx),
-            )
-            outcome = await act(world, asked)
-            return await self._told(ctx, params, outcome)
+            return await self._called(ctx, params)
         except BailiwickError as error:
             return telling.fault(error)
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self.quiet.set()
+
+    async def _called(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
+        world = self._world
+        if self.leaving:
+            raise StoreUnavailable(
+                "this process is leaving, and takes nothing new",
+                code="draining",
+                help="make the same call again: it is done once, whoever answers",
+            )
+        control = await world.store.control(world.settings.tenant)
+        bundle = await world.bundle(world.settings.tenant, control.release)
+        tool = self._offering.named(bundle).get(params.name)
+        if tool is None:
+            raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {shown(params.name)}")
+        asked = await asking.proposal(
+            world,
+            self._who(ctx.request),
+            tool=tool.name,
+            arguments=params.arguments or {},
+            meta=meta_of(ctx),
+        )
+        outcome = await act(world, asked)
+        return await self._told(ctx, params, outcome)
 
     async def _told(
         self, ctx: Context, params: types.CallToolRequestParams, outcome: Outcome
-    ) -> types.CallToolResult | types.InputRequiredResult:
+    ) -> types.CallToolResult | types.InputRequiredResult | dict[str, Any]:
         """Answer with what is known, after what time the client can be made to wait."""
-        hold_s = self._world.settings.serve.hold_seconds
-        if outcome.status == "parked" and waiting.takes_elicitation(ctx):
+        if outcome.status == "parked" and takes_tasks(ctx):
+            return await self._tasks.created(ctx, outcome)
+        if outcome.status == "parked" and self._approvals and waiting.takes_elicitation(ctx):
             if waiting.answered(params) is None:
                 return waiting.asks_for_people(outcome, self._approvals + outcome.action)
-            outcome = await waiting.held(self._world, ctx, outcome, hold_s)
+            outcome = await waiting.held(self._world, ctx, outcome, self._leaves)
         elif outcome.status in ("parked", "running") and waiting.hears_progress(ctx):
-            outcome = await waiting.held(self._world, ctx, outcome, hold_s)
+            outcome = await waiting.held(self._world, ctx, outcome, self._leaves)
         return telling.result(outcome, self._approvals)
+
+    def _leaves(self) -> bool:
+        return self.leaving
 
     def _no_mirrored_headers(self, name: str) -> Mapping[str, Any] | None:
         """No argument is mirrored in a header here: nothing goes by headers but the routing."""
         return None
-
-
-def _bearer(ctx: Context) -> str:
-    bearer: str = ctx.request.state.bearer if ctx.request is not None else ""
-    return bearer
-
-
-def _meta(ctx: Context) -> Mapping[str, JSON]:
-    meta = (ctx.params or {}).get("_meta")
-    return meta if isinstance(meta, Mapping) else {}
-
-
-def _offset(params: types.PaginatedRequestParams | None) -> int:
-    cursor = params.cursor if params is not None else None
-    if cursor is None:
-        return 0
-    if not cursor.isdecimal() or len(cursor) > 9:
-        raise MCPError(types.INVALID_PARAMS, "the cursor is not one of ours")
-    return int(cursor)

@@ -13,12 +13,12 @@ and a tool that declares an output schema is offered with both forms. The id and
 in `_meta` of every answer.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import mcp_types as types
 
+from bailiwick import cases
 from bailiwick.errors import BailiwickError
 from bailiwick.gateway.asking import META
 from bailiwick.nouns import Outcome
@@ -28,16 +28,22 @@ _WAITS = ("parked", "running")
 
 
 def result(outcome: Outcome, approvals: str) -> types.CallToolResult:
-    """The result of a call. `approvals` is the address under which people find an approval."""
+    """The result of a call. `approvals` is the address under which people find an approval.
+
+    Empty if there are no pages.
+    """
     if outcome.status == "done" and outcome.verdict != "contradicted":
         return _done(outcome)
     status = as_status(outcome, approvals)
-    return types.CallToolResult(
-        content=[types.TextContent(type="text", text=_words(outcome, status))],
-        structured_content=status,
-        is_error=outcome.status not in _WAITS,
-        _meta=_meta(outcome),
-    )
+    # What the tool itself said of its error stands first: it is what a model can go by.
+    said = [dict(each) for each in outcome.content.blocks] if outcome.content else []
+    told = {
+        "content": [*said, {"type": "text", "text": _words(outcome, status)}],
+        "structuredContent": status,
+        "isError": outcome.status not in _WAITS,
+        "_meta": _meta(outcome),
+    }
+    return types.CallToolResult.model_validate(told, by_name=False)
 
 
 def fault(error: BailiwickError) -> types.CallToolResult:
@@ -61,38 +67,37 @@ def as_status(outcome: Outcome, approvals: str) -> dict[str, JSON]:
         if (value := getattr(outcome, name)) not in (None, "")
     }
     status["action"] = outcome.action
-    if outcome.status == "parked":
+    if outcome.status == "parked" and approvals:
         status["approval_url"] = approvals + outcome.action
     if outcome.details:
         status["details"] = dict(outcome.details)
     return status
 
 
-def waiting_words(outcome: Outcome, url: str) -> str:
+def waiting_words(action: str, url: str) -> str:
     """What a model or a person is told of an action that waits."""
+    where = f"at {url}" if url else f"with `bailiwick approvals show {action}`"
     return (
-        f"This call waits for people: nothing has been done yet. They decide at {url}"
-        f" (action {outcome.action}). Make the same call again, with the same arguments, to get its"
+        f"This call waits for people: nothing has been done yet. They decide {where}"
+        f" (action {action}). Make the same call again, with the same arguments, to get its"
         " one outcome; it will not be done twice."
     )
 
 
 def _done(outcome: Outcome) -> types.CallToolResult:
-    value = outcome.result
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    content: list[Any] = [types.TextContent(type="text", text=text)]
+    said = cases.content_of(outcome)
+    blocks = list(said.blocks)
     if outcome.earlier:
-        content.append(types.TextContent(type="text", text=f"({outcome.message})"))
-    return types.CallToolResult(
-        content=content,
-        structured_content=dict(value) if isinstance(value, Mapping) else None,
-        _meta=_meta(outcome),
-    )
+        blocks.append({"type": "text", "text": f"({outcome.message})"})
+    told: dict[str, Any] = {"content": blocks, "_meta": {**said.meta, **_meta(outcome)}}
+    if said.is_structured:
+        told["structuredContent"] = said.structured
+    return types.CallToolResult.model_validate(told, by_name=False)
 
 
 def _words(outcome: Outcome, status: Mapping[str, JSON]) -> str:
     if outcome.status == "parked":
-        return waiting_words(outcome, str(status["approval_url"]))
+        return waiting_words(outcome.action, str(status.get("approval_url", "")))
     said = {
         "done": "It was reported as done, but the world does not show it.",
         "unknown": "Nobody knows yet whether it was done: do not try another way.",

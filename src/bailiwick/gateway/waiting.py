@@ -11,7 +11,7 @@ as well there, and needs no second round.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import mcp_types as types
@@ -30,13 +30,19 @@ APPROVAL = "approval"
 
 
 async def held(
-    world: World, ctx: ServerRequestContext[Any, Any], outcome: Outcome, hold_s: float
+    world: World,
+    ctx: ServerRequestContext[Any, Any],
+    outcome: Outcome,
+    leaving: Callable[[], bool],
 ) -> Outcome:
-    """The outcome once people have decided, or as it is after `hold_s` seconds."""
+    """The outcome once people have decided, or as it is after `hold_seconds`, or when we leave."""
+    hold_s = world.settings.serve.hold_seconds
     loop = asyncio.get_running_loop()
     until_s, told_s = loop.time() + hold_s, 0.0
     began_s = loop.time()
-    while outcome.status in ("parked", "running") and (now_s := loop.time()) < until_s:
+    while outcome.status in ("parked", "running") and not leaving():
+        if (now_s := loop.time()) >= until_s:
+            break
         if now_s - told_s >= _PROGRESS_S:
             told_s = now_s
             await ctx.session.report_progress(
@@ -71,7 +77,7 @@ def answered(params: types.CallToolRequestParams) -> Mapping[str, JSON] | None:
 
 def asks_for_people(outcome: Outcome, url: str) -> types.InputRequiredResult:
     """The answer that has the client show its user where people decide."""
-    shown = types.ElicitRequestURLParams(message=waiting_words(outcome, url), url=url)
+    shown = types.ElicitRequestURLParams(message=waiting_words(outcome.action, url), url=url)
     return types.InputRequiredResult(
         input_requests={APPROVAL: types.ElicitRequest(params=shown)},
         _meta={"dev.bailiwick/action": outcome.action, "dev.bailiwick/status": outcome.status},

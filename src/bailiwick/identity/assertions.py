@@ -144,7 +144,7 @@ def own_credential(
     seen: SeenAssertions,
     subject: str,
     grants: Sequence[Grant],
-    run: str,
+    run: str | None,
 ) -> Credential:
     """A token and its proof for an agent whose key this process has. Raises as `exchange` does."""
     tenant, nonce, now_us = control.tenant, world.tokens.nonce, world.now_us()

@@ -97,6 +97,8 @@ async def concluded(
         "evidence": report.evidence,
         "sends": report.sends,
     }
+    if report.content is not None:
+        result["content"] = report.content.beside(report.result)
     if verification is not None:
         result |= {"after": verification.after, "verification": verification.reason}
     sealed, commitment = await _sealed(world, case, "result", result)

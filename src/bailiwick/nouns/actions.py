@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from bailiwick.nouns.approvals import Ask
 from bailiwick.nouns.callers import Caller, Credential
-from bailiwick.nouns.tools import Resource
+from bailiwick.nouns.tools import Resource, ToolContent
 from bailiwick.values import JSON
 
 STEPS = (
@@ -166,7 +166,10 @@ class Action(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class EffectReport(Struct, frozen=True, kw_only=True):
-    """Step 9: what is known of the effect. `failed` means certainly not done."""
+    """Step 9: what is known of the effect. `failed` means certainly not done.
+
+    `content` is what an MCP server's tool said, whole.
+    """
 
     status: Literal["done", "failed", "unknown"]
     result: JSON = None
@@ -174,6 +177,7 @@ class EffectReport(Struct, frozen=True, kw_only=True):
     message: str = ""
     sends: int = 0
     evidence: Mapping[str, JSON] = {}
+    content: ToolContent | None = None
 
 
 class Verification(Struct, frozen=True, kw_only=True):
@@ -188,7 +192,8 @@ class Outcome(Struct, frozen=True, kw_only=True):
     """The answer to a proposal. `status` parked or running is a wait: ask again with the same key.
 
     `earlier` is true when the answer is that of an earlier, equal proposal; `message` says so in
-    words. `step` is the step that refused.
+    words. `step` is the step that refused. `content` is what an MCP server's tool said, whole, an
+    error of it too.
     """
 
     action: str
@@ -203,3 +208,4 @@ class Outcome(Struct, frozen=True, kw_only=True):
     retry_after_s: float | None = None
     cost_micro_usd: int = 0
     details: Mapping[str, JSON] = {}
+    content: ToolContent | None = None

@@ -1,13 +1,15 @@
 """What is done: tools, how they are reached, what they touch, and how they answer."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct
 
 from bailiwick.values import JSON
 
 Effect = Literal["read", "write"]
+McpMethod = Literal["tools/call", "resources/read", "prompts/get", "completion/complete"]
+Listing = Literal["resources/list", "resources/templates/list", "prompts/list"]
 Trait = Literal["money", "destructive", "outbound", "permission", "code"]
 
 
@@ -49,7 +51,8 @@ class McpUpstream(Struct, frozen=True, kw_only=True):
 
     `env` are variables with literal values; the secret, if any, goes into `credential_env` (or the
     `Authorization` header of a URL). `protocol` is a revision, or `auto` to find out. It is asked
-    at most `calls_at_once` calls at the same time; 0 is no bound of its own.
+    at most `calls_at_once` calls at the same time; 0 is no bound of its own. With `keeps_names` our
+    own clients know what it offers by its own names.
     """
 
     name: str
@@ -59,15 +62,17 @@ class McpUpstream(Struct, frozen=True, kw_only=True):
     credential_env: str | None = None
     protocol: Literal["auto", "2025-11-25", "2026-07-28"] = "auto"
     calls_at_once: int = 0
+    keeps_names: bool = False
 
 
 class McpBinding(Struct, frozen=True, kw_only=True):
-    """A tool of an MCP server, under the definition that people accepted.
+    """A tool of an MCP server, under the definition that people accepted; or what it offers beside.
 
     `pin` is the SHA-256 of that definition's canonical JSON. `beside` are the tools, as
     `upstream/tool`, that have the same or an easily confused name and were accepted beside it.
     `arguments` maps names to expressions; None sends the arguments as they are. `on_error` is what
-    an answer with `isError` says of a write.
+    an answer with `isError` says of a write. What is no tool has a `method` of its own, no name and
+    no pin: its arguments are the method's parameters.
     """
 
     upstream: McpUpstream
@@ -76,6 +81,7 @@ class McpBinding(Struct, frozen=True, kw_only=True):
     beside: tuple[str, ...] = ()
     arguments: Mapping[str, str] | None = None
     on_error: Literal["unknown", "not_done"] = "unknown"
+    method: McpMethod = "tools/call"
 
 
 class Reader(Struct, frozen=True, kw_only=True):
@@ -155,8 +161,21 @@ class Tool(Struct, frozen=True, kw_only=True):
 
     @property
     def wire_name(self) -> str:
-        """The name under which MCP clients know it; many of them take no dot in a name."""
+        """The name under which clients and models know it; many of them take no dot in a name."""
         return self.own_wire_name or self.name.replace(".", "_")
+
+
+class OfferedTool(Struct, frozen=True, kw_only=True):
+    """A tool as a model is told of it; `schema` is the JSON Schema of its arguments.
+
+    `name` is the catalogue's, `wire_name` the one that models' providers take.
+    """
+
+    name: str
+    wire_name: str
+    description: str
+    effect: Effect
+    schema: Mapping[str, JSON]
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -168,10 +187,11 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class ToolCall(Struct, frozen=True, kw_only=True):
-    """A call of an MCP server's tool that may leave by the egress door, with the secret in it.
+    """A call of an MCP server that may leave by the egress door, with the secret in it.
 
     `pin` and `beside` are those of the tool's binding; `meta` goes out as the request's `_meta`.
-    `credential` names the secret: calls under different ones never share a session.
+    `credential` names the secret: calls under different ones never share a session. `method` is
+    what is called, or listed.
     """
 
     upstream: McpUpstream
@@ -184,23 +204,79 @@ class ToolCall(Struct, frozen=True, kw_only=True):
     secret: str
     timeout_s: float
     max_bytes: int
+    method: McpMethod | Listing = "tools/call"
 
     def __repr__(self) -> str:
         return f"ToolCall({self.upstream.name}/{self.tool} …)"
 
 
-class ToolAnswer(Struct, frozen=True, kw_only=True):
-    """What an MCP server answered to a call.
+class ToolContent(Struct, frozen=True, kw_only=True):
+    """What the tool of an MCP server said, whole: the members of its `CallToolResult`.
 
-    `error_code` is that of a JSON-RPC error; `is_error` that the tool ran and reported an error.
-    `text` is its text blocks or the error's message, `left_out` the kinds of other blocks.
+    `blocks` are its content blocks as they came. `structured` counts where `is_structured`; of an
+    answer that is no error it is then the outcome's result.
+    """
+
+    blocks: tuple[Mapping[str, JSON], ...] = ()
+    structured: JSON = None
+    is_structured: bool = False
+    is_error: bool = False
+    meta: Mapping[str, JSON] = {}
+
+    @property
+    def text(self) -> str:
+        """Its text blocks, a line each."""
+        return "\n".join(str(each["text"]) for each in self.blocks if each["type"] == "text")
+
+    @property
+    def result(self) -> JSON:
+        """What rules, readers and expressions see: the structured content, else the text.
+
+        `left_out` are then the kinds of the other blocks.
+        """
+        if self.is_structured:
+            return self.structured
+        others = [each["type"] for each in self.blocks if each["type"] != "text"]
+        return {"text": self.text, **({"left_out": others} if others else {})}
+
+    def beside(self, result: JSON) -> dict[str, JSON]:
+        """What must be kept beside an outcome's result to tell it all again."""
+        plain = _plain(result)
+        return {
+            **({"blocks": list(self.blocks)} if self.blocks != plain else {}),
+            **({"is_error": True, "structured": self.structured} if self.is_error else {}),
+            **({"is_structured": True} if self.is_structured else {}),
+            **({"meta": self.meta} if self.meta else {}),
+        }
+
+
+def content_beside(kept: Mapping[str, Any], result: JSON) -> ToolContent:
+    """The whole again, of what was kept beside an outcome's result."""
+    is_error, is_structured = bool(kept.get("is_error")), bool(kept.get("is_structured"))
+    return ToolContent(
+        blocks=tuple(kept["blocks"]) if "blocks" in kept else _plain(result),
+        structured=kept.get("structured") if is_error else result if is_structured else None,
+        is_structured=is_structured,
+        is_error=is_error,
+        meta=kept.get("meta", {}),
+    )
+
+
+def _plain(result: JSON) -> tuple[Mapping[str, JSON], ...]:
+    """The one block of a plain text, which is kept as the result alone."""
+    text = result.get("text") if isinstance(result, Mapping) else None
+    return ({"type": "text", "text": text},) if isinstance(text, str) else ()
+
+
+class ToolAnswer(Struct, frozen=True, kw_only=True):
+    """What an MCP server answered to a call: what its tool said, or a JSON-RPC error.
+
+    `value` is the result of what is no tool. `error_code` and `text` are those of the error.
     `status` is the HTTP status, if it came over HTTP.
     """
 
+    content: ToolContent | None = None
+    value: JSON = None
     text: str = ""
-    structured: JSON = None
-    is_structured: bool = False
-    left_out: tuple[str, ...] = ()
-    is_error: bool = False
     error_code: int | None = None
     status: int | None = None

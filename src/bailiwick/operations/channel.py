@@ -20,6 +20,7 @@ _MAX_LINE = 16 * 1024 * 1024
 # Bytes of a socket's name, unix(7); other systems take a few less.
 _LONGEST_NAME = 103
 
+Converse = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 Perform = Callable[[Mapping[str, JSON]], Awaitable[JSON]]
 
 _FAULTS: Mapping[str, type[BailiwickError]] = {
@@ -45,12 +46,20 @@ async def serve(path: Path, perform: Perform) -> asyncio.AbstractServer:
         finally:
             writer.close()
 
+    return await listen(path, converse, _MAX_LINE)
+
+
+async def listen(path: Path, converse: Converse, limit: int) -> asyncio.AbstractServer:
+    """Listen on a socket at `path` that only this user reaches; lines have at most `limit` bytes.
+
+    Whoever listened there before is replaced. Raises `ControlError` (`socket_path_long`).
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     _clear(path)
     old = os.umask(0o177)
     try:
-        with _name_of(path) as name:
-            return await asyncio.start_unix_server(converse, path=name, limit=_MAX_LINE)
+        with socket_name(path) as name:
+            return await asyncio.start_unix_server(converse, path=name, limit=limit)
     finally:
         os.umask(old)
 
@@ -63,7 +72,7 @@ async def call(path: Path, command: Mapping[str, JSON], timeout_s: float) -> JSO
     """
     try:
         async with asyncio.timeout(timeout_s):
-            with _name_of(path) as name:
+            with socket_name(path) as name:
                 reader, writer = await asyncio.open_unix_connection(name, limit=_MAX_LINE)
             try:
                 writer.write(canonical(command) + b"\n")
@@ -100,7 +109,7 @@ async def answers(path: Path, timeout_s: float) -> bool:
 
 
 @contextmanager
-def _name_of(path: Path) -> Iterator[str]:
+def socket_name(path: Path) -> Iterator[str]:
     """Give a name of the socket that the system takes: a long path's goes by its open folder."""
     if len(os.fsencode(path)) <= _LONGEST_NAME:
         yield str(path)

@@ -32,6 +32,7 @@ from bailiwick.wiring import agent_key_file, compile_bundle, keys_folder, open_w
 
 Account = tuple[Person, Mapping[str, JSON], str]  # with its secret and its password
 
+ACCESS_DAYS = 90
 FIRST_ROLES: tuple[Role, ...] = ("admin", "approver", "auditor", "operator", "viewer")
 
 
@@ -45,14 +46,22 @@ class Newcomer(NamedTuple):
 
 
 class Founded(NamedTuple):
-    """What was founded: the release's digest, and each person's password, shown once."""
+    """What was founded: the release's digest, and what is shown once.
+
+    That is each person's password, and each agent's access key if they were asked for.
+    """
 
     release: str
     passwords: dict[str, str]
+    access_keys: dict[str, str]
 
 
-async def found(project: Path, people: Sequence[Newcomer]) -> Founded:
+async def found(
+    project: Path, people: Sequence[Newcomer], *, access_for: str | None = None
+) -> Founded:
     """Found the project whose files lie in a folder.
+
+    With `access_for` each agent gets an access key by which it acts for that subject.
 
     Raises `ControlError` (`project_founded`) when it has keys or a database already, and
     `CatalogError`, `PolicyError`, `ConfigError` or `IdentityError` for its files and people, before
@@ -81,7 +90,7 @@ async def found(project: Path, people: Sequence[Newcomer]) -> Founded:
         if await world.store.epoch(settings.tenant):
             shutil.rmtree(keys_folder(settings))
             raise _founded_already(f"the database has a tenant `{settings.tenant}` already")
-        founded = await _found(world, project, accounts)
+        founded = await _found(world, project, accounts, access_for)
         await ledger.sequence(world.ledger, world.keys)
     finally:
         await world.close()
@@ -96,16 +105,24 @@ def _founded_already(what: str) -> ControlError:
     )
 
 
-async def _found(world: World, project: Path, accounts: Sequence[Account]) -> Founded:
+async def _found(
+    world: World, project: Path, accounts: Sequence[Account], access_for: str | None
+) -> Founded:
     settings, tenant = world.settings, world.settings.tenant
     now_us = await world.store.now_us()
     first = accounts[0][0].name if accounts else "init"
     release = read_release(project, created_at_us=now_us, created_by=first, note="first release")
     by = [ledger.pseudonym(world, tenant, "person", first)]
     ops: list[Op] = [RaiseEpoch(), PutRelease(release=release), Activate(digest=release.digest)]
+    access_keys: dict[str, str] = {}
     for name in compile_bundle(release).manifests:
         jwk = identity.create_agent_key(agent_key_file(settings, name), world.random)
-        ops.append(PutStanding(standing=identity.register_agent(name, jwk, now_us=world.now_us())))
+        standing = identity.register_agent(name, jwk, now_us=world.now_us())
+        if access_for is not None:
+            standing, _, access_keys[name] = identity.create_access_key(
+                standing, access_for, days=ACCESS_DAYS, now_us=now_us, random=world.random
+            )
+        ops.append(PutStanding(standing=standing))
     passwords: dict[str, str] = {}
     for person, secret, password in accounts:
         passwords[person.name] = password
@@ -117,7 +134,7 @@ async def _found(world: World, project: Path, accounts: Sequence[Account]) -> Fo
     done = await world.store.commit(Commit(tenant=tenant, ops=tuple(ops)))
     if isinstance(done, Blocked):
         raise ControlError(f"the project cannot be founded: {done.code}", code=done.code)
-    return Founded(release.digest, passwords)
+    return Founded(release.digest, passwords, access_keys)
 
 
 def _added(world: World, person: Person, now_us: int, by: list[str]) -> Append:

@@ -1,13 +1,14 @@
 """What requests pass before anything looks at them: whether we are leaving, and who bears what."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bailiwick.errors import BailiwickError, IdentityError
-from bailiwick.gateway import BearerDoor, principal
+from bailiwick.gateway import Bearer, BearerDoor, Gateway, principal
 from bailiwick.server.problems import of_fault, problem
 
 # What is asked while we leave is still answered: whether we live, and whether we are ready.
@@ -15,14 +16,25 @@ _ALWAYS = ("/health/", "/metrics")
 
 
 class Leaving:
-    """Refuses what is new once we leave; `quiet` is set while nothing is under way."""
+    """Refuses what is new once we leave, and knows when nothing is under way any more."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, gateways: Sequence[Gateway]) -> None:
+        """`gateways` serve clients by other ways than this application; they may change."""
         self._app = app
+        self._gateways = gateways
         self.leaving = False
-        self.quiet = asyncio.Event()
-        self.quiet.set()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
         self._under_way = 0
+
+    async def leave(self) -> None:
+        """Take nothing new, and wait until nothing is under way."""
+        self.leaving = True
+        for each in self._gateways:
+            each.leaving = True
+        await self._quiet.wait()
+        for each in list(self._gateways):
+            await each.quiet.wait()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(_ALWAYS):
@@ -43,19 +55,19 @@ class Leaving:
             await self._app(scope, receive, send)
             return
         self._under_way += 1
-        self.quiet.clear()
+        self._quiet.clear()
         try:
             await self._app(scope, receive, send)
         finally:
             self._under_way -= 1
             if not self._under_way:
-                self.quiet.set()
+                self._quiet.set()
 
 
 class Bearers:
     """Agents at a door: who bears no good credential is told how to get one (RFC 6750, RFC 9728).
 
-    What is good is told on as `state.bearer`. A handler that sets `state.step_up` to a scope turns
+    Who is good is told on as `state.visitor`. A handler that sets `state.step_up` to a scope turns
     its answer into a challenge for that scope, if the answer has not begun.
     """
 
@@ -67,7 +79,7 @@ class Bearers:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         bearer = bearer_of(Headers(scope=scope))
         try:
-            caller = await self._door.caller(bearer)
+            credential, caller = await self._door.admitted(bearer)
         except IdentityError as fault:
             await self._challenged(fault)(scope, receive, send)
             return
@@ -75,7 +87,7 @@ class Bearers:
             await of_fault(fault, 503)(scope, receive, send)
             return
         state: dict[str, Any] = scope.setdefault("state", {})
-        state["bearer"] = bearer
+        state["visitor"] = Bearer(self._door, bearer, credential, caller)
         scope["user"] = principal(caller)
         await self._app(scope, receive, self._stepping_up(state, send))
 

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bailiwick.errors import BailiwickError
-from bailiwick.gateway import BearerDoor, Gateway
+from bailiwick.gateway import BearerDoor, Gateway, lent
 from bailiwick.ports import World
 from bailiwick.server.admitting import Bearers, Leaving
 from bailiwick.server.pages import pages
@@ -40,7 +40,7 @@ class _Endpoint:
 async def application(world: World, url: str) -> AsyncIterator[Leaving]:
     """The whole application over an open project, at its public address, until the block ends."""
     door = BearerDoor(world, f"{url}/mcp")
-    gateway = Gateway(world, door, pages=url)
+    gateway = Gateway(world, lambda asked: asked.state.visitor, pages=url)
     hosts, origins = _addresses(world, url)
 
     async def live(_: Request) -> Response:
@@ -67,16 +67,19 @@ async def application(world: World, url: str) -> AsyncIterator[Leaving]:
             }
         )
 
-    async with gateway.over_http(hosts, origins) as mcp:
+    async with gateway.over_http(hosts, origins) as mcp, lent(world, pages=url) as gateways:
+        gateways.append(gateway)
         routes = [
             Route("/mcp", _Endpoint(Bearers(mcp, door, f"{url}{_METADATA}/mcp"))),
             Route(_METADATA, metadata),
             Route(f"{_METADATA}/mcp", metadata),
             Route("/health/live", live),
             Route("/health/ready", ready),
-            Mount("/", pages(world, url, hosts, lambda: leaving.leaving)),
         ]
-        leaving = Leaving(Starlette(routes=routes))
+        app = Starlette(routes=routes)
+        # What no route has is the pages', which tell programs of faults as problems too.
+        app.router.default = pages(world, url, hosts, lambda: leaving.leaving)
+        leaving = Leaving(app, gateways)
         yield leaving
 
 

@@ -78,10 +78,10 @@ def address(serve: ServeSettings, port: int) -> str:
 
 
 async def _drained(app: Leaving, within_s: float) -> None:
-    app.leaving = True
-    quiet = asyncio.create_task(app.quiet.wait())
-    await asyncio.wait((quiet, _asked_to_leave()), timeout=within_s, return_when="FIRST_COMPLETED")
-    quiet.cancel()
+    leaving = asyncio.create_task(app.leave())
+    again = _asked_to_leave()
+    await asyncio.wait((leaving, again), timeout=within_s, return_when="FIRST_COMPLETED")
+    leaving.cancel()
 
 
 def _asked_to_leave() -> "asyncio.Future[None]":

@@ -5,7 +5,9 @@ what can be taken for a tool. Both revisions of the
 protocol are spoken: 2025-11-25, with a handshake and sessions, and 2026-07-28, without either.
 
 supervising   a task for each upstream: its queue, its restarts; no fault of it reaches a caller
-linking       one session: its definitions against their pins, one call, what the answer means
+linking       one session: what it lists, one call in it
+messages      a call as a request, and what its result means
+listing       all pages of a list, bounded and made safe
 pipes         standard input and output of a process
 wire          HTTP, and what the transports know of the call they carry
 definitions   what is pinned of a definition, and which names are easily confused

@@ -40,6 +40,8 @@ class Offer:
             name: digest(each) for name, each in self.definitions.items() if each is not None
         }
         self.looks = {name: skeleton(name) for name in self.definitions}
+        # What is listed beside tools, by the list's method; only where somebody looks at a server.
+        self.beside: dict[str, Mapping[str, JSON]] = {}
 
 
 def confusable(

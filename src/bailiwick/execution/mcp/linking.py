@@ -8,7 +8,7 @@ no call, and hands out no definition that was listed more than ten seconds ago.
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,25 +19,28 @@ from mcp import Client, MCPError
 from mcp.client._transport import TransportStreams
 from mcp.client.session import IncomingMessage
 from mcp.client.streamable_http import streamable_http_client
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from bailiwick.execution.mcp.definitions import Offer
+from bailiwick.execution.mcp.listing import LISTS, all_pages, readable
+from bailiwick.execution.mcp.messages import RESULT, answer_of, asks_for_input, request_of
 from bailiwick.execution.mcp.pipes import Pipes, started
 from bailiwick.execution.mcp.wire import CURRENT, MAX_LISTING_BYTES, Delivery, FencedTransport
 from bailiwick.nouns import ToolAnswer
 from bailiwick.ports import Lost, NotSent
-from bailiwick.values import shown
+from bailiwick.values import JSON, shown
 
 # The client logs what it could not read: it would quote an answer on the terminal.
 _TALKATIVE = ("mcp.client", "client", "mcp.shared.jsonrpc_dispatcher")
 _LISTING_HOLDS_S = 10.0
-_MAX_PAGES = 50
-_MAX_TOOLS = 2000
 _MODES = {"auto": "auto", "2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
 _ENDED = (mcp_types.CONNECTION_CLOSED, mcp_types.REQUEST_TIMEOUT)
-_ANSWER: TypeAdapter[mcp_types.CallToolResult | mcp_types.InputRequiredResult] = TypeAdapter(
-    mcp_types.CallToolResult | mcp_types.InputRequiredResult
-)
+# What a server that says that a list of it changed has made old.
+_CHANGED: Mapping[type, tuple[str, ...]] = {
+    mcp_types.ToolListChangedNotification: ("tools/list",),
+    mcp_types.ResourceListChangedNotification: ("resources/list", "resources/templates/list"),
+    mcp_types.PromptListChangedNotification: ("prompts/list",),
+}
 
 for _name in _TALKATIVE:
     logging.getLogger(_name).propagate = False
@@ -57,8 +60,7 @@ class Link:
         self._http: FencedTransport | None = None
         self._leave = asyncio.Event()
         self._listing = asyncio.Lock()
-        self._listed_at_s = 0.0
-        self._offer: Offer | None = None
+        self._lists: dict[str, tuple[float, Any]] = {}
         self.opened = asyncio.get_running_loop().create_future()
         self.task = asyncio.create_task(self._live(delivery))
         # Nobody awaits it: how it ended is told by `failure`.
@@ -107,30 +109,22 @@ class Link:
         return shown(said.decode("utf-8", "replace"), 4000)
 
     async def offer(self) -> Offer:
-        """Give what the server lists now, at most ten seconds ago. Raises `NotSent`."""
-        async with self._listing:
-            now_s = asyncio.get_running_loop().time()
-            if self._offer is None or now_s - self._listed_at_s > _LISTING_HOLDS_S:
-                if self._http is not None:
-                    self._http.failure = None
-                try:
-                    self._offer = Offer(await self._list())
-                except (MCPError, ValidationError) as error:
-                    self._offer = None
-                    raise self._unlisted(error) from error
-                self._listed_at_s = now_s
-            return self._offer
+        """Give the tools that the server lists now, at most ten seconds ago. Raises `NotSent`."""
+        offer: Offer = await self._list("tools/list", Offer)
+        return offer
+
+    async def listed(self, method: str) -> dict[str, JSON]:
+        """Give what else it lists, likewise: `entries`, and how many were `left_out`."""
+        by = LISTS[method][1]
+        given: dict[str, JSON] = await self._list(method, lambda listed: readable(listed, by))
+        return given
 
     async def ask(self, delivery: Delivery) -> ToolAnswer:
         """Make the call. Raises `NotSent`, or `Lost` once its first byte may have left."""
         call = delivery.call
         assert self._client is not None
-        request = mcp_types.CallToolRequest(
-            params=mcp_types.CallToolRequestParams.model_validate(
-                {"name": call.tool, "arguments": dict(call.arguments), "_meta": dict(call.meta)}
-            )
-        )
-        sending = asyncio.create_task(self._client.session.send_request(request, _ANSWER))
+        request = request_of(call, {"_meta": dict(call.meta)})
+        sending = asyncio.create_task(self._client.session.send_request(request, RESULT))
         try:
             await asyncio.wait((sending, self.task), return_when="FIRST_COMPLETED")
             # The session tells its calls that it ended; one that it forgets is not waited for.
@@ -185,45 +179,46 @@ class Link:
         ):
             yield streams
 
-    def _unlisted(self, error: MCPError | ValidationError) -> NotSent:
-        """Say why the tools could not be listed: for want of a connection, or of sense."""
+    def _unlisted(self, of: str, error: MCPError | ValidationError) -> NotSent:
+        """Say why it could not be listed: for want of a connection, or of sense."""
         if self._http is not None and self._http.failure is not None:
             return NotSent("provider_unreachable", str(self._http.failure.args[1]))
         what = shown(error.message) if isinstance(error, MCPError) else "not as the protocol has it"
-        return NotSent("definitions_unread", f"the upstream's tools cannot be listed: `{what}`")
+        return NotSent("definitions_unread", f"the upstream's {of} cannot be listed: `{what}`")
 
     async def _heard(self, message: IncomingMessage) -> None:
-        if isinstance(message, mcp_types.ToolListChangedNotification):
-            self._offer = None
+        for method in _CHANGED.get(type(message), ()):
+            self._lists.pop(method, None)
 
-    async def _list(self) -> list[Mapping[str, Any]]:
+    async def _list(self, method: str, made: Callable[[list[Mapping[str, Any]]], Any]) -> Any:
         assert self._client is not None
-        listed: list[Mapping[str, Any]] = []
-        cursor: str | None = None
-        for _ in range(_MAX_PAGES):
-            params = mcp_types.PaginatedRequestParams(cursor=cursor)
-            page = await self._client.session.list_tools(params=params)
-            listed += (
-                tool.model_dump(by_alias=True, mode="json", exclude_unset=True)
-                for tool in page.tools
-            )
-            cursor = page.next_cursor
-            if cursor is None or len(listed) > _MAX_TOOLS:
-                break
-        if cursor is not None:
-            raise NotSent("definitions_unread", f"the upstream lists more than {_MAX_TOOLS} tools")
-        return listed
+        async with self._listing:
+            now_s = asyncio.get_running_loop().time()
+            known = self._lists.pop(method, None)
+            if known is None or now_s - known[0] > _LISTING_HOLDS_S:
+                if self._http is not None:
+                    self._http.failure = None
+                try:
+                    known = now_s, made(await all_pages(self._client.session, method))
+                except (MCPError, ValidationError) as error:
+                    raise self._unlisted(LISTS[method][0], error) from error
+            self._lists[method] = known
+            return known[1]
 
 
 def _answered(
-    delivery: Delivery, sending: "asyncio.Task[mcp_types.Result]", pipes: Pipes | None
+    delivery: Delivery, sending: "asyncio.Task[dict[str, Any]]", pipes: Pipes | None
 ) -> ToolAnswer:
     """Say what came of a call. Raises `NotSent` or `Lost`."""
     if sending.cancelled():
         raise delivery.gave_up("answer_lost", "the call was cancelled from within")
     error = sending.exception()
     if error is None:
-        return _result(delivery, sending.result())
+        result = sending.result()
+        if asks_for_input(result):
+            message = "the upstream asks for input instead of answering"
+            raise delivery.gave_up("input_required", message)
+        return answer_of(delivery.call, result, delivery.status)
     if isinstance(error, (NotSent, Lost)):
         raise error
     if delivery.failure is not None:
@@ -235,18 +230,3 @@ def _answered(
     if isinstance(error, ValidationError):
         raise delivery.gave_up("answer_lost", "the answer is not as the protocol has it")
     raise delivery.gave_up("answer_lost", f"the upstream's session ended: `{type(error).__name__}`")
-
-
-def _result(delivery: Delivery, result: mcp_types.Result) -> ToolAnswer:
-    if not isinstance(result, mcp_types.CallToolResult):
-        raise delivery.gave_up("input_required", "the upstream asks for input instead of answering")
-    texts = [each.text for each in result.content if isinstance(each, mcp_types.TextContent)]
-    others = [each.type for each in result.content if not isinstance(each, mcp_types.TextContent)]
-    return ToolAnswer(
-        text="\n".join(texts),
-        structured=result.structured_content,
-        is_structured="structured_content" in result.model_fields_set,
-        left_out=tuple(others),
-        is_error=result.is_error,
-        status=delivery.status,
-    )

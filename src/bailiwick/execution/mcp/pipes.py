@@ -18,7 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 
-from bailiwick.execution.mcp.wire import CURRENT, MAX_LISTING_BYTES
+from bailiwick.execution.mcp.wire import CALLS, CURRENT, MAX_LISTING_BYTES
 from bailiwick.nouns import ToolCall
 from bailiwick.ports import Lost, NotSent
 
@@ -50,7 +50,7 @@ class Pipes:
         stdin = self._process.stdin
         assert stdin is not None
         async with self._writing:
-            if getattr(item.message, "method", "") == "tools/call":
+            if getattr(item.message, "method", "") in CALLS:
                 passage = CURRENT.get().passage
                 if self._gone:
                     raise NotSent("provider_unreachable", "the upstream's process is gone")

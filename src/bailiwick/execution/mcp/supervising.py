@@ -9,16 +9,20 @@ each time, with jitter, five seconds at most. An upstream idle for five minutes 
 import asyncio
 import random
 import ssl
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from bailiwick.execution.mcp.definitions import Offer, confusable
 from bailiwick.execution.mcp.linking import Link
+from bailiwick.execution.mcp.listing import LISTS
 from bailiwick.execution.mcp.wire import CURRENT, Delivery
 from bailiwick.execution.passage import Passage
 from bailiwick.execution.tls import context_for
 from bailiwick.nouns import McpUpstream, ToolAnswer, ToolCall
 from bailiwick.ports import Lost, NotSent
+from bailiwick.values import JSON
 
 _OPEN_SECONDS = 60.0
 _IDLE_SECONDS = 300.0
@@ -38,7 +42,7 @@ class Upstreams:
         self._running: dict[_Key, Supervisor] = {}
 
     async def ask(self, call: ToolCall, passage: Passage) -> ToolAnswer:
-        """Call a tool once. Raises `NotSent` or `Lost`.
+        """Make a call once, or give what is listed. Raises `NotSent` or `Lost`.
 
         Codes beside the transport's: upstream_busy, definitions_unread, definition_missing,
         definition_changed, definition_shadowed, definition_look_alike.
@@ -179,6 +183,14 @@ class Supervisor:
     async def _carry(self, link: Link, delivery: Delivery) -> ToolAnswer:
         CURRENT.set(delivery)
         call = delivery.call
+        if call.method in LISTS:
+            return ToolAnswer(value=await link.listed(call.method))
+        if call.method == "tools/call":
+            await self._hold(link, call)
+        return await link.ask(delivery)
+
+    async def _hold(self, link: Link, call: ToolCall) -> None:
+        """Raise `NotSent` unless the tool is the one that was accepted."""
         self.offer = await link.offer()
         live = self.offer.digests.get(call.tool)
         if live is None:
@@ -189,7 +201,6 @@ class Supervisor:
             raise _held(code, call, f"can be taken for `{other}`")
         if live != call.pin:
             raise _held("definition_changed", call, "is not the one that was accepted")
-        return await link.ask(delivery)
 
 
 class _Waiting:
@@ -233,7 +244,7 @@ def _held(code: str, call: ToolCall, reason: str) -> NotSent:
 
 
 async def definitions_of(call: ToolCall, folder: Path) -> Offer:
-    """Start or reach an upstream, and give what it lists.
+    """Start or reach an upstream, and give what it lists, beside its tools too.
 
     Nothing is called: of `call`, only the upstream, the secret and the timeout count. Raises
     `NotSent`, with what its process said last on standard error, safe to show.
@@ -244,7 +255,9 @@ async def definitions_of(call: ToolCall, folder: Path) -> Offer:
     try:
         await link.open(call.timeout_s)
         async with asyncio.timeout(call.timeout_s):
-            return await link.offer()
+            offer = await link.offer()
+            offer.beside = await _beside(link)
+            return offer
     except (NotSent, TimeoutError) as error:
         late = ("definitions_unread", "the upstream did not list its tools in time")
         code, message = error.args[:2] if isinstance(error, NotSent) else late
@@ -252,6 +265,15 @@ async def definitions_of(call: ToolCall, folder: Path) -> Offer:
         raise NotSent(code, f"{message}{said}") from error
     finally:
         await link.end()
+
+
+async def _beside(link: Link) -> dict[str, Mapping[str, JSON]]:
+    """What it lists beside tools; whatever is wrong with that is no reason to hold its tools."""
+    found: dict[str, Mapping[str, JSON]] = {}
+    for method in LISTS.keys() - {"tools/list"}:
+        with suppress(NotSent):
+            found[method] = await link.listed(method)
+    return found
 
 
 async def _never() -> bool:

@@ -45,13 +45,17 @@ class Delivery:
 CURRENT: ContextVar[Delivery] = ContextVar("bailiwick_mcp_delivery")
 
 
+# What is asked of a server for a proposal: each goes out once, past its fence.
+CALLS = frozenset({"tools/call", "resources/read", "prompts/get", "completion/complete"})
+
+
 class _Message(Struct):
     method: str = ""
 
 
 def is_call(raw: bytes) -> bool:
-    """Tell whether a message is the one that has effects."""
-    return msgspec.json.decode(raw, type=_Message).method == "tools/call"
+    """Tell whether a message is a call's."""
+    return msgspec.json.decode(raw, type=_Message).method in CALLS
 
 
 class FencedTransport(httpx2.AsyncBaseTransport):

@@ -1,0 +1,44 @@
+"""`python -m campaigns.conformance`: see the package. One line of JSON a suite; 1 on a miss."""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from campaigns.conformance.behind import fixture, governed
+from campaigns.conformance.suites import CLIENT, SERVER, Result, node, on_client, on_server
+
+
+async def _run(*, alone: bool) -> Sequence[Result]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with fixture() as url:
+            if alone:
+                return [await on_server(suite, url) for suite in SERVER]
+            async with governed(Path(folder) / "project", url) as before:
+                on_gateway = [await on_server(suite, before) for suite in SERVER]
+    return [*on_gateway, *[await on_client(suite) for suite in CLIENT]]
+
+
+def main() -> int:
+    """Run the suites and give the exit code."""
+    parser = argparse.ArgumentParser(description="Runs MCP's official conformance suites.")
+    parser.add_argument("--alone", action="store_true", help="on the fixture, without Bailiwick")
+    given = parser.parse_args()
+    try:
+        node()
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 2
+    results = asyncio.run(_run(alone=given.alone))
+    for result in results:
+        for finding in result.findings:
+            print(finding, file=sys.stderr)
+        print(json.dumps(result.line))
+    return 0 if all(result.holds for result in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

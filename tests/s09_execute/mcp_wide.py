@@ -1,0 +1,194 @@
+"""An MCP server that gives all that a server can give, written with the official SDK.
+
+`mcp_wide.py FOLDER` speaks over its pipes; `mcp_wide.py FOLDER PORT` over HTTP. Its tools are the
+functions of `TOOLS`. FOLDER/journal has what it did and what it was told.
+"""
+
+import asyncio
+import base64
+import json
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import mcp_types as types
+import uvicorn
+from mcp.server.lowlevel import NotificationOptions, Server
+from mcp.server.stdio import stdio_server
+from mcp.shared.exceptions import MCPError
+
+FOLDER = Path(sys.argv[1])
+PIXEL = base64.b64encode(b"\x89PNG").decode()
+SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}}
+# What a tool can say, in every kind of block that the protocol has.
+BLOCKS: list[Any] = [
+    {"type": "text", "text": "two", "annotations": {"audience": ["user"], "priority": 0.5}},
+    {"type": "image", "data": PIXEL, "mimeType": "image/png"},
+    {"type": "audio", "data": PIXEL, "mimeType": "audio/wav"},
+    {"type": "resource_link", "uri": "note://1", "name": "one", "size": 4},
+    {
+        "type": "resource",
+        "resource": {"uri": "note://2", "mimeType": "text/plain", "text": "tea", "_meta": {"a": 1}},
+    },
+]
+WHOLE = {"content": BLOCKS, "structuredContent": {"count": 2}, "_meta": {"example/trace": "t-1"}}
+FORM = {"type": "object", "properties": {"sure": {"type": "boolean"}}, "required": ["sure"]}
+
+
+def write(**entry: Any) -> None:
+    with (FOLDER / "journal").open("a") as journal:
+        journal.write(json.dumps(entry) + "\n")
+
+
+def said(text: str, **more: Any) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": text}], **more}
+
+
+async def plain(_: Any, params: Any) -> dict[str, Any]:
+    write(tool="plain", text=(params.arguments or {}).get("text"))
+    return said("tea")
+
+
+async def blocks(_: Any, __: Any) -> dict[str, Any]:
+    write(tool="blocks", said=WHOLE)
+    return WHOLE
+
+
+async def wrong(_: Any, __: Any) -> dict[str, Any]:
+    write(tool="wrong")
+    more = {"type": "image", "data": PIXEL, "mimeType": "image/png"}
+    return {
+        "content": [{"type": "text", "text": "no such note"}, more],
+        "structuredContent": {"code": 7},
+        "isError": True,
+    }
+
+
+TOOLS: dict[str, Callable[[Any, Any], Awaitable[dict[str, Any]]]] = {
+    "plain": plain,
+    "blocks": blocks,
+    "wrong": wrong,
+}
+
+
+async def list_tools(_: Any, __: Any) -> types.ListToolsResult:
+    listed = [{"name": name, "description": name, "inputSchema": SCHEMA} for name in TOOLS]
+    return types.ListToolsResult.model_validate(
+        {"tools": listed, "ttlMs": 0, "cacheScope": "private"}
+    )
+
+
+async def call_tool(context: Any, params: types.CallToolRequestParams) -> Any:
+    if params.name not in TOOLS:
+        raise MCPError(types.INVALID_PARAMS, "no such tool")
+    told: Mapping[str, Any] = await TOOLS[params.name](context, params)
+    if told.get("resultType") == "input_required":
+        return types.InputRequiredResult.model_validate(told, by_name=False)
+    return types.CallToolResult.model_validate(told, by_name=False)
+
+
+async def list_resources(_: Any, __: Any) -> types.ListResourcesResult:
+    return types.ListResourcesResult.model_validate(
+        {
+            "resources": [
+                {"uri": "note://1", "name": "one", "description": "First.\nSee\x1b[2J\u202e more."},
+                {"uri": "note://\u202e2", "name": "deceptive"},
+                {"uri": "note://1", "name": "another of the same address"},
+                {"uri": "note://big", "name": "big", "description": "x" * 70_000},
+            ],
+            "ttlMs": 0,
+            "cacheScope": "private",
+        }
+    )
+
+
+async def list_templates(_: Any, __: Any) -> types.ListResourceTemplatesResult:
+    return types.ListResourceTemplatesResult.model_validate(
+        {
+            "resourceTemplates": [{"uriTemplate": "note://{id}", "name": "notes"}],
+            "ttlMs": 0,
+            "cacheScope": "private",
+        }
+    )
+
+
+async def list_prompts(_: Any, params: Any) -> types.ListPromptsResult:
+    cursor = params.cursor if params else None
+    name = "ask" if cursor is None else "again"
+    listed = {"name": name, "description": "Asks.", "arguments": [{"name": "who"}]}
+    return types.ListPromptsResult.model_validate(
+        {
+            "prompts": [listed],
+            "nextCursor": "2" if cursor is None else None,
+            "ttlMs": 0,
+            "cacheScope": "private",
+        }
+    )
+
+
+async def read_resource(_: Any, params: types.ReadResourceRequestParams) -> Any:
+    write(read=params.uri, action=dict(params.meta or {}).get("dev.bailiwick/action"))
+    if params.uri == "note://none":
+        raise MCPError(-32002, "Resource not found")
+    if params.uri == "note://huge":
+        return contents(params.uri, "x" * 100_000_000)
+    return types.ReadResourceResult.model_validate(
+        {
+            "contents": [
+                {"uri": params.uri, "mimeType": "text/plain", "text": "tea", "_meta": {"a": 1}},
+                {"uri": params.uri, "blob": PIXEL},
+            ],
+            "ttlMs": 0,
+            "cacheScope": "private",
+        },
+        by_name=False,
+    )
+
+
+def contents(uri: str, text: str) -> types.ReadResourceResult:
+    return types.ReadResourceResult(
+        contents=[types.TextResourceContents(uri=uri, text=text)], ttl_ms=0, cache_scope="private"
+    )
+
+
+async def get_prompt(_: Any, params: types.GetPromptRequestParams) -> types.GetPromptResult:
+    who = (params.arguments or {}).get("who", "nobody")
+    said = types.TextContent(type="text", text=f"Hello {who}\x1b[2J")
+    return types.GetPromptResult(messages=[types.PromptMessage(role="user", content=said)])
+
+
+async def complete(_: Any, params: types.CompleteRequestParams) -> types.CompleteResult:
+    begun = params.argument.value
+    return types.CompleteResult(completion=types.Completion(values=[begun + "ada"], total=1))
+
+
+SERVER: Server[Any] = Server(
+    "wide",
+    on_list_tools=list_tools,
+    on_call_tool=call_tool,
+    on_list_resources=list_resources,
+    on_list_resource_templates=list_templates,
+    on_read_resource=read_resource,
+    on_list_prompts=list_prompts,
+    on_get_prompt=get_prompt,
+    on_completion=complete,
+)
+
+
+async def over_pipes() -> None:
+    changes = NotificationOptions(prompts_changed=True, resources_changed=True)
+    async with stdio_server() as (incoming, outgoing):
+        await SERVER.run(incoming, outgoing, SERVER.create_initialization_options(changes))
+
+
+def main() -> None:
+    if len(sys.argv) == 2:
+        asyncio.run(over_pipes())
+        return
+    app = SERVER.streamable_http_app()
+    uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error")
+
+
+if __name__ == "__main__":
+    main()
