@@ -108,7 +108,9 @@ def test_stopping_needs_a_word_and_resuming_a_second_person(
     ada.click("text=Confirm resuming")
     expect(ada.locator(".notice")).to_contain_text("Resumed: agent note-taker")
     context.close()
-    # Who had the page open sees it go.
+    # Who had the page open sees it go, and repeats nothing by it.
+    expect(page.locator(".switch")).to_have_count(0, timeout=5000)
+    assert data(up, "ada", "changes", "list") == []
     expect(page.locator(".band")).to_have_count(0, timeout=5000)
     assert data(up, "ada", "stops", "list") == []
 
@@ -152,7 +154,9 @@ def test_no_page_has_a_barrier_or_overflows(
         # Only colours differ in the dark.
         rules = "{runOnly: ['color-contrast']}" if scheme == "dark" else ""
         for path in paths:
-            page.goto(up.url + path)
+            answer = page.goto(up.url + path)
+            assert answer is not None
+            assert answer.status == (404 if path == "/nowhere" else 200), path
             page.evaluate(
                 "document.querySelectorAll('details').forEach((each) => each.open = true)"
             )

@@ -25,7 +25,11 @@ _TRIES = 5
 
 
 async def approvals_list(world: World, person: Person, given: Parameters) -> JSON:
-    """Requests to people, oldest first; the open ones, unless `states` names others."""
+    """Requests to people, oldest first; the open ones, unless `states` names others.
+
+    `mine` are those of one's queues; `voices` are the votes that one could cast now: the empty
+    name is one's own, the others are who lent theirs.
+    """
     states = texts_of(given, "states") or ("open",)
     if not set(states) <= set(STATES):
         raise BadInput(
@@ -53,11 +57,11 @@ async def approvals_list(world: World, person: Person, given: Parameters) -> JSO
                 **(await _stake(world, action) if may else {}),
                 "rules": counted(asked, action, people, await _ahead(world, action, asked, people)),
                 "mine": any(not asked.serving(ask).isdisjoint(person.queues) for ask in asked.asks),
-                "lent_by": [
-                    lender
-                    for lender in lent
+                "voices": [
+                    voice
+                    for voice in ("", *lent)
                     if not approval.hindrance(
-                        asked, person, people, action.caller, now_us, on_behalf_of=lender
+                        asked, person, people, action.caller, now_us, on_behalf_of=voice
                     )
                 ],
                 "escalated": [list(pair) for pair in asked.escalated],

@@ -22,13 +22,9 @@ async def inbox(visit: Visit) -> Response:
     """Requests that wait: those this person can answer first, then the others."""
     mark = await mark_of(visit.console.world)
     listed = cast("Sequence[Object]", await visit.ask("approvals list"))
-    own = [each for each in listed if visit.may("approvals approve") and _answers(each)]
-    rest = [each for each in listed if each not in own]
+    own = [each for each in listed if each["voices"]]
+    rest = [each for each in listed if not each["voices"]]
     return await visit.shown("inbox.html", own=own, rest=rest, refresh="/events", mark=mark)
-
-
-def _answers(asked: Object) -> bool:
-    return bool(asked["mine"] or asked["lent_by"])
 
 
 async def one(visit: Visit) -> Response:

@@ -15,7 +15,7 @@ from bailiwick.ports import World
 from bailiwick.server.pages.visiting import Visit, is_session
 from bailiwick.server.problems import problem
 
-_LOOK_S = 1.0
+_LOOK_S = 0.8  # streams are gone within the second that the server waits for them
 _CHECK_EVERY = 15
 _STREAMS = 500
 

@@ -57,7 +57,10 @@ class Guard:
         hosts = headers.getlist("host")
         if len(hosts) != 1:
             return False
-        name = urlsplit(f"//{hosts[0]}").hostname or ""
+        try:
+            name = urlsplit(f"//{hosts[0]}").hostname or ""
+        except ValueError:
+            return False
         bracketed = f"[{name}]" if ":" in name else name
         return hosts[0] in self._hosts or f"{bracketed}:*" in self._hosts
 
@@ -70,7 +73,10 @@ class Guard:
             return False
         if origin is None:
             return True
-        came = urlsplit(origin)
+        try:
+            came = urlsplit(origin)
+        except ValueError:
+            return False
         scheme = came.scheme == "https" if self._secure else came.scheme in ("http", "https")
         return scheme and came.netloc == headers["host"]
 

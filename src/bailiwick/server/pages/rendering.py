@@ -36,9 +36,17 @@ def environment() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     made.filters.update(
-        visible=visible, utc=utc, iso=iso, span=span, took=took, money=money, plural=counted
+        visible=visible,
+        sentence=sentence,
+        utc=utc,
+        iso=iso,
+        span=span,
+        took=took,
+        money=money,
+        plural=counted,
     )
     made.globals.update(version=_version(), spoken=spoken)
     return made
@@ -49,6 +57,11 @@ def visible(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     result = text.replace("\\", "\\\\")
     return shown(result, limit=len(result))
+
+
+def sentence(text: str) -> str:
+    """A message, which begins in lower case, as a sentence begins."""
+    return text[:1].upper() + text[1:]
 
 
 def spoken(text: object, whole: bool) -> Mapping[str, object]:

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from starlette.responses import Response
 
-from bailiwick.errors import BailiwickError, ControlError
+from bailiwick.errors import BadInput, BailiwickError, ControlError, StoreError
 from bailiwick.limits.switches import SCOPES
 from bailiwick.server.pages.events import mark_of
 from bailiwick.server.pages.faults import status_of
@@ -31,8 +31,14 @@ async def stop(visit: Visit) -> Response:
     given = {"scope": scope, "target": "" if scope == "everything" else target}
     try:
         answer = await visit.ask("kill", reason=visit.text("reason").strip(), **given)
-    except ControlError as fault:
+    except (ControlError, BadInput) as fault:
         return await _shown(visit, status_of(fault), fault=fault)
+    except StoreError as fault:
+        raise StoreError(
+            f"the stop is NOT set: {fault.message}",
+            code=fault.code,
+            help="try again; `bailiwick kill` at a terminal, or ending the process, stops as well",
+        ) from fault
     return await _shown(visit, stopped={**answer, "took_us": clock() - began_us})
 
 

@@ -46,7 +46,14 @@ class Console:
 
     def shown(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page; without a visit it has no one's name on it."""
-        known = {"visit": None, "stops": (), "now_us": self.world.now_us(), "refresh": "", **values}
+        known = {
+            "visit": None,
+            "stops": (),
+            "now_us": self.world.now_us(),
+            "refresh": "",
+            "here": "",
+            **values,
+        }
         return HTMLResponse(self._templates.get_template(template).render(known), status)
 
     def keep(self, response: Response, login: LogIn) -> None:
@@ -94,7 +101,8 @@ class Visit:
     async def shown(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page with their name on it, and with what is stopped."""
         stops = await self.ask("stops list")
-        return self.console.shown(template, status, visit=self, stops=stops, **values)
+        here = looked_at(self.request)
+        return self.console.shown(template, status, visit=self, stops=stops, here=here, **values)
 
     @property
     def token(self) -> str:
@@ -146,16 +154,17 @@ def page(console: Console, handler: Handler) -> Callable[[Request], Awaitable[Re
 def to_login(console: Console, request: Request, *, ended: bool) -> Response:
     """Send somebody to log in, and back afterwards to what they looked at."""
     query = f"?{request.url.query}" if request.url.query else ""
-    wanted = request.url.path + query if request.method == "GET" else _looked_at(request)
+    wanted = request.url.path + query if request.method == "GET" else looked_at(request)
     words = "&ended=1" if ended else ""
     response = RedirectResponse(f"/login?next={quote(wanted, safe='/')}{words}", 303)
     console.forget(response)
     return response
 
 
-def _looked_at(request: Request) -> str:
+def looked_at(request: Request) -> str:
     """The page that a form stood on: the address of a vote is its request's, and so on."""
-    return request.url.path.removesuffix("/vote")
+    path = request.url.path
+    return "/" if path == "/logout" else path.removesuffix("/vote").removesuffix("/resume")
 
 
 async def form_of(request: Request) -> dict[str, JSON]:

@@ -38,21 +38,24 @@ addEventListener("pageshow", (event) => {
 // that somebody decides on is never exchanged under their eyes: they are told, and look anew.
 let mark = body.dataset.mark;
 let stream = null;
+// After a form that was refused, the page has the form's address: what it shows is at its own.
+const here = body.dataset.here || location.pathname;
+const query = location.pathname === here ? location.search : "";
 
 function say(words, link) {
   const news = document.getElementById("news");
   news.replaceChildren(document.createTextNode(words));
   if (link) {
     const anchor = document.createElement("a");
-    anchor.href = location.pathname;
+    anchor.href = here;
     anchor.textContent = link;
     news.append(" ", anchor);
   }
 }
 
 async function renew() {
-  const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
-  if (answer.redirected || !answer.ok) return location.reload();
+  const answer = await fetch(here + query, { headers: { accept: "text/html" }, cache: "no-store" });
+  if (answer.redirected || !answer.ok) return location.assign(here);
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const focused = document.activeElement && document.activeElement.id;
   for (const part of document.querySelectorAll("[data-live]")) {
@@ -83,7 +86,7 @@ function listen() {
   if (wanted && !stream) {
     stream = new EventSource(body.dataset.events);
     stream.addEventListener("mark", changed);
-    stream.addEventListener("ended", () => location.reload());
+    stream.addEventListener("ended", () => location.assign(here));
   } else if (!wanted && stream) {
     stream.close();
     stream = null;
