@@ -82,11 +82,25 @@ forbid (principal, action == Action::"shop.refund", resource)
 when { context.input.amount_minor < 10000 }
 unless { context.approvals has "shop.any" && context.approvals["shop.any"] };
 
+// Nobody answers for it, and not for long.
+@id("shop.brief")
+@approval("brief:1")
+forbid (principal, action == Action::"shop.refund", resource)
+when { context.input.memo == "brief" }
+unless { context.approvals has "shop.brief" && context.approvals["shop.brief"] };
+
 @id("shop.never")
 forbid (principal, action == Action::"shop.refund", resource)
 when { context.input.amount_minor > 90000 };
 """
+LIMITS = """\
+budgets:
+  - {unit: calls, limit: 500, period: day}
+queues:
+  brief: {expire_after_s: 3}
+"""
 MORE = {
+    "limits.yaml": LIMITS,
     "agents/note-taker.yaml": AGENT.replace('"faults.*"', '"faults.*", "shop.*"'),
     "tools/shop.py": SHOP,
     "policies/shop.cedar": RULES,

@@ -247,6 +247,17 @@ def test_two_tabs_cast_one_vote(up: Up, enter: Enter) -> None:
     assert len(state(up, action)["approval"]["votes"]) == 1
 
 
+def test_no_answer_in_time_is_told_and_takes_no_vote(up: Up, enter: Enter) -> None:
+    action = refund(up, "brief_1", memo="brief")
+    page = enter("bo", f"/approvals/{action}")
+    page.fill("#reason", "at last")
+    expect(page.locator("#news")).to_contain_text("has changed", timeout=9000)
+    page.click("button.approve")
+    expect(page.get_by_role("alert")).to_contain_text("was not cast")
+    expect(page.locator("#decision")).to_contain_text("takes no more votes")
+    assert settled(up, action)["state"] == "denied"
+
+
 def test_who_asks_may_not_vote_and_a_lent_vote_can_be_cast(up: Up, enter: Enter) -> None:
     key = up.key
     try:

@@ -140,6 +140,8 @@ def span(span_us: int) -> str:
 
 def took(span_us: int) -> str:
     """A short time, in the unit that suits it."""
+    if span_us < 50:
+        return "<0.1 ms"
     return f"{span_us / 1000:.1f} ms" if span_us < 1_000_000 else f"{span_us / 1_000_000:.1f} s"
 
 
