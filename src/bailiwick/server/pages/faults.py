@@ -75,7 +75,7 @@ async def missing(console: Console, request: Request) -> Response:
     message = "there is nothing at this address"
     if "text/html" not in request.headers.get("accept", ""):
         return problem(404, "not_found", message)
-    return await told(console, request, 404, "not_found", message, help="see what waits")
+    return await told(console, request, 404, "not_found", message)
 
 
 async def told(
