@@ -24,7 +24,7 @@ _SETTINGS = "free_space_watermark_mb: 1\nserve: {port: 0}\n"
 _MANIFEST = f"""\
 name: {AGENT}
 owner: the-suites
-tools_allowlist: ["fixture.*", "other.*"]
+tools_allowlist: ["fixture.*", "other.*", "third.*"]
 max_tool_calls: 100000
 """
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
