@@ -67,7 +67,7 @@ async def test_what_is_listed_is_whole_and_safe_to_show(
         {
             "uri": "note://1",
             "name": "one\\u{200b}",
-            "description": "1\n\\u{1b}[2J\\u{202e}2",
+            "description": "First.\nSee\\u{1b}[2J\\u{202e} more.",
         }
     ]
     found = await listed(at.world, tool, "resources/templates/list")
