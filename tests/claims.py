@@ -9,6 +9,7 @@ CLAIMS: dict[str, str] = {
     # spine
     "spine.same-key-one-effect": "One call sent many times at once is one effect and one answer.",
     "spine.own-key-one-answer": "A caller's key means one call, with one answer, in every run.",
+    "spine.people-asked-once-for-a-read": "People are asked about an equal read once, not twice.",
     "spine.unnamed-runs-attach": "Where no run is named, a fresh token makes no other call.",
     "spine.equal-calls-attach": "An equal write is the earlier one in words, or a no frees it.",
     "spine.owner-only-lookup": "Keys and ids find nothing of another agent, subject or stranger.",
@@ -308,6 +309,11 @@ CLAIMS: dict[str, str] = {
     "mcp.content-whole": "What a tool of an MCP server says comes back whole, an error too.",
     "mcp.offers-are-read-as-tools": "Resources and prompts are read by tools that rules judge.",
     "mcp.lists-are-data": "What a server lists is bounded, and deceives nobody who reads it.",
+    "mcp.heard-while-it-runs": "Progress and log messages of a call reach who listens, in order.",
+    "mcp.heard-is-bounded": "What a server says during a call is bounded, and holds nobody up.",
+    "mcp.asks-only-what-it-may": "A server's question reaches a person only if its file allows it.",
+    "mcp.continued-within-bounds": "A call is continued behind its fence, and not for ever.",
+    "mcp.cancelled-upstream": "A read that nobody waits for is cancelled at its server.",
     "mcp.calls-at-once": "A server is asked no more calls at once than its file says.",
     "mcp.real-servers": "Killed under load, public servers come back; what is done is there once.",
     # telemetry
@@ -324,6 +330,8 @@ CLAIMS: dict[str, str] = {
     "gateway.bearers-authenticated": "Nothing is served to who bears no credential that holds.",
     "gateway.conformance": "Gateway and client are as MCP's official suites have it.",
     "gateway.drains": "Asked to leave, it takes nothing new, ends what is under way, exits with 0.",
+    "gateway.meta-is-ours": "What a server says in `_meta` is not taken for Bailiwick's word.",
+    "gateway.offers-are-calls": "Resources and prompts are read by decided, recorded calls.",
     "gateway.one-outcome-after-a-crash": "Killed in mid-call, the client's retry gets one outcome.",
     "gateway.pipes-prove-the-key": "Over pipes a client acts by the agent's key, or not at all.",
     "gateway.replicas-are-one": "Servers on one database answer for each other, and wake for it.",

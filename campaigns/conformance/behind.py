@@ -9,7 +9,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ _SETTINGS = "free_space_watermark_mb: 1\nserve: {port: 0}\n"
 _MANIFEST = f"""\
 name: {AGENT}
 owner: the-suites
-tools_allowlist: ["fixture.*"]
+tools_allowlist: ["fixture.*", "other.*", "third.*"]
 max_tool_calls: 100000
 """
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
@@ -32,8 +32,14 @@ _ROOT = Path(__file__).parents[2]
 
 
 def files(url: str) -> dict[str, str]:
-    """The project: every tool of the fixture, as one that reads, by its own name."""
-    upstream = {"name": "fixture", "url": url, "owner": "the-suites", "keeps_names": True}
+    """The project: all that the fixture has; every tool as one that reads, by its own name."""
+    upstream = {
+        "name": "fixture",
+        "url": url,
+        "owner": "the-suites",
+        "keeps_names": True,
+        "offers": ["resources", "prompts", "completion"],
+    }
     tools = [
         {"name": f"fixture.{name}", "upstream": "fixture", "tool": name, "effect": "read"}
         for name in HANDLERS
@@ -53,10 +59,15 @@ async def fixture() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def governed(folder: Path, url: str) -> AsyncIterator[str]:
-    """A project for the fixture in a new folder, served; the URL that takes who has no key."""
-    write_project(folder, files(url))
-    async with _program(_cli(folder, "tools", "accept", "--yes", "--json")) as told:
+async def governed(folder: Path, url: str, more: Mapping[str, str] = {}) -> AsyncIterator[str]:
+    """A project for the fixture in a new folder, served; the URL that takes who has no key.
+
+    `more` are further files of the project.
+    """
+    write_project(folder, {**files(url), **more})
+    # By name, since a second server may offer the same.
+    accepting = ("tools", "accept", "--yes", "--json", *(f"fixture/{name}" for name in HANDLERS))
+    async with _program(_cli(folder, *accepting)) as told:
         await told.read()
     await found(folder, [Newcomer("ada")])
     key = await _access_key(folder)

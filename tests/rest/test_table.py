@@ -16,7 +16,7 @@ from bailiwick.nouns.mandates import BreakGlass, Delegation, StandingApproval
 from bailiwick.operations import COMMANDS
 from bailiwick.server.rest.openapi import statuses
 from bailiwick.server.rest.rows import AGENTS, PEOPLE, Row
-from bailiwick.server.rest.told import Waiting
+from bailiwick.server.rest.told import ChangeWaits
 from tests.cli.desk import PASSWORD, soon
 from tests.rest.asking import Asking
 
@@ -63,7 +63,7 @@ class Going:
 def _held(row: Row, given: httpx2.Response) -> Any:
     if row.form != "json" or given.status_code >= 300:
         return given.content if row.form == "bytes" else given.text
-    kind = Waiting if given.status_code == 202 and row.waits else row.told
+    kind = ChangeWaits if given.status_code == 202 and row.waits else row.told
     msgspec.json.decode(given.content, type=kind, strict=True)
     return given.json()
 

@@ -15,6 +15,7 @@ from bailiwick.cases import refusals
 from bailiwick.cases.answering import outcome_of, refused
 from bailiwick.errors import BadInput, LedgerError
 from bailiwick.nouns import (
+    TRACE,
     Action,
     Caller,
     Cap,
@@ -108,8 +109,8 @@ async def open_case(
     id = f"act_{now_us:014x}{world.random(8).hex()}"
     run = caller.capability.run
     # A caller's own key is the same call in whichever run it comes again; and where nobody named a
-    # run, a fresh token does not make another call of it.
-    named = run != caller.capability.id
+    # run, neither a fresh token nor another trace makes another call of it.
+    named = run != caller.capability.id and not run.startswith(TRACE)
     mac = _mac(world, run if named and not asked.key else "", asked)
     name = f"key:{asked.key}" if asked.key else f"args:{mac}" if tool.effect == "write" else id
     earlier = None
@@ -153,6 +154,24 @@ async def open_case(
         action=action,
         mode=_mode(bundle, control, caller, tool),
     )
+
+
+async def asked_before(world: World, case: Case) -> Outcome | None:
+    """The answer of the equal read that people were asked about, for one that they would be again.
+
+    Reads are made anew each time, since the world goes on; but people are asked once, and what they
+    took long for is kept as long again. The read is found from now on, so it gets a derived name.
+    """
+    action, asked = case.action, case.proposal
+    if case.stored or case.tool.effect == "write" or asked.key is not None:
+        return None
+    mac = action.arguments_mac
+    earlier = await world.store.find(action.tenant, action.agent, action.subject, f"args:{mac}")
+    if earlier is not None and _attaches(world, case.manifest, asked, earlier, case.now_us):
+        return _kept_apart(case.tool, case.caller, earlier, await _attached(world, earlier))
+    attempt = earlier.attempt + 1 if earlier else 1
+    case.action = replace(action, name=f"args:{mac}", attempt=attempt)
+    return None
 
 
 async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) -> Case | Outcome:

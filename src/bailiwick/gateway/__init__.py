@@ -6,6 +6,7 @@ is what `act` said. Only here is the server's side of MCP known.
 
 doors       who speaks to it, as the spine takes him
 offering    the tools that a client is shown
+offers      what MCP servers offer beside tools: resources, prompts, completion
 asking      a call as a proposal
 telling     an outcome as a result
 waiting     what a client hears while people think

@@ -14,7 +14,7 @@ from typing import Any
 import mcp_types as types
 
 from bailiwick import identity, policy
-from bailiwick.nouns import Caller, Tool
+from bailiwick.nouns import Caller, McpBinding, Tool
 from bailiwick.ports import Bundle, ControlState
 from bailiwick.values import JSON
 
@@ -44,16 +44,8 @@ class Offering:
                 self._named.popitem(last=False)
         return self._named[release]
 
-    async def tools(
-        self, bundle: Bundle, control: ControlState, caller: Caller
-    ) -> Sequence[types.Tool]:
-        """The tools for a caller, in the order of their names, as MCP tells of them."""
-        return [described(tool) for tool in await self.offered(bundle, control, caller)]
-
-    async def offered(
-        self, bundle: Bundle, control: ControlState, caller: Caller
-    ) -> Sequence[Tool]:
-        """The tools for a caller, in the order of the names that clients know."""
+    async def usable(self, bundle: Bundle, control: ControlState, caller: Caller) -> Sequence[Tool]:
+        """What a caller could ever use, in the order of the names that clients know."""
         possible = await self._could_use(bundle, control, caller.agent)
         granted = [
             tool
@@ -94,6 +86,11 @@ def _possible(bundle: Bundle, control: ControlState, agent: str) -> frozenset[st
             if answer.agent == agent
         )
     )
+
+
+def is_tool(tool: Tool) -> bool:
+    """Whether clients know it as a tool: what a server offers beside has methods of its own."""
+    return not isinstance(tool.binding, McpBinding) or tool.binding.method == "tools/call"
 
 
 def described(tool: Tool) -> types.Tool:

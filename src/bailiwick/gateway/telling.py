@@ -10,7 +10,7 @@ waits. Its structured content is then
     retry_after_s                   when another try may be worth it
 
 and a tool that declares an output schema is offered with both forms. The id and the verdict stand
-in `_meta` of every answer.
+in `_meta` of every answer; what a server says there cannot be taken for them.
 """
 
 from collections.abc import Mapping
@@ -25,6 +25,8 @@ from bailiwick.nouns import Outcome
 from bailiwick.values import JSON
 
 _WAITS = ("parked", "running")
+# Names in `_meta` that a client takes for our word, or for the protocol's.
+_OURS = (META, "io.modelcontextprotocol/")
 
 
 def result(outcome: Outcome, approvals: str) -> types.CallToolResult:
@@ -89,7 +91,7 @@ def _done(outcome: Outcome) -> types.CallToolResult:
     blocks = list(said.blocks)
     if outcome.earlier:
         blocks.append({"type": "text", "text": f"({outcome.message})"})
-    told: dict[str, Any] = {"content": blocks, "_meta": {**said.meta, **_meta(outcome)}}
+    told: dict[str, Any] = {"content": blocks, "_meta": meta_beside(said.meta, outcome)}
     if said.is_structured:
         told["structuredContent"] = said.structured
     return types.CallToolResult.model_validate(told, by_name=False)
@@ -108,6 +110,12 @@ def _words(outcome: Outcome, status: Mapping[str, JSON]) -> str:
     return " ".join(each for each in told if each) + (
         f" (action {outcome.action})" if outcome.action else ""
     )
+
+
+def meta_beside(theirs: Mapping[str, JSON], outcome: Outcome) -> dict[str, Any]:
+    """The `_meta` of an answer, with what a server said in its own."""
+    said = {name: each for name, each in theirs.items() if not name.startswith(_OURS)}
+    return {**said, **_meta(outcome)}
 
 
 def _meta(outcome: Outcome) -> dict[str, Any]:

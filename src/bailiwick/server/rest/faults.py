@@ -35,7 +35,7 @@ _NOBODY = ("person_unknown", "person_disabled")
 _SOON = ("not_sequenced", "tiles_busy", "account_waiting")
 
 
-class Refused(BailiwickError):
+class BadRequest(BailiwickError):
     """the request cannot be taken as it stands"""
 
     code = "request_invalid"
@@ -49,7 +49,7 @@ class Refused(BailiwickError):
 def status_of(fault: BailiwickError) -> int:
     """The status of a fault that a command raised."""
     code = fault.code
-    if isinstance(fault, Refused):
+    if isinstance(fault, BadRequest):
         return fault.status
     if isinstance(fault, StoreError):
         return 503
@@ -79,7 +79,7 @@ def told(fault: BailiwickError) -> JSONResponse:
     if status == 503 or fault.code in _SOON:
         headers["retry-after"] = str(wait_s if isinstance(wait_s, int) else 1)
     extensions: dict[str, object] = {}
-    if isinstance(fault, Refused) and fault.param:
+    if isinstance(fault, BadRequest) and fault.param:
         extensions["param"] = fault.param
     if isinstance(fault.details.get("action"), str):
         extensions["decision_id"] = fault.details["action"]
