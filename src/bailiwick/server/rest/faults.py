@@ -23,13 +23,14 @@ _BY_CODE: Mapping[str, int] = {
     "key_malformed": 400,
     "not_allowed": 403,
     "password_wrong": 403,
-    "api_key_cannot_vote": 403,
+    "api_key_not_enough": 403,
+    "api_key_invalid": 422,
     "release_unknown": 404,
     "tile_unknown": 404,
     "tile_of_others": 403,
     "vote_unsigned": 422,
 }
-_UNAUTHENTICATED = ("session_", "token_", "access_key_", "proof_", "api_key_")
+_UNAUTHENTICATED = ("session_", "token_", "access_key_", "proof_")
 # Who the session is of is not known, or may do nothing.
 _NOBODY = ("person_unknown", "person_disabled")
 _SOON = ("not_sequenced", "tiles_busy", "account_waiting")

@@ -273,6 +273,12 @@ class NewPassword(Given, frozen=True, kw_only=True):
         return "NewPassword()"
 
 
+class ApiKeyFor(Given, frozen=True, kw_only=True):
+    """For how many days an API key is made."""
+
+    days: Annotated[int, Meta(ge=1, le=366)]
+
+
 class ShowPolicy(Given, frozen=True, kw_only=True):
     """One rule, or all."""
 

@@ -88,6 +88,7 @@ PEOPLE: tuple[Row, ...] = (
     LOGIN,
     _read("/v1/me", "whoami", Person),
     _change("PUT", "/v1/me/password", "people password", t.PasswordChanged, g.NewPassword),
+    _change("POST", "/v1/me/api-keys", "people api-key", t.ApiKeyMade, g.ApiKeyFor),
     _page("/v1/people", "people list", Person),
     _change("POST", "/v1/people", "people add", t.PersonAdded, g.AddPerson, waits=True),
     _change(

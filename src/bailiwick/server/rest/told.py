@@ -519,6 +519,16 @@ class PasswordChanged(PersonDisabled, frozen=True, kw_only=True):
     new_key: bool
 
 
+class ApiKeyMade(AnswerBody, frozen=True, kw_only=True):
+    """An API key, which is told this once, and the id by which it is revoked."""
+
+    epoch: int
+    person: str
+    id: str
+    days: int
+    api_key: str
+
+
 class PolicyShown(AnswerBody, frozen=True, kw_only=True):
     """The rules of the active release, its tools and agents."""
 
