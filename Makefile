@@ -21,8 +21,8 @@ export UV_SYSTEM_CERTS ?= 1
 # Byte code is kept even where the machine says otherwise: the suite starts hundreds of programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bfcl tau2 crash deadlock away interop conformance shots browser \
-  lock clean
+.PHONY: demo test lint bench bfcl tau2 crash deadlock away fuzz interop conformance shots \
+  browser lock clean
 .DELETE_ON_ERROR:
 
 # The refund desk on a PostgreSQL server of its own needs more packages than the plain one.
@@ -68,6 +68,11 @@ tau2: .venv/ready .venv-tau2/ready
 # MCP's official suites, on a server behind the gateway and on our client.
 conformance: .venv/ready campaigns/conformance/node_modules/ready
 	@.venv/bin/python -m campaigns.conformance $(ARGS)
+
+# Random requests to every route and to /mcp, for minutes: `make fuzz FUZZ_EXAMPLES=200`.
+fuzz: export FUZZ_EXAMPLES ?= 50
+fuzz: .venv/ready
+	@.venv/bin/python -m pytest tests/rest/test_fuzz.py $(ARGS)
 
 # MCP servers that nobody here wrote, by Node from its wheel and a lock of their own; alone.
 interop: .venv/ready tests/interop/node_modules/ready

@@ -21,7 +21,8 @@ from bailiwick.identity.authentication import (
     not_granted,
     standing,
 )
-from bailiwick.identity.grants import covers, tool_granted
+from bailiwick.identity.clients import check_client, subjects_of
+from bailiwick.identity.grants import covers, scoped, tool_granted
 from bailiwick.identity.keyring import (
     Keyring,
     create_keyring,
@@ -62,6 +63,7 @@ __all__ = [
     "allowed",
     "authenticate",
     "change_password",
+    "check_client",
     "check_credential",
     "check_session",
     "clear_tries",
@@ -90,8 +92,10 @@ __all__ = [
     "register_agent",
     "retire_key",
     "rotate_key",
+    "scoped",
     "sign",
     "standing",
+    "subjects_of",
     "tool_granted",
     "unlock",
     "verify",
