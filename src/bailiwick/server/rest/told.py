@@ -251,7 +251,11 @@ class RuleAsked(AnswerBody, frozen=True, kw_only=True):
 
 
 class ApprovalLine(AnswerBody, frozen=True, kw_only=True):
-    """A request to people, as a line of a list."""
+    """A request to people, as a line of a list.
+
+    `voices` are the votes that the caller could cast: the empty name is their own, the others are
+    who lent theirs. `value`, in minor units of `currency`, is told to who may see payloads.
+    """
 
     action: str
     state: str
@@ -261,13 +265,19 @@ class ApprovalLine(AnswerBody, frozen=True, kw_only=True):
     resource: str
     rules: Sequence[RuleAsked]
     mine: bool
+    voices: Sequence[str]
     escalated: Sequence[tuple[str, str]]
     requested_at_us: int
     expires_at_us: int
+    value: int | None | UnsetType = UNSET
+    currency: str | None | UnsetType = UNSET
 
 
 class ApprovalShown(AnswerBody, frozen=True, kw_only=True):
-    """A request as it is asked: the document that votes sign by its digest, and its lines."""
+    """A request as it is asked: the document that votes sign by its digest, and its lines.
+
+    `parts` are what the lines tell beside the document, unescaped, for who shows it otherwise.
+    """
 
     action: str
     state: str
@@ -277,6 +287,7 @@ class ApprovalShown(AnswerBody, frozen=True, kw_only=True):
     now_us: int
     expires_at_us: int
     lines: Sequence[str]
+    parts: Object
 
 
 class VoteCast(AnswerBody, frozen=True, kw_only=True):
