@@ -11,7 +11,7 @@ PYTHON ?= $(or $(shell for p in python3.11 python3 python3.12 python3.13; do \
 STORE ?= sqlite
 SOURCES = $(wildcard src tests examples campaigns bench)
 # The agent frameworks of src/bailiwick/adapters, each in an environment of its own for its tests.
-ADAPTERS = pydantic-ai langchain
+ADAPTERS = pydantic-ai langchain openai-agents
 UV := .venv-uv/bin/uv
 # What comes from npm, by locks of its own.
 NPM := tests/interop/node_modules/ready campaigns/conformance/node_modules/ready

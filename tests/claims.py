@@ -9,6 +9,7 @@ CLAIMS: dict[str, str] = {
     # spine
     "spine.same-key-one-effect": "One call sent many times at once is one effect and one answer.",
     "spine.own-key-one-answer": "A caller's key means one call, with one answer, in every run.",
+    "spine.people-asked-once-for-a-read": "People are asked about an equal read once, not twice.",
     "spine.unnamed-runs-attach": "Where no run is named, a fresh token makes no other call.",
     "spine.equal-calls-attach": "An equal write is the earlier one in words, or a no frees it.",
     "spine.owner-only-lookup": "Keys and ids find nothing of another agent, subject or stranger.",

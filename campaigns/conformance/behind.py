@@ -21,10 +21,10 @@ from campaigns.conformance.fixture import HANDLERS
 
 AGENT = "conformance"
 _SETTINGS = "free_space_watermark_mb: 1\nserve: {port: 0}\n"
-_MANIFEST = f"""\
+MANIFEST = f"""\
 name: {AGENT}
 owner: the-suites
-tools_allowlist: ["fixture.*", "other.*"]
+tools_allowlist: ["fixture.*"]
 max_tool_calls: 100000
 """
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
@@ -46,7 +46,7 @@ def files(url: str) -> dict[str, str]:
     ]
     return {
         "bailiwick.yaml": _SETTINGS,
-        f"agents/{AGENT}.yaml": _MANIFEST,
+        f"agents/{AGENT}.yaml": MANIFEST,
         "tools/fixture.yaml": json.dumps({"upstreams": [upstream], "tools": tools}),
     }
 

@@ -64,6 +64,8 @@ async def _carry(world: World, asked: Proposal | Wake, watch: Watch) -> Outcome 
 
     no = await _judge(world, case, watch)
     if no is None and case.decision and case.decision.effect == "ask":
+        if (earlier := await cases.asked_before(world, case)) is not None:
+            return earlier
         parked = await store.park(world, case, await ledger.parked(world, case))
         if (no := cases.blocked(parked)) is None:
             return await cases.answer(world, parked)

@@ -24,8 +24,6 @@ from bailiwick.adapters.langchain import (
 )
 from tests.adapters.desk import BEYOND, LARGE, SMALL, Desk, case, main, page, refunds
 
-PROGRAM = "tests.adapters.on_langchain"
-
 
 class Scripted(GenericFakeChatModel):
     """The library's fake model, which takes tools and remembers their schemas."""
@@ -258,9 +256,8 @@ class Booked(TypedDict):
 @case
 async def a_node_that_is_executed_again_repeats_no_effect(desk: Desk) -> None:
     """A node of a graph calls tools by hand; the second one waits, and it begins anew."""
-    (refund,) = (
-        each for each in await catalogue_tools(await desk.session()) if "Pays" in each.description
-    )
+    tools = await catalogue_tools(await desk.session())
+    (refund,) = (each for each in tools if each.description == "Pays money back.")
     begun = []
 
     async def node(state: Booked) -> Booked:
@@ -283,6 +280,19 @@ async def a_node_that_is_executed_again_repeats_no_effect(desk: Desk) -> None:
     # The next time through is another task.
     await thread.run({"notes": []})
     assert desk.refunds("c-13") == 2
+
+
+@case
+async def a_tool_outside_of_a_graph_tells_that_it_waits(desk: Desk) -> None:
+    tools = await catalogue_tools(await desk.session("run-o"))
+    (refund,) = (each for each in tools if each.description == "Pays money back.")
+    told = [
+        json.loads(await refund.ainvoke({"charge": "c-19", "amount_minor": cents}))
+        for cents in (LARGE, LARGE, float("nan"))
+    ]
+    assert [each["status"] for each in told] == ["parked", "parked", "refused"]
+    assert (told[0]["action"], told[2]["code"]) == (told[1]["action"], "json_not_finite")
+    assert desk.refunds("c-19") == 0
 
 
 @case
@@ -352,4 +362,4 @@ async def the_page_is_true(desk: Desk) -> None:
 
 
 if __name__ == "__main__":
-    main(PROGRAM, killed_midway)
+    main(killed_midway)

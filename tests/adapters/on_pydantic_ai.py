@@ -24,7 +24,6 @@ from bailiwick import open_blocking
 from bailiwick.adapters.pydantic_ai import CatalogueTools, Governed
 from tests.adapters.desk import BEYOND, LARGE, SMALL, Desk, case, main, page, refunds
 
-PROGRAM = "tests.adapters.on_pydantic_ai"
 ENDS: Any = [str, DeferredToolRequests]
 
 
@@ -314,4 +313,4 @@ async def killed_while_it_waits_it_is_resumed_elsewhere(desk: Desk) -> None:
 
 
 if __name__ == "__main__":
-    main(PROGRAM, killed_midway)
+    main(killed_midway)

@@ -14,7 +14,7 @@ import pytest
 
 from tests.repo.sources import ROOT, functions, source
 
-FRAMEWORKS = ("pydantic_ai", "langchain")
+FRAMEWORKS = ("pydantic_ai", "langchain", "openai_agents")
 Told = tuple[dict[str, str], str]
 
 

@@ -115,6 +115,7 @@ def test_imports_keep_to_the_map() -> None:
         ("ledger/stray.py", "import sqlite3", "bailiwick.ledger.stray -> sqlite3"),
         ("ledger/stray.py", "import mcp", "bailiwick.ledger.stray -> mcp"),
         ("ledger/stray.py", "import httpx2", "bailiwick.ledger.stray -> httpx2"),
+        ("adapters/calls.py", "import agents", "bailiwick.adapters.calls -> agents"),
     ],
 )
 def test_what_leaves_the_map_is_found(tmp_path: Path, file: str, line: str, complaint: str) -> None:

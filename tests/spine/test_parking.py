@@ -223,3 +223,35 @@ approvals: {over_budget: "finance:1"}
         await house.vote("bo", outcome.action)
         assert (await house.until(outcome)).status == "done"
         assert (await house.balances())["run:run-1 calls"] == (2, 0)
+
+
+@pytest.mark.claim("spine.people-asked-once-for-a-read")
+async def test_people_are_asked_about_a_read_once_and_its_answer_is_kept_for_it(
+    tmp_path: Path,
+) -> None:
+    clock = Clock(NOW_US)
+    asked = {"on": "ch-3"}
+    folder = tmp_path / "project"
+    (folder / "policies").mkdir(parents=True)
+    (folder / "policies" / "look.cedar").write_text(
+        '@id("look.asks")\n@approval("finance:1")\n'
+        'forbid (principal, action == Action::"desk.look", resource)\n'
+        'unless { context.approvals has "look.asks" && context.approvals["look.asks"] };\n'
+    )
+    await founded(folder, people=True)
+    async with opened(folder, now_us=clock.now_us) as house:
+        clerk = await house.clerk()
+        first = await clerk.act("desk.look", asked)
+        assert first.status == "parked"
+        assert (await clerk.act("desk.look", asked)).action == first.action
+        other = await (await house.clerk(run="run-2")).act("desk.look", asked)
+        assert (other.status, other.action != first.action) == ("parked", True)
+        clock.advance(HOUR)
+        await house.vote("bo", first.action)
+        read = await house.until(first)
+        clock.advance(HOUR - 60)
+        again = await clerk.act("desk.look", asked)
+        assert (again.action, again.earlier, again.result) == (first.action, True, read.result)
+        clock.advance(120)
+        anew = await clerk.act("desk.look", asked)
+        assert (anew.status, anew.action != first.action) == ("parked", True)

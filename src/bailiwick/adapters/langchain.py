@@ -23,6 +23,7 @@ from langgraph.types import interrupt
 
 from bailiwick.adapters.calls import WAIT_S, AnySession, Calls, is_no, key_of, text, told, waits
 from bailiwick.blocking import BlockingSession
+from bailiwick.errors import BadInput
 from bailiwick.nouns import OfferedTool, Outcome
 from bailiwick.values import digest
 
@@ -88,7 +89,10 @@ def _offered(calls: Calls, name: str, tool: OfferedTool) -> StructuredTool:
         config = runtime.config if runtime else ensure_config()
         key = runtime and _key(calls, runtime.tool_call_id, config, runtime.state)
         key = key or _key_in_node(calls, name, arguments, config)
-        outcome = await _settled(make, calls, name, arguments, key)
+        if _task(config):
+            outcome = await _settled(make, calls, name, arguments, key)
+        else:  # there is no graph to leave: who calls is told that it waits
+            outcome = await make(calls.act(name, arguments, key))
         call = runtime.tool_call_id if runtime else None
         return text(outcome) if call is None else _message(outcome, call, name)
 
@@ -143,11 +147,21 @@ def _key(calls: Calls, call: str | None, config: RunnableConfig, state: Any) -> 
 def _key_in_node(
     calls: Calls, name: str, arguments: dict[str, Any], config: RunnableConfig
 ) -> str | None:
-    """The key of a call that a node makes by hand; None outside of a graph, where none is kept."""
-    task = config.get("configurable", {}).get("checkpoint_ns")
-    if not task:
+    """The key of a call that a node makes by hand; None outside of a graph, where none is kept.
+
+    Arguments that are no JSON have none; they are refused.
+    """
+    try:
+        task, asked = _task(config), digest(arguments)
+    except BadInput:
         return None
-    return key_of(_thread(calls, config), f"{task} {name} {digest(arguments)}")
+    return key_of(_thread(calls, config), f"{task} {name} {asked}") if task else None
+
+
+def _task(config: RunnableConfig) -> str | None:
+    """The task in which a graph executes a node, the same whenever it is executed again."""
+    task: str | None = config.get("configurable", {}).get("checkpoint_ns")
+    return task
 
 
 def _thread(calls: Calls, config: RunnableConfig) -> str:

@@ -29,6 +29,7 @@ from bailiwick.cases.carrying import (
     verify,
 )
 from bailiwick.cases.opening import (
+    asked_before,
     open_case,
     propose,
     reopen,
@@ -36,6 +37,7 @@ from bailiwick.cases.opening import (
 
 __all__ = [
     "answer",
+    "asked_before",
     "blocked",
     "breaker_marks",
     "can_be_looked_up",

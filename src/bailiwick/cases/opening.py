@@ -155,6 +155,24 @@ async def open_case(
     )
 
 
+async def asked_before(world: World, case: Case) -> Outcome | None:
+    """The answer of the equal read that people were asked about, for one that they would be again.
+
+    Reads are made anew each time, since the world goes on; but people are asked once, and what they
+    took long for is kept as long again. The read is found from now on, so it gets a derived name.
+    """
+    action, asked = case.action, case.proposal
+    if case.stored or case.tool.effect == "write" or asked.key is not None:
+        return None
+    mac = action.arguments_mac
+    earlier = await world.store.find(action.tenant, action.agent, action.subject, f"args:{mac}")
+    if earlier is not None and _attaches(world, case.manifest, asked, earlier, case.now_us):
+        return _kept_apart(case.tool, case.caller, earlier, await _attached(world, earlier))
+    attempt = earlier.attempt + 1 if earlier else 1
+    case.action = replace(action, name=f"args:{mac}", attempt=attempt)
+    return None
+
+
 async def reopen(world: World, control: ControlState, asked: Wake, now_us: int) -> Case | Outcome:
     """Open the case of a stored action again: parked, by today's release; in flight, by its own."""
     action = await world.store.action(asked.tenant, asked.action)

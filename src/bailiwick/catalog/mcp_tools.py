@@ -235,6 +235,7 @@ def _upstream(form: McpUpstreamForm) -> McpUpstream:
         credential_env=form.credential_env,
         protocol=form.protocol,
         calls_at_once=form.calls_at_once or 0,
+        keeps_names=form.keeps_names,
     )
 
 

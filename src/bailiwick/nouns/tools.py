@@ -51,7 +51,8 @@ class McpUpstream(Struct, frozen=True, kw_only=True):
 
     `env` are variables with literal values; the secret, if any, goes into `credential_env` (or the
     `Authorization` header of a URL). `protocol` is a revision, or `auto` to find out. It is asked
-    at most `calls_at_once` calls at the same time; 0 is no bound of its own.
+    at most `calls_at_once` calls at the same time; 0 is no bound of its own. With `keeps_names` our
+    own clients know what it offers by its own names.
     """
 
     name: str
@@ -61,6 +62,7 @@ class McpUpstream(Struct, frozen=True, kw_only=True):
     credential_env: str | None = None
     protocol: Literal["auto", "2025-11-25", "2026-07-28"] = "auto"
     calls_at_once: int = 0
+    keeps_names: bool = False
 
 
 class McpBinding(Struct, frozen=True, kw_only=True):
