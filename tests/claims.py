@@ -309,6 +309,11 @@ CLAIMS: dict[str, str] = {
     "mcp.content-whole": "What a tool of an MCP server says comes back whole, an error too.",
     "mcp.offers-are-read-as-tools": "Resources and prompts are read by tools that rules judge.",
     "mcp.lists-are-data": "What a server lists is bounded, and deceives nobody who reads it.",
+    "mcp.heard-while-it-runs": "Progress and log messages of a call reach who listens, in order.",
+    "mcp.heard-is-bounded": "What a server says during a call is bounded, and holds nobody up.",
+    "mcp.asks-only-what-it-may": "A server's question reaches a person only if its file allows it.",
+    "mcp.continued-within-bounds": "A call is continued behind its fence, and not for ever.",
+    "mcp.cancelled-upstream": "A read that nobody waits for is cancelled at its server.",
     "mcp.calls-at-once": "A server is asked no more calls at once than its file says.",
     "mcp.real-servers": "Killed under load, public servers come back; what is done is there once.",
     # telemetry

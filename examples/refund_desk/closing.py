@@ -190,10 +190,11 @@ def suggest(demo: Demo) -> None:
 def suggestions(demo: Demo) -> list[tuple[list[str], str]]:
     """Commands of `bailiwick` that work now, with real ids, and what each shows."""
     crashed, large = demo.stories["tk_14"].action, demo.stories["tk_15"].action
+    hidden = str((demo.stories["tk_27"].last or {}).get("run", ""))
     return [
         (["actions", "show", crashed], "the refund that the crash cut off, step by step"),
         (["approvals", "show", large], "what two people of finance were shown, and signed"),
-        (["actions", "list", "--run", "tk_27.refund-desk"], "the ticket that hid an instruction"),
+        (["actions", "list", "--run", hidden], "the ticket that hid an instruction"),
         (["policy", "show", "refunds.new-payee"], "the rule that refused it"),
         (["ledger", "prove", large, "--to", "proofs"], "receipts that anybody can verify offline"),
     ]

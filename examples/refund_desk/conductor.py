@@ -1,4 +1,4 @@
-"""The conductor: starts the three processes, plays the people, breaks things, and keeps score.
+"""The conductor: starts the processes, plays the people, breaks things, and keeps score.
 
 It exits with 0 only if every ticket came to what seed.py says it must come to, the provider's books
 agree with the ledger refund by refund, and each thing that was broken was noticed.
@@ -33,7 +33,8 @@ DIES_AT = "tk_14"
 DIES_AFTER = "ch_13"  # the charge of that ticket
 ASKS_YOU = "tk_04"
 YOU = "finn"
-YOUR_TIME_S = 120.0
+YOUR_TIME_S = 180.0
+LOOK_S = 0.5
 DRILL_CHARGES, DRILL_WRITERS, DRILL_KILL_AFTER = 100, 8, 20
 DRILL_SLOW_S = 0.1  # how long the provider takes to answer, so that some are always in flight
 DENIALS = {
@@ -46,48 +47,69 @@ DEATH_S = 10.0  # within which a killed process is gone; if another one died, th
 
 
 class Worker:
-    """The process that runs Bailiwick: orders go in, events come out."""
+    """Bailiwick in a process, and the agents that are its clients in another: orders, events."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(
+        self, url: str, process: asyncio.subprocess.Process, agents: asyncio.subprocess.Process
+    ) -> None:
+        self.url = url
         self.process = process
+        self._agents = agents
 
     def order(self, **members: Any) -> None:
-        """Tell it what to do."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(members).encode() + b"\n")
+        """Tell the agents what to do."""
+        assert self._agents.stdin is not None
+        self._agents.stdin.write(json.dumps(members).encode() + b"\n")
 
     async def events(self) -> AsyncIterator[dict[str, Any]]:
-        """What it tells, until it ends."""
-        assert self.process.stdout is not None
-        while line := await self.process.stdout.readline():
+        """What they tell, until they end."""
+        assert self._agents.stdout is not None
+        while line := await self._agents.stdout.readline():
             yield json.loads(line)
 
     async def until(self, event: str) -> dict[str, Any]:
-        """The next event of a kind. Raises `RuntimeError` if the process ends before."""
+        """The next event of a kind. Raises `RuntimeError` if the agents end before."""
         async for told in self.events():
             if told["event"] == event:
                 return told
-        raise RuntimeError(f"the worker ended before it told `{event}`: see {_errors()}")
+        raise RuntimeError(f"the agents ended before they told `{event}`: see {_errors()}")
 
 
 @asynccontextmanager
-async def working(project: Path, *options: str) -> AsyncIterator[Worker]:
-    """Run the worker until the block ends."""
+async def working(demo: Demo, *options: str, port: int = 0) -> AsyncIterator[Worker]:
+    """Serve the project, and have the agents connect to it, until the block ends."""
+    words = (str(demo.project), "--port", str(port), *options)
+    async with _program("service.py", *words) as service:
+        assert service.stdout is not None
+        line = await service.stdout.readline()
+        if not line:
+            raise RuntimeError(f"bailiwick did not start: see {_errors()}")
+        url = json.loads(line)["url"]
+        async with _program("agent.py", f"{url}/mcp") as agents:
+            worker = Worker(url, service, agents)
+            worker.order(**demo.keys)
+            await worker.until("ready")
+            yield worker
+
+
+@asynccontextmanager
+async def _program(name: str, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run one of the demo's programs; it is asked to end, and ended if it does not."""
     with _errors().open("ab") as errors:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, str(premises.HERE / "worker.py"), str(project), *options),
+            *(sys.executable, str(premises.HERE / name), *words),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,
             limit=1 << 20,
         )
-    worker = Worker(process)
     try:
-        await worker.until("ready")
-        yield worker
+        yield process
     finally:
         assert process.stdin is not None
         process.stdin.close()
+        if process.returncode is None:
+            process.terminate()
         try:
             await asyncio.wait_for(process.wait(), 10)
         except TimeoutError:
@@ -120,6 +142,7 @@ async def work_on(demo: Demo, worker: Worker, ticket: SeedTicket) -> bool:
         if story is None:
             continue
         if event["event"] == "acted":
+            await looked_up(demo, event)
             story.acts.append(event)
             demo.count(event)
         elif event["event"] == "waits" and event["status"] == "running":
@@ -129,6 +152,20 @@ async def work_on(demo: Demo, worker: Worker, ticket: SeedTicket) -> bool:
         elif event["event"] == "finished":
             tell(demo, story)
     return False
+
+
+async def looked_up(demo: Demo, event: dict[str, Any]) -> None:
+    """Add to what an agent was answered what is on record of it, as an auditor reads it."""
+    event |= {"rules": [], "found": False, "cost_micro_usd": 0, "run": ""}
+    if not event["action"]:
+        return
+    record = await demo.voters.command("olga", "actions show", action=event["action"])
+    event |= {name: record[name] for name in ("cost_micro_usd", "run")}
+    if record["code"] == "denied" and record["decision"]:
+        rules = record["decision"]["rules"]
+        event["rules"] = [rule["id"] for rule in rules if rule["effect"] == "forbid"]
+    result = (record["payloads"] or {}).get("result") or {}
+    event["found"] = (result.get("evidence") or {}).get("find") == "found"
 
 
 def tell(demo: Demo, story: Story) -> None:
@@ -148,11 +185,12 @@ async def ask(demo: Demo, story: Story, action: str) -> None:
     choice: str = ticket.vote
     reason, how = DENIALS.get(ticket.id, ""), "scripted"
     if ticket.id == ASKS_YOU and at_terminal():
-        people.insert(0, YOU)
-        yours = await your_vote(ticket, request["lines"])
+        yours = await your_vote(demo, ticket, action)
         if yours is not None:
-            choice, reason = yours
-            how = "you"
+            demo.votes[ticket.id] = yours
+            story.votes.append((YOU, yours))
+            demo.say(f"{ticket.id}: {YOU} of {rule['queue']} (you) voted {yours}")
+            return
     demo.votes[ticket.id] = choice
     # One no is enough, so whoever is asked first may say yes: the second one's no decides.
     wanted = ["approve"] * (rule["quorum"] - 1) + [choice]
@@ -169,32 +207,21 @@ def at_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-async def your_vote(ticket: SeedTicket, lines: Sequence[str]) -> tuple[str, str] | None:
-    """Ask whoever sits at the terminal; None if nobody answers in time."""
-    print(f"\nYou are {YOU} of finance, and you are asked:\n", *lines, sep="\n  ")
-    print(f"\nGive back {scoreboard.asked(ticket)}, because: {shown(ticket.subject)}")
-    answer = (await _typed("approve or deny? "))[:1].lower()
-    if answer in ("a", "y"):
-        return "approve", ""
-    if answer in ("d", "n"):
-        return "deny", await _typed("why? ") or "said no at the terminal"
-    print("no answer; the script answers")
+async def your_vote(demo: Demo, ticket: SeedTicket, action: str) -> str | None:
+    """Ask whoever sits at the terminal, on the page; None if nobody decides in time."""
+    print(f"\nYou are {YOU} of finance, and you are asked:\n")
+    print(f"  give back {scoreboard.asked(ticket)}, because: {shown(ticket.subject)}\n")
+    print(f"  decide at  {demo.url}/approvals/{action}")
+    print(f"  log in as  {YOU}, with the password: {premises.PASSWORD}\n", flush=True)
+    until_s = time.monotonic() + YOUR_TIME_S
+    while time.monotonic() < until_s:
+        request = await demo.voters.command("olga", "approvals show", action=action)
+        for vote in request["votes"]:
+            choice: str = vote["choice"]
+            return choice
+        await asyncio.sleep(LOOK_S)
+    print("nobody decided; the script does")
     return None
-
-
-async def _typed(prompt: str) -> str:
-    """What is typed at the terminal; nothing if nobody types it in time."""
-    print(prompt, end="", flush=True)
-    loop, typed = asyncio.get_running_loop(), asyncio.Event()
-    loop.add_reader(sys.stdin, typed.set)
-    try:
-        async with asyncio.timeout(YOUR_TIME_S):
-            await typed.wait()
-    except TimeoutError:
-        return ""
-    finally:
-        loop.remove_reader(sys.stdin)
-    return sys.stdin.readline().strip()
 
 
 async def day(demo: Demo) -> None:
@@ -206,10 +233,10 @@ async def day(demo: Demo) -> None:
     async with AsyncExitStack() as whole_day:
         others: list[Worker] = []
         if demo.shared:
-            others.append(await whole_day.enter_async_context(working(demo.project)))
+            others.append(await whole_day.enter_async_context(working(demo)))
             demo.say(f"bailiwick runs as process {others[0].process.pid}, and a second time beside")
         await morning(demo, others, TICKETS[: at + 1])
-        again = await whole_day.enter_async_context(working(demo.project))
+        again = await whole_day.enter_async_context(working(demo, port=demo.port))
         workers = [*others, again]
         back = "takes" if workers[0] is again else f"process {workers[0].process.pid} takes"
         demo.say(f"bailiwick is back as process {again.process.pid}, and {back} {DIES_AT} again")
@@ -227,10 +254,12 @@ async def day(demo: Demo) -> None:
 
 async def morning(demo: Demo, others: list[Worker], tickets: Sequence[SeedTicket]) -> None:
     """The first tickets, in turn with others if there are any; then the worker dies."""
-    async with working(demo.project, "--die-after", DIES_AFTER) as worker:
+    async with working(demo, "--die-after", DIES_AFTER, port=demo.port) as worker:
         demo.say(
             f"bailiwick runs as process {worker.process.pid}, with triage, refund-desk, account"
         )
+        demo.say(f"watch it at {worker.url}, as olga (the password: {premises.PASSWORD})")
+        demo.url = worker.url
         demo.heading("The tickets, one after the other")
         if await work(demo, [*others, worker], tickets):
             raise RuntimeError(f"the worker outlived the refund of {DIES_AFTER}")
@@ -324,7 +353,6 @@ def add_charges(demo: Demo, ticket: SeedTicket, number: int) -> list[str]:
 def note_drilled(demo: Demo, event: dict[str, Any]) -> None:
     """Keep the refund of a drill in the books."""
     demo.drilled.append(event["action"])
-    demo.count(event)
 
 
 # --- the whole -----------------------------------------------------------------------------------
@@ -343,6 +371,7 @@ async def play(began: float, *, shared: bool) -> bool:
             voters=Voters(premises.PROJECT / "state" / "bailiwick.sock"),
             stories={ticket.id: Story(ticket) for ticket in TICKETS},
             shared=shared,
+            port=premises.free_port(),
         )
         demo.say(f"payments runs as process {payments.process.pid} at {payments.host}")
         told = "founding the project: keys, a database, people with passwords, rules with tests"
@@ -357,6 +386,7 @@ async def play(began: float, *, shared: bool) -> bool:
             demo.say(f"the ticket desk runs as process {desk.process.pid} at {desk.host}")
             demo.say(told)
             founded = await premises.found_project(payments, desk)
+        demo.keys = founded.access_keys
         names = ", ".join(person.name for person in premises.PEOPLE)
         demo.say(f"the project is founded: release {founded.release[:12]}; people are {names}")
         await not_at_midnight(demo)

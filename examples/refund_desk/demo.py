@@ -2,9 +2,10 @@
 
     python examples/refund_desk/demo.py
 
-Three processes on this machine, none of which knows the others' code: a payments provider
-(payments.py), a ticket desk (ticket_desk.py) and Bailiwick (worker.py). This file says hello before
-anything large is imported; what happens then is in conductor.py.
+Processes on this machine, none of which knows the others' code: a payments provider (payments.py),
+a ticket desk (ticket_desk.py), Bailiwick (service.py), and the agents, which are ordinary MCP
+clients (agent.py). This file says hello before anything large is imported; what happens then is in
+conductor.py.
 """
 
 import importlib
@@ -13,7 +14,7 @@ import sys
 
 def main() -> int:
     """Say what comes, then let the conductor do it; gives the exit code."""
-    print("Bailiwick: the refund desk. Forty tickets, three processes, half a minute.", flush=True)
+    print("Bailiwick: the refund desk. Forty tickets, four processes, half a minute.", flush=True)
     code: int = importlib.import_module("conductor").main()
     return code
 

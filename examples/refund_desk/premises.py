@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +27,8 @@ PASSWORD = "a password for a demo only"
 # How the project names the services, whose ports are known only once they listen.
 PAYMENTS, DESK = "payments.localhost", "desk.localhost"
 START_S = 20.0
+# On whose behalf the agents act.
+SUBJECT = "support"
 
 PEOPLE = (
     Newcomer("olga", ("admin", "operator", "auditor"), (), PASSWORD),
@@ -100,6 +103,13 @@ def running(program: str, *options: str) -> Iterator[Outside]:
             process.wait()
 
 
+def free_port() -> int:
+    """A port that nobody listens on, for a server that comes back where it was."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port: int = taken.getsockname()[1]
+    return port
+
+
 def empty(folder: str) -> None:
     """Choose the folder, take away what an earlier run left in it, and make it."""
     global STATE, PROJECT
@@ -114,7 +124,7 @@ async def found_project(payments: Outside, desk: Outside) -> Founded:
     copy_project({PAYMENTS: payments.host, DESK: desk.host})
     write_secrets("payments", payments.read, payments.write)
     write_secrets("desk", desk.read, desk.write)
-    return await found(PROJECT, PEOPLE)
+    return await found(PROJECT, PEOPLE, access_for=SUBJECT)
 
 
 def copy_project(addresses: Mapping[str, str], *, changes: str = "") -> None:

@@ -38,4 +38,4 @@ async def found_project(payments: premises.Outside, server: postgres.PostgresSer
     premises.write_secrets("payments", payments.read, payments.write)
     premises.write_secrets("desk", tokens["read"], tokens["write"])
     premises.write_secret(password, f"*:*:*:*:{server.password}\n")
-    return await found(premises.PROJECT, premises.PEOPLE)
+    return await found(premises.PROJECT, premises.PEOPLE, access_for=premises.SUBJECT)

@@ -24,6 +24,9 @@ class Demo:
     voters: Voters
     stories: dict[str, Story]
     shared: bool = False
+    port: int = 0
+    url: str = ""
+    keys: dict[str, str] = field(default_factory=dict)
     votes: dict[str, str] = field(default_factory=dict)
     drilled: list[str] = field(default_factory=list)
     spent_micro_usd: dict[str, int] = field(default_factory=dict)

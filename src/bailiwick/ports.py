@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Literal, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -420,6 +421,31 @@ class NotSent(Exception):
 
 class Lost(Exception):
     """The request may have reached the other side; no whole answer came back."""
+
+
+class Listener(Protocol):
+    """Who hears what an MCP server says, and answers what it asks, while a call runs.
+
+    Texts are bounded and safe to show. What it raises is its own: the call goes on.
+    """
+
+    @property
+    def level(self) -> str:
+        """The least severe level of log messages that it wants (RFC 5424's words); empty: none."""
+
+    async def progress(self, progress: float, total: float | None, message: str) -> None:
+        """How far it got."""
+
+    async def log(self, level: str, logger: str, data: JSON) -> None:
+        """What it says of its work."""
+
+    async def asked(self, method: str, params: Mapping[str, JSON]) -> Mapping[str, JSON] | None:
+        """The result of what it asks for: `elicitation/create`, `sampling/createMessage` or
+        `roots/list`. None declines. It is waited for as long as the call may take."""
+
+
+# Set around `act` by who listens to the calls that it makes.
+LISTENER: ContextVar[Listener | None] = ContextVar("bailiwick_listener", default=None)
 
 
 class Egress(Protocol):

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from bailiwick import cases, identity, ledger
 from bailiwick.act import act
 from bailiwick.cancelling import cancel
-from bailiwick.config import load_settings
+from bailiwick.config import Settings, load_settings
 from bailiwick.errors import BailiwickError, IdentityError
 from bailiwick.housekeeping import Tick, begin, tick
 from bailiwick.nouns import Credential, Grant, OfferedTool, Outcome
@@ -165,12 +165,14 @@ class Bailiwick:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, project: str | Path, **doors: Any) -> "AsyncIterator[Bailiwick]":
+    async def open(cls, project: str | Path | Settings, **doors: Any) -> "AsyncIterator[Bailiwick]":
         """Open a project's folder, keep house and answer commands until the block ends.
 
-        `doors` replaces doors of the world, for tests. Raises what `open_world` raises.
+        Settings that were read already stand for the folder. `doors` replaces doors of the world,
+        for tests. Raises what `open_world` raises.
         """
-        world = open_world(load_settings(Path(project)), **doors)
+        settings = project if isinstance(project, Settings) else load_settings(Path(project))
+        world = open_world(settings, **doors)
         bailiwick = cls(world)
         try:
             try:

@@ -19,26 +19,31 @@ from seed import TICKETS
 
 class Voters:
     cast = []
+    looked = 0
     async def command(self, person, name, **given):
-        return {"rules": [{"queue": "finance", "quorum": 1}], "lines": ["refund of 96.00 USD"]}
+        self.looked += 1
+        on_the_page = [{"person": "finn", "choice": sys.argv[3]}] if sys.argv[3] else []
+        votes = on_the_page if self.looked > 2 else []
+        return {"rules": [{"queue": "finance", "quorum": 1}], "votes": votes}
     async def vote(self, person, action, choice, reason):
         self.cast.append([person, choice, reason])
 
 conductor.YOUR_TIME_S = float(sys.argv[2])
+conductor.LOOK_S = 0.05
 ticket = next(each for each in TICKETS if each.id == conductor.ASKS_YOU)
-demo = SimpleNamespace(voters=Voters(), votes={}, say=print)
-asyncio.run(conductor.ask(demo, Story(ticket), "act_1"))
-print("CAST", json.dumps(Voters.cast))
+demo = SimpleNamespace(voters=Voters(), votes={}, say=print, url="http://127.0.0.1:1")
+story = Story(ticket)
+asyncio.run(conductor.ask(demo, story, "act_1"))
+print("CAST", json.dumps([Voters.cast, story.votes]))
 """
 
 
-def asked(typed: str, time_s: float = 20.0) -> tuple[str, list[str]]:
-    """What is printed at a terminal where this is typed, and the one vote that is cast."""
+def asked(decided: str, time_s: float = 20.0) -> tuple[str, list[list[str]], list[list[str]]]:
+    """What is printed at a terminal while this is decided on the page; script's votes, and all."""
     ours, theirs = pty.openpty()
     try:
-        os.write(ours, typed.encode())
         told = subprocess.run(
-            [sys.executable, "-c", ASKS, str(REFUND_DESK), str(time_s)],
+            [sys.executable, "-c", ASKS, str(REFUND_DESK), str(time_s), decided],
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -51,26 +56,28 @@ def asked(typed: str, time_s: float = 20.0) -> tuple[str, list[str]]:
         os.close(theirs)
         os.close(ours)
     assert told.returncode == 0, text
-    (cast,) = json.loads(text.partition("CAST ")[2].splitlines()[0])
-    return text, cast
+    cast, votes = json.loads(text.partition("CAST ")[2].splitlines()[0])
+    return text, cast, votes
 
 
-def test_with_a_terminal_a_ticket_asks_you() -> None:
-    text, voted = asked("deny\nit is not broken\n")
+def test_with_a_terminal_a_ticket_asks_you_on_the_page() -> None:
+    text, cast, votes = asked("deny")
     assert "You are finn of finance, and you are asked:" in text
-    assert "refund of 96.00 USD" in text
-    assert voted == ["finn", "deny", "it is not broken"]
+    assert "http://127.0.0.1:1/approvals/act_1" in text
+    assert "log in as  finn" in text
+    assert (cast, votes) == ([], [["finn", "deny"]])
 
 
-def test_at_a_terminal_where_nobody_answers_the_script_does() -> None:
-    text, (person, choice, _) = asked("", time_s=0.2)
-    assert "no answer; the script answers" in text
-    assert (person, choice) == ("finn", "approve")
+def test_at_a_terminal_where_nobody_decides_the_script_does() -> None:
+    text, cast, votes = asked("", time_s=0.2)
+    assert "nobody decided; the script does" in text
+    assert cast == [["fay", "approve", ""]]
+    assert votes == [["fay", "approve"]]
 
 
 def test_without_a_terminal_nobody_is_asked() -> None:
     told = subprocess.run(
-        [sys.executable, "-c", ASKS, str(REFUND_DESK), "20"],
+        [sys.executable, "-c", ASKS, str(REFUND_DESK), "20", "deny"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -78,4 +85,4 @@ def test_without_a_terminal_nobody_is_asked() -> None:
         check=True,
     )
     assert "You are finn" not in told.stdout
-    assert 'CAST [["fay", "approve", ""]]' in told.stdout
+    assert '[["fay", "approve", ""]]' in told.stdout

@@ -103,7 +103,7 @@ def test_the_settings_table_is_the_settings() -> None:
     rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", table, re.MULTILINE)
     fields = {field.name: field.default for field in msgspec.structs.fields(Settings)}
     # Groups of settings, each told of on a page of its own.
-    fields |= dict.fromkeys(("credentials", "notify", "telemetry"))
+    fields |= dict.fromkeys(("credentials", "notify", "serve", "telemetry"))
     told = {name: default.strip() for name, default in rows}
     expected = {
         name: "none" if default is None else f"`{default}`" if isinstance(default, str) else default
@@ -130,7 +130,9 @@ def test_the_tool_it_shows_is_the_refund_desks() -> None:
 
 
 def test_the_mcp_tools_it_shows_load_once_they_are_accepted() -> None:
-    (block,) = blocks("yaml", PAGES["mcp.md"])
+    block, offers = blocks("yaml", PAGES["mcp.md"])
+    offered = declared_upstreams({"tools/files.yaml": offers})["files"].offered
+    assert offered == {kind: f"files.{kind}" for kind in ("resources", "prompts", "completion")}
     files = {"tools/files.yaml": block}
     assert list(declared_upstreams(files)["files"].classified) == ["write_file", "read_text_file"]
     text = {"type": "string"}

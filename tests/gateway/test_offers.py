@@ -8,9 +8,9 @@ import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 
-from bailiwick.gateway import reading, telling
+from bailiwick.gateway import offers, telling
 from bailiwick.nouns import Outcome, ToolContent
-from campaigns.conformance.behind import AGENT, MANIFEST, fixture, governed
+from campaigns.conformance.behind import fixture, governed
 from tests.gateway.served import MODES
 
 RULE = """\
@@ -22,14 +22,9 @@ when { context.input.uri == "test://static-binary" };
 
 def other(url: str) -> dict[str, str]:
     """A rule, and a second server that lists the same prompts as the first."""
-    upstream: dict[str, Any] = {"name": "other", "url": url, "owner": "x", "offers": ["prompts"]}
-    upstream["keeps_names"] = True
+    upstream = {"name": "other", "url": url, "owner": "x", "offers": ["prompts", "completion"]}
     declared = {"upstreams": [upstream], "tools": []}
-    return {
-        "policies/kept.cedar": RULE,
-        "tools/other.yaml": json.dumps(declared),
-        f"agents/{AGENT}.yaml": MANIFEST.replace('"fixture.*"', '"fixture.*", "other.*"'),
-    }
+    return {"policies/kept.cedar": RULE, "tools/other.yaml": json.dumps(declared)}
 
 
 @pytest.mark.claim("gateway.offers-are-calls")
@@ -37,17 +32,19 @@ async def test_resources_are_read_by_calls_and_what_two_servers_list_is_held(
     tmp_path: Path,
 ) -> None:
     async with fixture() as url, governed(tmp_path / "project", url, other(url)) as before:
-        for mode in MODES.values():
+        for revision, mode in MODES.items():
             async with Client(before, mode=mode) as client:
-                await _resources(client)
+                await _resources(client, revision)
                 listed = await client.list_tools()
                 assert "fixture_resources" not in {each.name for each in listed.tools}
+                with pytest.raises(MCPError, match="Unknown tool"):
+                    await client.call_tool("fixture_resources", {"uri": "test://static-text"})
                 assert (await client.list_prompts()).prompts == []
                 with pytest.raises(MCPError, match="Unknown prompt"):
                     await client.get_prompt("test_simple_prompt")
 
 
-async def _resources(client: Client) -> None:
+async def _resources(client: Client, revision: str) -> None:
     listed = await client.list_resources()
     assert "test://static-text" in {str(each.uri) for each in listed.resources}
     read = await client.read_resource("test://static-text")
@@ -60,11 +57,30 @@ async def _resources(client: Client) -> None:
     with pytest.raises(MCPError) as refused:
         await client.read_resource("test://static-binary")
     data: Any = refused.value.error.data
-    assert (refused.value.error.code, data["status"]) == (reading.REFUSED, "refused")
+    assert (refused.value.error.code, data["status"]) == (offers.REFUSED, "refused")
     assert "kept" in data["message"]
     with pytest.raises(MCPError) as missing:
-        await client.read_resource("test://nothing-there")
-    assert missing.value.error.code == -32602
+        await client.read_resource("test://template/../data")
+    assert missing.value.error.code == (-32602 if revision == "2026-07-28" else -32002)
+
+
+@pytest.mark.parametrize(
+    ("template", "uri", "is_one"),
+    [
+        ("a://{id}/b", "a://7/b", True),
+        ("a://{id}/b", "a://7/8/b", False),
+        ("a://{+path}/b", "a://7/8/b", True),
+        ("a://{id}", "a://7", True),
+        ("a://{id}", "a://7/8", False),
+        ("a://{x}{y}", "a://78", False),
+        ("a://b", "a://b", True),
+        ("a://b", "a://bc", False),
+        ("{+any}", "a://b", True),
+        ("{+a}x" * 40, "x" * 4000, False),
+    ],
+)
+def test_an_address_matches_a_template_or_not(template: str, uri: str, is_one: bool) -> None:
+    assert offers.matches(template, uri) is is_one
 
 
 @pytest.mark.claim("gateway.meta-is-ours")

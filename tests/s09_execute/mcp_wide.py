@@ -17,6 +17,7 @@ import uvicorn
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
+from mcp.shared.message import ServerMessageMetadata
 
 FOLDER = Path(sys.argv[1])
 PIXEL = base64.b64encode(b"\x89PNG").decode()
@@ -65,10 +66,118 @@ async def wrong(_: Any, __: Any) -> dict[str, Any]:
     }
 
 
+QUESTIONS: dict[str, dict[str, Any]] = {
+    "ask": {
+        "method": "elicitation/create",
+        "params": {"mode": "form", "message": "Sure?", "requestedSchema": FORM},
+    },
+    "roots": {"method": "roots/list"},
+    "sample": {
+        "method": "sampling/createMessage",
+        "params": {
+            "messages": [{"role": "user", "content": {"type": "text", "text": "Say."}}],
+            "maxTokens": 10,
+        },
+    },
+}
+
+
+ASKED: dict[str, tuple[Any, Any]] = {
+    "ask": (types.ElicitRequest, types.ElicitResult),
+    "roots": (types.ListRootsRequest, types.ListRootsResult),
+    "sample": (types.CreateMessageRequest, types.CreateMessageResult),
+}
+
+
+async def asking(context: Any, params: Any) -> dict[str, Any]:
+    """Asks its client what its name says, in the way of the revision, and tells the answer."""
+    question = QUESTIONS[params.name]
+    if context.protocol_version == "2026-07-28" and params.input_responses is None:
+        write(tool=params.name, round=1)
+        return {
+            "resultType": "input_required",
+            "inputRequests": {"q": question},
+            "requestState": "s-1",
+        }
+    if context.protocol_version == "2026-07-28":
+        answer = params.input_responses["q"].model_dump(by_alias=True, mode="json")
+        answer = {name: each for name, each in answer.items() if each is not None}
+    else:
+        request, result = ASKED[params.name]
+        try:
+            told = await context.session.send_request(
+                request.model_validate(question, by_name=False),
+                result,
+                metadata=ServerMessageMetadata(related_request_id=context.request_id),
+            )
+            answer = told.model_dump(by_alias=True, mode="json")
+        except MCPError as error:
+            answer = {"error": error.message}
+    write(tool=params.name, answer=answer, state=params.request_state)
+    return said(json.dumps(answer))
+
+
+async def loop(_: Any, params: Any) -> dict[str, Any]:
+    write(tool="loop", state=params.request_state)
+    state = int(params.request_state or 0) + 1
+    asked = {"inputRequests": {"q": QUESTIONS["ask"]}} if (params.arguments or {}) else {}
+    return {"resultType": "input_required", "requestState": str(state), **asked}
+
+
+async def forgets(_: Any, params: Any) -> dict[str, Any]:
+    write(tool="forgets")
+    if params.request_state:
+        raise MCPError(types.INVALID_PARAMS, "what state?")
+    return {"resultType": "input_required", "requestState": "s"}
+
+
+async def chatty(context: Any, params: Any) -> dict[str, Any]:
+    steps = int((params.arguments or {}).get("text", "3"))
+    for step in range(steps):
+        await context.session.report_progress(step, steps, f"step {step}\x1b[2J")
+        await context.session.send_log_message(
+            "info", {"step": step}, "wide", related_request_id=context.request_id
+        )
+    return said("done")
+
+
+async def loud(context: Any, _: Any) -> dict[str, Any]:
+    related = {"related_request_id": context.request_id}
+    await context.session.send_log_message("error", "x" * 1_000_000, "wide", **related)
+    await context.session.send_log_message("debug", "not wanted", "wide", **related)
+    return said("done")
+
+
+async def flood(context: Any, _: Any) -> dict[str, Any]:
+    write(tool="flood")
+    for step in range(200):
+        await context.session.report_progress(step, None, "x" * 100_000)
+    return said("done")
+
+
+async def slow(_: Any, __: Any) -> dict[str, Any]:
+    write(tool="slow")
+    try:
+        await asyncio.sleep(30)
+    except asyncio.CancelledError:
+        write(cancelled="slow")
+        raise
+    return said("late")
+
+
 TOOLS: dict[str, Callable[[Any, Any], Awaitable[dict[str, Any]]]] = {
     "plain": plain,
     "blocks": blocks,
     "wrong": wrong,
+    "ask": asking,
+    "roots": asking,
+    "sample": asking,
+    "loop": loop,
+    "forgets": forgets,
+    "chatty": chatty,
+    "loud": loud,
+    "flood": flood,
+    "slow": slow,
 }
 
 

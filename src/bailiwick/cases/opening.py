@@ -15,6 +15,7 @@ from bailiwick.cases import refusals
 from bailiwick.cases.answering import outcome_of, refused
 from bailiwick.errors import BadInput, LedgerError
 from bailiwick.nouns import (
+    TRACE,
     Action,
     Caller,
     Cap,
@@ -108,8 +109,8 @@ async def open_case(
     id = f"act_{now_us:014x}{world.random(8).hex()}"
     run = caller.capability.run
     # A caller's own key is the same call in whichever run it comes again; and where nobody named a
-    # run, a fresh token does not make another call of it.
-    named = run != caller.capability.id
+    # run, neither a fresh token nor another trace makes another call of it.
+    named = run != caller.capability.id and not run.startswith(TRACE)
     mac = _mac(world, run if named and not asked.key else "", asked)
     name = f"key:{asked.key}" if asked.key else f"args:{mac}" if tool.effect == "write" else id
     earlier = None

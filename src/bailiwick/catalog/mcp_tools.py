@@ -38,7 +38,7 @@ from bailiwick.catalog.problems import problem, read_as, refuse, unknown_members
 from bailiwick.catalog.schemas import compile_schema, parameters
 from bailiwick.catalog.yaml_text import load_yaml
 from bailiwick.errors import CatalogError
-from bailiwick.nouns import McpBinding, McpUpstream
+from bailiwick.nouns import Asking, McpBinding, McpUpstream
 from bailiwick.values import JSON, did_you_mean, shown
 
 _TOOL = re.compile(r"[A-Za-z0-9._-]{1,128}")  # SEP-986
@@ -53,7 +53,8 @@ class McpUpstreamForm(Struct, frozen=True, kw_only=True):
     """An MCP server, by its command or its URL, and what its tools share.
 
     With `keeps_names` our own clients know its tools by the server's names, without a prefix.
-    `offers` are what of it is read beside its tools (see `mcp_offers`).
+    `offers` are what of it is read beside its tools (see `mcp_offers`), `may_ask` what it may ask
+    its client for during a call.
     """
 
     name: str
@@ -72,6 +73,7 @@ class McpUpstreamForm(Struct, frozen=True, kw_only=True):
     on_error: Literal["unknown", "not_done"] = "unknown"
     keeps_names: bool = False
     offers: Offers = ()
+    may_ask: tuple[Asking, ...] = ()
 
 
 class McpForm(ToolForm, frozen=True, kw_only=True):
@@ -235,6 +237,7 @@ def _upstream(form: McpUpstreamForm) -> McpUpstream:
         credential_env=form.credential_env,
         protocol=form.protocol,
         calls_at_once=form.calls_at_once or 0,
+        may_ask=tuple(sorted(form.may_ask)),
         keeps_names=form.keeps_names,
     )
 
@@ -287,6 +290,8 @@ def _upstream_problems(upstream: McpUpstreamForm, where: str) -> Iterator[Catalo
         if not _VARIABLE.fullmatch(name):
             yield problem("upstream_env_invalid", where, f"`{shown(name, 60)}` names no variable")
     yield from offer_problems(upstream.offers, where)
+    if len(set(upstream.may_ask)) < len(upstream.may_ask):
+        yield problem("member_invalid", where, "`may_ask` names a kind twice", "name it once")
     named = upstream.credentials.read or upstream.credentials.write
     if upstream.command and bool(named) != (upstream.credential_env is not None):
         yield problem(

@@ -24,7 +24,9 @@ For a call of an MCP server's tool the same holds, and:
     JSON-RPC: no such method or tool, invalid params,
     or a revision or header that was not agreed         not done    no      provider_refused
     any other JSON-RPC error                            unknown     yes     provider_error
-    it asks for input instead of answering              unknown     no      input_required
+    it asks for input that it may not ask for, or for
+    more and more                                       unknown     no      input_required
+    a stop came before a call could be continued        unknown     no      stopped
     its definition is held                              not done    no      definition_…
     it could not be started or listed; its queue is full not done   yes     provider_unreachable …
 
@@ -61,7 +63,7 @@ _NOTHING_THERE = (404, 410)
 _NOT_AGREED = frozenset({-32601, -32602, -32020, -32021, -32022})
 _NO_RESOURCE = -32002  # 2025-11-25; later -32602
 _FINAL = frozenset(
-    {"result_too_large", "result_unreadable", "provider_redirected", "input_required"}
+    {"result_too_large", "result_unreadable", "provider_redirected", "input_required", "stopped"}
 )
 _MAX_RETRY_AFTER_S = 86_400.0
 _EXCERPT_BYTES = 4096
@@ -81,6 +83,7 @@ class SendReport(Struct, frozen=True, kw_only=True):
     retry_after_s: float | None = None
     http_status: int | None = None
     content: ToolContent | None = None
+    heard: Mapping[str, JSON] = {}
 
 
 def answered(
@@ -128,6 +131,13 @@ def told(
     `on_error` is what is declared of a tool that reports an error; what it said is told all the
     same.
     """
+    report = _meant(answer, on_error=on_error, secret=secret, max_bytes=max_bytes)
+    return msgspec.structs.replace(report, heard=answer.heard) if answer.heard else report
+
+
+def _meant(
+    answer: ToolAnswer, *, on_error: Literal["unknown", "not_done"], secret: str, max_bytes: int
+) -> SendReport:
     if answer.error_code is not None:
         return _refused_call(answer, secret)
     report = _whole(answer.content or answer.value, secret, max_bytes)

@@ -195,6 +195,8 @@ def _report(
     message = told.message
     if told.http_status is not None:
         evidence["http_status"] = told.http_status
+    if told.heard:
+        evidence["heard"] = told.heard
     if last is not None and last is not told:
         evidence["then"] = last.code
         message = f"{message}; then: {last.message}"

@@ -29,24 +29,42 @@ _NOTHING_LEFT = (
 class Passage:
     """One send's way past its fence; `begun` says that its first byte may have left.
 
-    `over` says that nobody waits for it any more: then it may not begin either.
+    `over` says that nobody waits for it any more: then it may not begin either. `again` lets it
+    pass once more, where the other side has answered that it wants the same call continued.
     """
 
-    __slots__ = ("_fence", "_passing", "_waiting", "begun", "over")
+    __slots__ = ("_fence", "_once_more", "_passing", "_waiting", "begun", "over")
 
     def __init__(self, passing: set["Passage"], fence: Fencing) -> None:
         self._passing = passing
         self._fence = fence
         self._waiting: list[asyncio.Future[None]] = []
+        self._once_more = False
         self.begun = False
         self.over = False
 
+    def again(self) -> None:
+        """Let the call be continued: one send more may pass, if the fence is still open."""
+        self._once_more = True
+
+    async def still_open(self) -> bool:
+        """Whether a send could pass now, for what goes out for a call that is under way."""
+        return not self.over and await self._fence()
+
     async def through(self) -> None:
-        """Ask the fence; raise `NotSent` with the code `fenced` if it is shut."""
+        """Ask the fence; raise `NotSent` with the code `fenced` if it is shut.
+
+        A continuation raises `Lost`: what the sends before it did is not known.
+        """
         self._passing.add(self)
         if not await self._fence():
             self.settle()
+            if self.begun:
+                raise Lost("stopped", "a stop came before the call could be continued")
             raise NotSent("fenced", "the fence was shut before the first byte")
+        if self._once_more and not self.over:
+            self._once_more = False
+            return
         if self.over or self.begun:
             self.settle()
             if self.begun:

@@ -6,11 +6,11 @@ is what `act` said. Only here is the server's side of MCP known.
 
 doors       who speaks to it, as the spine takes him
 offering    the tools that a client is shown
+offers      what MCP servers offer beside tools: resources, prompts, completion
 asking      a call as a proposal
 telling     an outcome as a result
 waiting     what a client hears while people think
 tasks       calls that wait, to be polled
-reading     resources, prompts and completion
 serving     the server itself
 piping      the same over pipes, for clients that speak nothing else
 """

@@ -5,21 +5,25 @@
     dev.bailiwick/reason           why, in the agent's words
     dev.bailiwick/sources          what the agent goes by, a list of texts
     dev.bailiwick/uncertainty      how sure it is, in its words
+    traceparent                    the trace it is part of (W3C), which is its run if none is named
 
 The SDK has parsed the message before: of names that stood twice the last one counts. What is
 decided is still what is sent.
 """
 
+import re
 from collections.abc import Mapping
 
 from bailiwick import cases
 from bailiwick.errors import BadInput
 from bailiwick.gateway.doors import Visitor
-from bailiwick.nouns import Proposal
+from bailiwick.nouns import TRACE, Proposal
 from bailiwick.ports import World
 from bailiwick.values import JSON
 
 META = "dev.bailiwick/"
+# Source: W3C Trace Context, 3.2.2; a trace of zeros is none.
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}").match
 
 
 async def proposal(
@@ -32,10 +36,13 @@ async def proposal(
 ) -> Proposal:
     """The proposal that a call is. Raises `BadInput`, and what the credential fails on."""
     run = _text(meta, "run")
+    trace = _TRACEPARENT(str(meta.get("traceparent", "")))
+    # A client of access keys that names no run is in one for each trace, as far as it tells them.
+    within = run or (f"{TRACE}{trace[1]}" if trace else None)
     return cases.propose(
         tool,
         arguments,
-        await visitor.credential(run),
+        await visitor.credential(within),
         tenant=world.settings.tenant,
         run=run,
         key=_text(meta, "idempotencyKey"),

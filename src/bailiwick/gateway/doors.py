@@ -38,7 +38,8 @@ class BearerDoor:
     async def credential(self, bearer: str, run: str | None = None) -> Credential:
         """What a bearer shows, as the spine takes it. Raises `IdentityError` for an access key.
 
-        A capability is not looked at here: the spine does. `run` is the one that a call names.
+        A capability is not looked at here: the spine does. `run` is the one that a call is in; a
+        capability has its own.
         """
         if not identity.is_access_key(bearer):
             return Credential(token=bearer, proof="", door=self.address)

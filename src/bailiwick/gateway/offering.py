@@ -9,10 +9,9 @@ for reads.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import mcp_types as types
-from mcp.shared.exceptions import MCPError
 
 from bailiwick import identity, policy
 from bailiwick.nouns import Caller, McpBinding, Tool
@@ -20,9 +19,6 @@ from bailiwick.ports import Bundle, ControlState
 from bailiwick.values import JSON
 
 _KEPT = 256
-_PAGE = 500
-
-T = TypeVar("T")
 # What an answer says instead of the tool's result while it has none (see `telling`).
 _STATUS: Mapping[str, JSON] = {
     "type": "object",
@@ -49,28 +45,17 @@ class Offering:
         return self._named[release]
 
     async def usable(self, bundle: Bundle, control: ControlState, caller: Caller) -> Sequence[Tool]:
-        """The tools that a caller could ever use, in the order of their wire names."""
+        """What a caller could ever use, in the order of the names that clients know."""
         possible = await self._could_use(bundle, control, caller.agent)
-        grants = caller.capability.grants
-        return sorted(
-            (
-                tool
-                for tool in self.named(bundle).values()
-                if tool.name in possible
-                and any(identity.tool_granted(grant.tools, tool.name) for grant in grants)
-            ),
-            key=lambda tool: tool.wire_name,
-        )
-
-    async def tools(
-        self, bundle: Bundle, control: ControlState, caller: Caller
-    ) -> Sequence[types.Tool]:
-        """The tools for a caller as it is told of them, without those for resources and prompts."""
-        return [
-            described(tool)
-            for tool in await self.usable(bundle, control, caller)
-            if not (isinstance(tool.binding, McpBinding) and tool.binding.method != "tools/call")
+        granted = [
+            tool
+            for tool in self.named(bundle).values()
+            if tool.name in possible
+            and any(
+                identity.tool_granted(grant.tools, tool.name) for grant in caller.capability.grants
+            )
         ]
+        return sorted(granted, key=lambda each: each.wire_name)
 
     async def _could_use(self, bundle: Bundle, control: ControlState, agent: str) -> frozenset[str]:
         key = (bundle.release.digest, control.modes, agent)
@@ -80,18 +65,6 @@ class Offering:
             if len(self._possible) > _KEPT:
                 self._possible.popitem(last=False)
         return self._possible[key]
-
-
-def page_of(
-    entries: Sequence[T], params: types.PaginatedRequestParams | None
-) -> tuple[list[T], str | None]:
-    """One page of a list, and the cursor of the next. Raises `MCPError` for a cursor not ours."""
-    cursor = params.cursor if params is not None else None
-    if cursor is not None and not (cursor.isdecimal() and len(cursor) < 10):
-        raise MCPError(types.INVALID_PARAMS, "the cursor is not one of ours")
-    first = int(cursor or 0)
-    more = first + _PAGE < len(entries)
-    return list(entries[first : first + _PAGE]), str(first + _PAGE) if more else None
 
 
 def _possible(bundle: Bundle, control: ControlState, agent: str) -> frozenset[str]:
@@ -113,6 +86,11 @@ def _possible(bundle: Bundle, control: ControlState, agent: str) -> frozenset[st
             if answer.agent == agent
         )
     )
+
+
+def is_tool(tool: Tool) -> bool:
+    """Whether clients know it as a tool: what a server offers beside has methods of its own."""
+    return not isinstance(tool.binding, McpBinding) or tool.binding.method == "tools/call"
 
 
 def described(tool: Tool) -> types.Tool:

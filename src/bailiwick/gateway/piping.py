@@ -39,7 +39,7 @@ async def speak(settings: Settings, agent: str, subject: str) -> None:
     if the owner serves no pipes, and what opening a project raises.
     """
     try:
-        async with Bailiwick.open(settings.project) as bailiwick:
+        async with Bailiwick.open(settings) as bailiwick:
             visitor = KeyHolder(bailiwick.world, agent, subject)
             await visitor.caller()
             async with lent(bailiwick.world, pages=""):

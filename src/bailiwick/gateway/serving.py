@@ -1,8 +1,8 @@
 """The server: what a client asks, in either revision, and what is answered."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
 from typing import Any, Protocol, cast
 
@@ -19,15 +19,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bailiwick.act import act
 from bailiwick.errors import BailiwickError, StoreUnavailable
 from bailiwick.gateway import asking, telling, waiting
-from bailiwick.gateway.offering import Offering, page_of
-from bailiwick.gateway.reading import Reading
+from bailiwick.gateway.offering import Offering, described, is_tool
+from bailiwick.gateway.offers import Offers, as_error
 from bailiwick.gateway.tasks import Tasks, Who, meta_of, takes_tasks
-from bailiwick.nouns import Outcome
+from bailiwick.nouns import Outcome, Tool
 from bailiwick.ports import World
-from bailiwick.values import shown
+from bailiwick.values import JSON, shown
 
 Context = ServerRequestContext[Any, Any]
 
+_PAGE = 500
 # What a request names to hear of a call while it runs.
 _HEARD = (b"progressToken", b"io.modelcontextprotocol/logLevel", b"subscriptions/listen")
 _BODY_BYTES = 4 * 1024 * 1024
@@ -108,7 +109,7 @@ class Gateway:
         )
         self._tasks = Tasks(world, who, self._approvals)
         self._tasks.add_to(self._server)
-        Reading(world, who, self._offering, self._approvals).add_to(self._server)
+        Offers(world, self._usable, self._read, self._approvals).add_to(self._server)
         # Our own telemetry tells of actions; the SDK's spans would tell of them twice.
         self._server.middleware.clear()
 
@@ -144,51 +145,74 @@ class Gateway:
     async def _list_tools(
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
+        tools = [described(tool) for tool in await self._usable(ctx) if is_tool(tool)]
+        first = _offset(params)
+        more = first + _PAGE < len(tools)
+        return types.ListToolsResult(
+            tools=tools[first : first + _PAGE],
+            next_cursor=str(first + _PAGE) if more else None,
+            cache_scope="private",
+            ttl_ms=0,
+        )
+
+    async def _usable(self, ctx: Context) -> Sequence[Tool]:
+        """What the client could ever use."""
         world = self._world
         tenant = world.settings.tenant
         caller = await self._who(ctx.request).caller()
         control = await world.store.control(tenant)
         bundle = await world.bundle(tenant, control.release)
-        tools = await self._offering.tools(bundle, control, caller)
-        page, cursor = page_of(tools, params)
-        return types.ListToolsResult(
-            tools=page, next_cursor=cursor, cache_scope="private", ttl_ms=0
-        )
+        return await self._offering.usable(bundle, control, caller)
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
-        self._under_way += 1
-        self.quiet.clear()
+        world = self._world
         try:
-            return await self._called(ctx, params)
+            with self._carrying():
+                control = await world.store.control(world.settings.tenant)
+                bundle = await world.bundle(world.settings.tenant, control.release)
+                tool = self._offering.named(bundle).get(params.name)
+                if tool is None or not is_tool(tool):
+                    raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {shown(params.name)}")
+                outcome = await self._act(ctx, tool, params.arguments or {})
+                return await self._told(ctx, params, outcome)
         except BailiwickError as error:
             return telling.fault(error)
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self.quiet.set()
 
-    async def _called(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
-        world = self._world
+    async def _read(self, ctx: Context, tool: Tool, arguments: Mapping[str, JSON]) -> Outcome:
+        """Read what a server offers beside its tools."""
+        try:
+            with self._carrying():
+                return await self._act(ctx, tool, arguments)
+        except BailiwickError as error:
+            raise as_error(error) from error
+
+    async def _act(self, ctx: Context, tool: Tool, arguments: Mapping[str, JSON]) -> Outcome:
+        asked = await asking.proposal(
+            self._world,
+            self._who(ctx.request),
+            tool=tool.name,
+            arguments=arguments,
+            meta=meta_of(ctx),
+        )
+        return await act(self._world, asked)
+
+    @contextmanager
+    def _carrying(self) -> Iterator[None]:
+        """A call is under way. Raises `StoreUnavailable` (`draining`) when we leave."""
         if self.leaving:
             raise StoreUnavailable(
                 "this process is leaving, and takes nothing new",
                 code="draining",
                 help="make the same call again: it is done once, whoever answers",
             )
-        control = await world.store.control(world.settings.tenant)
-        bundle = await world.bundle(world.settings.tenant, control.release)
-        tool = self._offering.named(bundle).get(params.name)
-        if tool is None:
-            raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {shown(params.name)}")
-        asked = await asking.proposal(
-            world,
-            self._who(ctx.request),
-            tool=tool.name,
-            arguments=params.arguments or {},
-            meta=meta_of(ctx),
-        )
-        outcome = await act(world, asked)
-        return await self._told(ctx, params, outcome)
+        self._under_way += 1
+        self.quiet.clear()
+        try:
+            yield
+        finally:
+            self._under_way -= 1
+            if not self._under_way:
+                self.quiet.set()
 
     async def _told(
         self, ctx: Context, params: types.CallToolRequestParams, outcome: Outcome
@@ -210,3 +234,12 @@ class Gateway:
     def _no_mirrored_headers(self, name: str) -> Mapping[str, Any] | None:
         """No argument is mirrored in a header here: nothing goes by headers but the routing."""
         return None
+
+
+def _offset(params: types.PaginatedRequestParams | None) -> int:
+    cursor = params.cursor if params is not None else None
+    if cursor is None:
+        return 0
+    if not cursor.isdecimal() or len(cursor) > 9:
+        raise MCPError(types.INVALID_PARAMS, "the cursor is not one of ours")
+    return int(cursor)

@@ -48,6 +48,7 @@ from bailiwick.nouns.budgets import (
     Price,
 )
 from bailiwick.nouns.callers import (
+    TRACE,
     Caller,
     Capability,
     Credential,
@@ -65,6 +66,7 @@ from bailiwick.nouns.control import (
     Stop,
 )
 from bailiwick.nouns.tools import (
+    Asking,
     Effect,
     HttpBinding,
     Listing,
@@ -90,9 +92,11 @@ __all__ = [
     "PERIOD_US",
     "RETENTION_DAYS",
     "STEPS",
+    "TRACE",
     "Action",
     "Approval",
     "Ask",
+    "Asking",
     "Balance",
     "Breaker",
     "Caller",

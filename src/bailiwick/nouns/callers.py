@@ -8,6 +8,9 @@ from msgspec import Struct
 from bailiwick.nouns.budgets import Cap
 from bailiwick.values import JSON
 
+# How the id of a run begins that nobody named, and that is a trace's.
+TRACE = "trace:"
+
 Role = Literal["viewer", "operator", "approver", "auditor", "admin", "responder"]
 
 

@@ -10,6 +10,7 @@ from bailiwick.values import JSON
 Effect = Literal["read", "write"]
 McpMethod = Literal["tools/call", "resources/read", "prompts/get", "completion/complete"]
 Listing = Literal["resources/list", "resources/templates/list", "prompts/list"]
+Asking = Literal["elicitation", "sampling", "roots"]
 Trait = Literal["money", "destructive", "outbound", "permission", "code"]
 
 
@@ -51,8 +52,9 @@ class McpUpstream(Struct, frozen=True, kw_only=True):
 
     `env` are variables with literal values; the secret, if any, goes into `credential_env` (or the
     `Authorization` header of a URL). `protocol` is a revision, or `auto` to find out. It is asked
-    at most `calls_at_once` calls at the same time; 0 is no bound of its own. With `keeps_names` our
-    own clients know what it offers by its own names.
+    at most `calls_at_once` calls at the same time; 0 is no bound of its own. `may_ask` is what it
+    may ask its client for while it carries out a call. With `keeps_names` our own clients know what
+    it offers by its own names.
     """
 
     name: str
@@ -62,6 +64,7 @@ class McpUpstream(Struct, frozen=True, kw_only=True):
     credential_env: str | None = None
     protocol: Literal["auto", "2025-11-25", "2026-07-28"] = "auto"
     calls_at_once: int = 0
+    may_ask: tuple[Asking, ...] = ()
     keeps_names: bool = False
 
 
@@ -272,7 +275,8 @@ class ToolAnswer(Struct, frozen=True, kw_only=True):
     """What an MCP server answered to a call: what its tool said, or a JSON-RPC error.
 
     `value` is the result of what is no tool. `error_code` and `text` are those of the error.
-    `status` is the HTTP status, if it came over HTTP.
+    `status` is the HTTP status, if it came over HTTP. `heard` is how much was said and asked
+    meanwhile, in numbers.
     """
 
     content: ToolContent | None = None
@@ -280,3 +284,4 @@ class ToolAnswer(Struct, frozen=True, kw_only=True):
     text: str = ""
     error_code: int | None = None
     status: int | None = None
+    heard: Mapping[str, JSON] = {}

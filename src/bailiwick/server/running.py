@@ -9,9 +9,9 @@ import asyncio
 import logging
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
 import uvicorn
 import uvloop
@@ -42,20 +42,23 @@ class _Server(uvicorn.Server):
         yield
 
 
-def serve(settings: Settings, ready: Callable[[str], None]) -> None:
+def serve(settings: Settings, ready: Callable[[str], None], **doors: Any) -> None:
     """Serve a project until a signal. `ready` is told the address once requests are taken.
 
+    `doors` replaces doors of the world, as for `Bailiwick.open`.
     Raises what opening a project raises, and `ConfigError` (`address_taken`).
     """
-    uvloop.run(_serve(settings, ready))
+    uvloop.run(_serve(settings, ready, doors))
 
 
-async def _serve(settings: Settings, ready: Callable[[str], None]) -> None:
+async def _serve(
+    settings: Settings, ready: Callable[[str], None], doors: Mapping[str, Any]
+) -> None:
     listening = _listen(settings.serve)
     with listening:
         url = address(settings.serve, listening.getsockname()[1])
         async with (
-            Bailiwick.open(Path(settings.project)) as bailiwick,
+            Bailiwick.open(settings, **doors) as bailiwick,
             application(bailiwick.world, url) as app,
         ):
             server = _Server(_configured(settings, app))

@@ -8,6 +8,8 @@ supervising   a task for each upstream: its queue, its restarts; no fault of it 
 linking       one session: what it lists, one call in it
 messages      a call as a request, and what its result means
 listing       all pages of a list, bounded and made safe
+hearing       what is heard while a call runs: progress, log messages, questions
+questions     the server's questions, in both revisions, and the call that is continued
 pipes         standard input and output of a process
 wire          HTTP, and what the transports know of the call they carry
 definitions   what is pinned of a definition, and which names are easily confused

@@ -1,8 +1,8 @@
 """One session with an MCP server, in a task of its own, and one call in it.
 
 The official client may cancel the task that holds a session when its server dies; that task is this
-one and nobody else's. It offers a server nothing (no sampling, no elicitation, no roots), repeats
-no call, and hands out no definition that was listed more than ten seconds ago.
+one and nobody else's. It offers a server nothing but what its file allows (sampling, elicitation,
+roots), repeats no call, and hands out no list that is more than ten seconds old.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from bailiwick.execution.mcp.definitions import Offer
 from bailiwick.execution.mcp.listing import LISTS, all_pages, readable
 from bailiwick.execution.mcp.messages import RESULT, answer_of, asks_for_input, request_of
 from bailiwick.execution.mcp.pipes import Pipes, started
+from bailiwick.execution.mcp.questions import MOST_ROUNDS, Questions, continuing
 from bailiwick.execution.mcp.wire import CURRENT, MAX_LISTING_BYTES, Delivery, FencedTransport
 from bailiwick.nouns import ToolAnswer
 from bailiwick.ports import Lost, NotSent
@@ -59,6 +60,7 @@ class Link:
         self._pipes: Pipes | None = None
         self._http: FencedTransport | None = None
         self._leave = asyncio.Event()
+        self._under_way: set[Delivery] = set()
         self._listing = asyncio.Lock()
         self._lists: dict[str, tuple[float, Any]] = {}
         self.opened = asyncio.get_running_loop().create_future()
@@ -121,17 +123,45 @@ class Link:
 
     async def ask(self, delivery: Delivery) -> ToolAnswer:
         """Make the call. Raises `NotSent`, or `Lost` once its first byte may have left."""
-        call = delivery.call
+        self._under_way.add(delivery)
+        try:
+            more: Mapping[str, Any] = {}
+            for turn in range(MOST_ROUNDS + 1):
+                result = await self._send(delivery, more)
+                if isinstance(result, ToolAnswer):
+                    return result
+                if not asks_for_input(result):
+                    return answer_of(delivery.call, result, delivery.status)
+                if turn < MOST_ROUNDS:
+                    more = await continuing(delivery, result, turn)
+                    delivery.passage.again()
+            raise delivery.gave_up("input_required", "the upstream asks for more and more input")
+        finally:
+            self._under_way.discard(delivery)
+
+    async def _send(
+        self, delivery: Delivery, more: Mapping[str, Any]
+    ) -> Mapping[str, Any] | ToolAnswer:
+        """Send the call, or continue it with `more`: its result, or a JSON-RPC error."""
         assert self._client is not None
-        request = request_of(call, {"_meta": dict(call.meta)})
-        sending = asyncio.create_task(self._client.session.send_request(request, RESULT))
+        hearing = delivery.hearing
+        meta: dict[str, JSON] = dict(delivery.call.meta)
+        if hearing.level:
+            meta[mcp_types.LOG_LEVEL_META_KEY] = hearing.level
+        sending = asyncio.create_task(
+            self._client.session.send_request(
+                request_of(delivery.call, {**more, "_meta": meta}),
+                RESULT,
+                progress_callback=hearing.progress if hearing.listener else None,
+            )
+        )
         try:
             await asyncio.wait((sending, self.task), return_when="FIRST_COMPLETED")
             # The session tells its calls that it ended; one that it forgets is not waited for.
             await asyncio.wait((sending,), timeout=1.0)
             if not sending.done():
                 raise delivery.gave_up("answer_lost", "the upstream's session ended")
-            return _answered(delivery, sending, self._pipes)
+            return _answered(delivery, sending, self._pipes, continued=bool(more))
         finally:
             sending.cancel()
             sending.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -150,6 +180,8 @@ class Link:
             mode=_MODES[self._upstream.protocol],
             cache=None,
             message_handler=self._heard,
+            logging_callback=self._logged,
+            **self._callbacks(),
             client_info=mcp_types.Implementation(name="bailiwick", version="1"),
         )
         async with client:
@@ -179,6 +211,27 @@ class Link:
         ):
             yield streams
 
+    def _callbacks(self) -> dict[str, Any]:
+        """What the upstream may ask for is what it is told that we can do."""
+        questions = Questions(self._concerned)
+        callbacks = {
+            "elicitation": ("elicitation_callback", questions.elicitation),
+            "sampling": ("sampling_callback", questions.sampling),
+            "roots": ("list_roots_callback", questions.roots),
+        }
+        return dict(callbacks[kind] for kind in self._upstream.may_ask)
+
+    def _concerned(self) -> Delivery | None:
+        """The call in which a message came: the one of its connection, or the only one there is."""
+        if self._pipes is None:
+            delivery = CURRENT.get(None)
+            return delivery if delivery in self._under_way else None
+        return next(iter(self._under_way)) if len(self._under_way) == 1 else None
+
+    async def _logged(self, params: mcp_types.LoggingMessageNotificationParams) -> None:
+        if (delivery := self._concerned()) is not None:
+            delivery.hearing.log(params.level, params.logger or "", params.data)
+
     def _unlisted(self, of: str, error: MCPError | ValidationError) -> NotSent:
         """Say why it could not be listed: for want of a connection, or of sense."""
         if self._http is not None and self._http.failure is not None:
@@ -207,18 +260,18 @@ class Link:
 
 
 def _answered(
-    delivery: Delivery, sending: "asyncio.Task[dict[str, Any]]", pipes: Pipes | None
-) -> ToolAnswer:
-    """Say what came of a call. Raises `NotSent` or `Lost`."""
+    delivery: Delivery,
+    sending: "asyncio.Task[dict[str, Any]]",
+    pipes: Pipes | None,
+    *,
+    continued: bool,
+) -> Mapping[str, Any] | ToolAnswer:
+    """Give what came of a send: a result, or a JSON-RPC error. Raises `NotSent` or `Lost`."""
     if sending.cancelled():
         raise delivery.gave_up("answer_lost", "the call was cancelled from within")
     error = sending.exception()
     if error is None:
-        result = sending.result()
-        if asks_for_input(result):
-            message = "the upstream asks for input instead of answering"
-            raise delivery.gave_up("input_required", message)
-        return answer_of(delivery.call, result, delivery.status)
+        return sending.result()
     if isinstance(error, (NotSent, Lost)):
         raise error
     if delivery.failure is not None:
@@ -226,6 +279,10 @@ def _answered(
     if pipes is not None and pipes.failure is not None:
         raise delivery.gave_up(*map(str, pipes.failure.args))
     if isinstance(error, MCPError) and error.code not in _ENDED:
+        if continued:
+            # It speaks of the continuation; what was done before that is not known.
+            words = f"the upstream did not take the answers: `{shown(error.message)}`"
+            raise delivery.gave_up("input_required", words)
         return ToolAnswer(text=error.message, error_code=error.code, status=delivery.status)
     if isinstance(error, ValidationError):
         raise delivery.gave_up("answer_lost", "the answer is not as the protocol has it")

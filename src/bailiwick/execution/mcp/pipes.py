@@ -18,7 +18,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from mcp.client.stdio import get_default_environment
 from mcp.shared.message import SessionMessage
 
-from bailiwick.execution.mcp.wire import CALLS, CURRENT, MAX_LISTING_BYTES
+from bailiwick.execution.mcp.wire import CALLS, CURRENT, MAX_LISTING_BYTES, MAX_SAID_BYTES
 from bailiwick.nouns import ToolCall
 from bailiwick.ports import Lost, NotSent
 
@@ -81,12 +81,19 @@ class Pipes:
         assert stdout is not None
         try:
             async with self._into:
+                said = 0
                 while line := await stdout.readline():
-                    await self._into.send(_message(line))
+                    message = _message(line)
+                    said = 0 if _is_answer(message) else said + len(line)
+                    if said > MAX_SAID_BYTES:
+                        words = f"the upstream said more than {MAX_SAID_BYTES} bytes and no answer"
+                        self.failure = Lost("result_too_large", words)
+                        return
+                    await self._into.send(message)
         except ValueError:
             # The stream's limit. Whose answer it was cannot be told: its id may come last.
-            message = f"the upstream sent a message larger than {self._max_bytes} bytes"
-            self.failure = Lost("result_too_large", message)
+            words = f"the upstream sent a message larger than {self._max_bytes} bytes"
+            self.failure = Lost("result_too_large", words)
         except (ConnectionError, anyio.BrokenResourceError, anyio.ClosedResourceError):
             pass
         finally:
@@ -167,6 +174,11 @@ def _message(line: bytes) -> SessionMessage | Exception:
         return SessionMessage(mcp_types.jsonrpc_message_adapter.validate_json(line, by_name=False))
     except ValueError as error:
         return error
+
+
+def _is_answer(message: SessionMessage | Exception) -> bool:
+    answers = (mcp_types.JSONRPCResponse, mcp_types.JSONRPCError)
+    return isinstance(message, SessionMessage) and isinstance(message.message, answers)
 
 
 def _signal(group: int, number: signal.Signals) -> None:

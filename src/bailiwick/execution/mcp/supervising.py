@@ -14,7 +14,10 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from bailiwick.execution.mcp.definitions import Offer, confusable
+from bailiwick.execution.mcp.hearing import heard
 from bailiwick.execution.mcp.linking import Link
 from bailiwick.execution.mcp.listing import LISTS
 from bailiwick.execution.mcp.wire import CURRENT, Delivery
@@ -53,7 +56,10 @@ class Upstreams:
         if supervisor is None or supervisor.ended:
             tls = context_for(call.upstream.url or "")
             supervisor = self._running[key] = Supervisor(self, key, self._folder, tls)
-        return await supervisor.ask(Delivery(call, passage))
+        async with heard(call.upstream.may_ask) as hearing:
+            answer = await supervisor.ask(Delivery(call, passage, hearing))
+        account = hearing.account
+        return msgspec.structs.replace(answer, heard=account) if account else answer
 
     def offers(self) -> dict[str, Offer]:
         """What every upstream that runs was last seen to list, by the upstream's name."""

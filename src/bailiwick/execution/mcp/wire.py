@@ -16,6 +16,7 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
+from bailiwick.execution.mcp.hearing import Hearing
 from bailiwick.execution.passage import Passage
 from bailiwick.nouns import ToolCall
 from bailiwick.ports import Lost, NotSent
@@ -25,14 +26,17 @@ _CONNECT_SECONDS = 5.0
 _CONNECTIONS = 32
 _IDLE_SECONDS = 2.0
 MAX_LISTING_BYTES = 4 * 1024 * 1024
+# What may be said in one call beside its answer.
+MAX_SAID_BYTES = 8 * 1024 * 1024
 
 
 class Delivery:
     """A call on its way: its passage, and what the transport found out about it."""
 
-    def __init__(self, call: ToolCall, passage: Passage) -> None:
+    def __init__(self, call: ToolCall, passage: Passage, hearing: Hearing | None = None) -> None:
         self.call = call
         self.passage = passage
+        self.hearing = hearing or Hearing(None, ())
         self.failure: NotSent | Lost | None = None
         self.status: int | None = None
 
@@ -122,6 +126,8 @@ class FencedTransport(httpx2.AsyncBaseTransport):
         mine = calls or request.method == "GET"
         most = delivery.call.max_bytes if mine else MAX_LISTING_BYTES
         headers = {name: each for name, each in response.headers.items() if name != "set-cookie"}
+        if headers.get("content-type", "").startswith("text/event-stream"):
+            most += MAX_SAID_BYTES
         bounded = _Bounded(response.stream, most, self, delivery if mine else None)
         return httpx2.Response(response.status_code, headers=headers, stream=bounded)
 
