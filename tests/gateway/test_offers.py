@@ -31,7 +31,7 @@ def other(url: str) -> dict[str, str]:
 async def test_resources_are_read_by_calls_and_what_two_servers_list_is_held(
     tmp_path: Path,
 ) -> None:
-    async with fixture() as url, governed(tmp_path / "project", url, other(url)) as before:
+    async with fixture() as url, governed(tmp_path / "project", url, more=other(url)) as before:
         for revision, mode in MODES.items():
             async with Client(before, mode=mode) as client:
                 await _resources(client, revision)
