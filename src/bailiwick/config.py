@@ -143,6 +143,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     that address alone. Beyond loopback it needs `certificate` and `key`, or the word that a proxy
     before it ends TLS (`behind_proxy`). `hold_seconds` is how long an answer that waits for people
     is held for a client that hears of progress; `drain_seconds` how long it takes to leave.
+    `requests` is where a line a request is written: a file, or `stderr`.
 
     An attacker who can change this can have tokens sent in clear, or to himself.
     """
@@ -154,6 +155,7 @@ class ServeSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     key: str | None = None
     behind_proxy: bool = False
     hold_seconds: Annotated[float, msgspec.Meta(ge=0, le=600)] = 20.0
+    requests: str | None = None
     drain_seconds: Annotated[float, msgspec.Meta(ge=0, le=600)] = 30.0
 
     def __post_init__(self) -> None:

@@ -280,6 +280,15 @@ class Bailiwick:
             )
         return told
 
+    async def perform(self, command: Mapping[str, JSON]) -> JSON:
+        """One command of a person's, as it comes by the socket; house is kept right after it.
+
+        Raises what `operations.perform` raises.
+        """
+        answer: JSON = await on_demand("operations").perform(self.world, command)
+        self._nudge.set()
+        return answer
+
     async def settle(self) -> None:
         """Have house kept once now, and wait for it."""
         await tick(self.world, self._busy)
@@ -287,9 +296,7 @@ class Bailiwick:
     async def _perform(self, command: Mapping[str, JSON]) -> JSON:
         if command.get("command") in _OF_AGENTS:
             return await self._perform_for_agent(command)
-        answer: JSON = await on_demand("operations").perform(self.world, command)
-        self._nudge.set()
-        return answer
+        return await self.perform(command)
 
     async def _perform_for_agent(self, command: Mapping[str, JSON]) -> JSON:
         """What an agent's own key may do by the socket: ask for the challenge, and cancel."""

@@ -89,12 +89,13 @@ def open_world(
     alone: bool = True,
     egress: Egress | None = None,
     told: Telemetry | None = None,
+    also: Telemetry | None = None,
     now_us: Callable[[], int] | None = None,
 ) -> World:
     """Open every door. `alone` takes the owner's lock of an SQLite file and migrates it if need be.
 
-    A PostgreSQL database has no owner, and is given the tables that it lacks. `now_us`
-    replaces the clocks, for tests.
+    A PostgreSQL database has no owner, and is given the tables that it lacks. `also` is told what
+    the settings' telemetry is. `now_us` replaces the clocks, for tests.
 
     Raises `StoreFenced`, `StoreUnavailable`, `IdentityError` or `ConfigError`, and then nothing is
     left open.
@@ -105,7 +106,7 @@ def open_world(
             on_demand("migrate")(file)
     keys = identity.load_keyring(keys_folder(settings), settings.log_origin)
     # Before the store: it may be refused, and holds nothing open until it is told something.
-    told = told or _telemetry(settings, alone=alone)
+    told = told or _telemetry(settings, alone=alone, also=also)
     doors = _doors(settings, now_us, alone=alone)
     folder = settings.path(".")
     door: Egress = egress or on_demand("egress")(
@@ -144,9 +145,9 @@ def open_world(
     )
 
 
-def _telemetry(settings: Settings, *, alone: bool) -> Telemetry:
+def _telemetry(settings: Settings, *, alone: bool, also: Telemetry | None) -> Telemetry:
     """Who is told. A command beside the owner changes control, but carries out no action."""
-    doors: list[Telemetry] = []
+    doors: list[Telemetry] = [] if also is None else [also]
     if settings.telemetry.events is not None:
         doors.append(on_demand("events")(settings))
     if settings.telemetry_endpoint is not None and alone:

@@ -1,5 +1,6 @@
 """MCP clients of both revisions call tools, and what becomes of it is what the spine says."""
 
+import asyncio
 import time
 from typing import Any
 
@@ -97,6 +98,9 @@ async def test_a_call_that_waits_says_where_and_is_done_once(up: Up, revision: s
         assert "Make the same call again" in first["text"]
         assert again["data"]["action"] == action
         await up.says("bo", "approvals", "approve", action, "--yes")
+        settled = asyncio.get_running_loop().time() + 20
+        while told(await client.call_tool("notes_add", asks))["data"].get("status"):
+            assert asyncio.get_running_loop().time() < settled
         outcomes = [told(await client.call_tool("notes_add", asks)) for _ in range(3)]
         notes = told(await client.call_tool("notes_read", {"customer": "c_1"}))
     assert {each["meta"]["dev.bailiwick/action"] for each in outcomes} == {action}

@@ -10,7 +10,7 @@ from mcp.shared.exceptions import MCPError
 
 from bailiwick.gateway import offers, telling
 from bailiwick.nouns import Outcome, ToolContent
-from campaigns.conformance.behind import fixture, governed
+from campaigns.conformance.behind import AGENT, MANIFEST, fixture, governed
 from tests.gateway.served import MODES
 
 RULE = """\
@@ -21,10 +21,16 @@ when { context.input.uri == "test://static-binary" };
 
 
 def other(url: str) -> dict[str, str]:
-    """A rule, and a second server that lists the same prompts as the first."""
-    upstream = {"name": "other", "url": url, "owner": "x", "offers": ["prompts", "completion"]}
-    declared = {"upstreams": [upstream], "tools": []}
-    return {"policies/kept.cedar": RULE, "tools/other.yaml": json.dumps(declared)}
+    """A rule, a server that lists the same prompts as the first, and one that has a prefix."""
+    upstream = {"url": url, "owner": "x", "offers": ["prompts", "completion"]}
+    same, apart = {"name": "other", "keeps_names": True}, {"name": "third"}
+    declared = {"upstreams": [{**upstream, **each} for each in (same, apart)], "tools": []}
+    allowed = MANIFEST.replace('"fixture.*"', '"fixture.*", "other.*", "third.*"')
+    return {
+        "policies/kept.cedar": RULE,
+        "tools/other.yaml": json.dumps(declared),
+        f"agents/{AGENT}.yaml": allowed,
+    }
 
 
 @pytest.mark.claim("gateway.offers-are-calls")
@@ -39,7 +45,10 @@ async def test_resources_are_read_by_calls_and_what_two_servers_list_is_held(
                 assert "fixture_resources" not in {each.name for each in listed.tools}
                 with pytest.raises(MCPError, match="Unknown tool"):
                     await client.call_tool("fixture_resources", {"uri": "test://static-text"})
-                assert (await client.list_prompts()).prompts == []
+                prompts = {each.name for each in (await client.list_prompts()).prompts}
+                assert "third_test_simple_prompt" in prompts
+                assert all(name.startswith("third_") for name in prompts)
+                await client.get_prompt("third_test_simple_prompt")
                 with pytest.raises(MCPError, match="Unknown prompt"):
                     await client.get_prompt("test_simple_prompt")
 

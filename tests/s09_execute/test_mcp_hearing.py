@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from bailiwick.nouns import Asking, McpUpstream
+from bailiwick.execution import read
+from bailiwick.execution.mcp.hearing import heard
+from bailiwick.nouns import Asking, McpUpstream, Reader
 from bailiwick.ports import LISTENER
 from bailiwick.values import JSON
 from tests.s09_execute.bench import Bench, bench
@@ -147,6 +149,22 @@ async def test_endless_progress_ends_the_call_by_name(at: Bench, wide: Notes, ov
     assert (report.status, report.code) == ("unknown", "result_too_large")
 
 
+async def test_what_a_look_for_another_tool_says_is_not_the_calls(at: Bench, wide: Notes) -> None:
+    upstream = upstream_of(wide, "http", "2026-07-28", *ALL)
+    tool = await tool_of(at, upstream, "plain")
+    await tool_of(at, upstream, "chatty", effect="read")
+    await tool_of(at, upstream, "ask", effect="read")
+    names: dict[str, JSON] = {
+        "args": {},
+        "action": {"id": "a", "run": "r", "agent": "g", "provider_key": "k"},
+    }
+    with listening(Ear()) as ear:
+        for looking, seen in (("chatty", "done"), ("ask", '{"action": "decline"}')):
+            reader = Reader(tool=f"desk.{looking}", arguments={})
+            assert await read(at.world, at.bundle, tool, reader, names) == {"text": seen}
+    assert (ear.progressed, ear.logged, ear.questions) == ([], [], [])
+
+
 # --- questions -----------------------------------------------------------------------------------
 
 
@@ -223,6 +241,21 @@ async def test_over_shared_pipes_a_question_of_nobody_knows_whose_call_is_declin
     assert wide.journal[1]["answer"]["action"] == "decline"
 
 
+@pytest.mark.claim("mcp.asks-only-what-it-may")
+@pytest.mark.claim("mcp.heard-is-bounded")
+async def test_a_listener_is_asked_little_and_seldom_and_only_what_is_allowed() -> None:
+    with listening(Ear()) as ear:
+        async with heard(("roots",)) as hearing:
+            assert await hearing.asked("elicitation/create", {}) is None
+            assert await hearing.asked("no/such", {}) is None
+            assert await hearing.asked("roots/list", {"_": "x" * 100_000}) is None
+            answers = [await hearing.asked("roots/list", {}) for _ in range(30)]
+            account = hearing.account
+    assert len([each for each in answers if each is not None]) == len(ear.questions) == 17
+    assert account == {"questions": 33}
+    assert await hearing.asked("roots/list", {}) is None
+
+
 @pytest.mark.claim("mcp.continued-within-bounds")
 async def test_a_call_is_continued_a_bounded_number_of_times(at: Bench, wide: Notes) -> None:
     upstream = upstream_of(wide, "http", "2026-07-28", "elicitation")
@@ -239,30 +272,26 @@ async def test_a_call_is_continued_a_bounded_number_of_times(at: Bench, wide: No
 
 @pytest.mark.claim("mcp.continued-within-bounds")
 @pytest.mark.claim("execution.fence-each-send")
+@BOTH
+@pytest.mark.parametrize(("effect", "status"), [("write", "unknown"), ("read", "failed")])
 async def test_a_stop_between_the_rounds_leaves_a_write_unknown_and_ends_a_read(
-    at: Bench, wide: Notes
+    at: Bench, wide: Notes, protocol: Protocol, effect: str, status: str
 ) -> None:
-    for protocol in REVISIONS:
-        upstream = upstream_of(wide, "http", protocol, "elicitation")
-        for effect in ("write", "read"):
-            wide.forget()
-            tool = await tool_of(at, upstream, "ask", effect=effect, retries=2)
-            with listening(Ear()) as ear:
-                ear.pause_s = 0.3
-                calling = asyncio.create_task(run(at, tool, id=f"act-{protocol}-{effect}"))
-                async with asyncio.timeout(20):
-                    while not ear.questions:  # noqa: ASYNC110 - as above
-                        await asyncio.sleep(0.01)
-                before = at.room.state
-                at.room.stop()
-                report = await calling
-                at.room.state = before
-            if protocol == "2026-07-28":
-                status = "unknown" if effect == "write" else "failed"
-                assert (report.status, report.code) == (status, "stopped"), report
-                assert len(wide.journal) == 1
-            else:
-                assert wide.journal[0]["answer"]["action"] == "decline"
+    upstream = upstream_of(wide, "http", protocol, "elicitation")
+    tool = await tool_of(at, upstream, "ask", effect=effect, retries=2)
+    with listening(Ear()) as ear:
+        ear.pause_s = 0.3
+        calling = asyncio.create_task(run(at, tool))
+        async with asyncio.timeout(20):
+            while not ear.questions:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        at.room.stop()
+        report = await calling
+    if protocol == "2026-07-28":
+        assert (report.status, report.code) == (status, "stopped")
+        assert len(wide.journal) == 1
+    else:
+        assert wide.journal[0]["answer"]["action"] == "decline"
 
 
 @pytest.mark.claim("mcp.continued-within-bounds")

@@ -91,8 +91,14 @@ def _budget(row: Object) -> Iterator[str]:
     type=click.Path(path_type=Path, exists=True, dir_okay=False, resolve_path=True),
     help="The agent's public key (JWK). Without it a key is made in the project's keys.",
 )
+@click.option(
+    "--subject",
+    "subjects",
+    multiple=True,
+    help="Whom its holder may speak for at the token endpoint, beside the agent itself.",
+)
 @pass_frame
-def agents_register(frame: Frame, agent: str, file: Path | None) -> int:
+def agents_register(frame: Frame, agent: str, file: Path | None, subjects: tuple[str, ...]) -> int:
     """Register a key of AGENT. With two administrators the second one does it."""
     settings = frame.enter()
     if file is not None:
@@ -102,7 +108,8 @@ def agents_register(frame: Frame, agent: str, file: Path | None) -> int:
         if not path.exists():
             identity.create_agent_key(path, os.urandom)
         jwk = public_jwk(identity.read_agent_key(path))
-    answer = ask(frame, "agents register", agent=agent, jwk=_public(jwk))
+    more = {"subjects": list(subjects)} if subjects else {}
+    answer = ask(frame, "agents register", agent=agent, jwk=_public(jwk), **more)
     if (waits := waiting(frame, answer)) is not None:
         return waits
     told = cast("Object", answer)

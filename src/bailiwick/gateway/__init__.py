@@ -16,8 +16,19 @@ serving     the server itself
 piping      the same over pipes, for clients that speak nothing else
 """
 
-from bailiwick.gateway.doors import Bearer, BearerDoor, KeyHolder, principal
+from bailiwick.gateway.doors import Bearer, BearerDoor, KeyHolder, principal, step_up
+from bailiwick.gateway.offering import Offering
 from bailiwick.gateway.piping import lent, speak
 from bailiwick.gateway.serving import Gateway
 
-__all__ = ["Bearer", "BearerDoor", "Gateway", "KeyHolder", "lent", "principal", "speak"]
+__all__ = [
+    "Bearer",
+    "BearerDoor",
+    "Gateway",
+    "KeyHolder",
+    "Offering",
+    "lent",
+    "principal",
+    "speak",
+    "step_up",
+]

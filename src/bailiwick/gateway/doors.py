@@ -14,13 +14,14 @@ from mcp.server.auth.provider import AccessToken
 
 from bailiwick import identity
 from bailiwick.errors import IdentityError
-from bailiwick.nouns import Caller, Credential, Grant
-from bailiwick.ports import World
+from bailiwick.nouns import Caller, Credential, Grant, Outcome
+from bailiwick.ports import Bundle, World
 from bailiwick.wiring import agent_key_file
 
 # A capability is exchanged for a fresh one when less than this is left of it.
 _RENEW_US = 60_000_000
 _KEPT = 4096
+_NOT_COVERED = ("tool_not_granted", "resource_not_granted")
 
 
 class BearerDoor:
@@ -155,6 +156,17 @@ class KeyHolder:
 async def _caller(world: World, credential: Credential) -> Caller:
     control = await world.store.control(world.settings.tenant)
     return identity.check_credential(world, control, credential, await world.store.now_us())
+
+
+def step_up(bundle: Bundle, caller: Caller, tool: str, outcome: Outcome) -> str:
+    """The scope to ask for where the credential did not cover a call; empty if none would do.
+
+    A tool that the agent's manifest does not have is had by no token.
+    """
+    manifest = bundle.manifests.get(caller.agent)
+    if outcome.code not in _NOT_COVERED or manifest is None:
+        return ""
+    return tool if identity.tool_granted(manifest.tools, tool) else ""
 
 
 def principal(caller: Caller) -> AuthenticatedUser:

@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bailiwick.act import act
 from bailiwick.errors import BailiwickError, StoreUnavailable
 from bailiwick.gateway import asking, telling, waiting
+from bailiwick.gateway.doors import step_up
 from bailiwick.gateway.hearing import ClientListener, LogLevels
 from bailiwick.gateway.offering import Offering, described, is_tool
 from bailiwick.gateway.offers import Offers, as_error
@@ -190,19 +191,23 @@ class Gateway:
             raise as_error(error) from error
 
     async def _act(self, ctx: Context, tool: Tool, arguments: Mapping[str, JSON]) -> Outcome:
+        visitor = self._who(ctx.request)
         asked = await asking.proposal(
-            self._world,
-            self._who(ctx.request),
-            tool=tool.name,
-            arguments=arguments,
-            meta=meta_of(ctx),
+            self._world, visitor, tool=tool.name, arguments=arguments, meta=meta_of(ctx)
         )
         client = ClientListener(ctx, self._levels.of(ctx))
         listens = LISTENER.set(client if client.hears else None)
         try:
-            return await act(self._world, asked)
+            outcome = await act(self._world, asked)
         finally:
             LISTENER.reset(listens)
+        if outcome.step == 2 and ctx.request is not None:
+            world = self._world
+            control = await world.store.control(world.settings.tenant)
+            bundle = await world.bundle(world.settings.tenant, control.release)
+            caller = await visitor.caller()
+            ctx.request.state.step_up = step_up(bundle, caller, tool.name, outcome)
+        return outcome
 
     @contextmanager
     def _carrying(self) -> Iterator[None]:

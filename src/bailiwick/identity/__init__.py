@@ -21,7 +21,8 @@ from bailiwick.identity.authentication import (
     not_granted,
     standing,
 )
-from bailiwick.identity.grants import covers, tool_granted
+from bailiwick.identity.clients import check_client, subjects_of
+from bailiwick.identity.grants import covers, scoped, tool_granted
 from bailiwick.identity.keyring import (
     Keyring,
     create_keyring,
@@ -41,9 +42,12 @@ from bailiwick.identity.people import (
 from bailiwick.identity.proofs import make_proof
 from bailiwick.identity.roles import COMMANDS, allowed
 from bailiwick.identity.sessions import (
+    MAX_SECONDS,
     LogIn,
     check_session,
     end_session,
+    is_api_key,
+    make_api_key,
     open_session,
     read_session,
     write_session,
@@ -53,6 +57,7 @@ from bailiwick.identity.tokens import issue
 
 __all__ = [
     "COMMANDS",
+    "MAX_SECONDS",
     "Keyring",
     "LogIn",
     "SeenAssertions",
@@ -60,6 +65,7 @@ __all__ = [
     "allowed",
     "authenticate",
     "change_password",
+    "check_client",
     "check_credential",
     "check_session",
     "clear_tries",
@@ -72,9 +78,11 @@ __all__ = [
     "end_session",
     "exchange",
     "is_access_key",
+    "is_api_key",
     "issue",
     "list_keys",
     "load_keyring",
+    "make_api_key",
     "make_assertion",
     "make_proof",
     "narrow",
@@ -88,8 +96,10 @@ __all__ = [
     "register_agent",
     "retire_key",
     "rotate_key",
+    "scoped",
     "sign",
     "standing",
+    "subjects_of",
     "tool_granted",
     "unlock",
     "verify",

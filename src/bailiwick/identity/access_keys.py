@@ -7,7 +7,7 @@ door it is exchanged for a token of that door, so that what the spine sees is a 
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
@@ -69,8 +69,9 @@ def open_door(
     door: str,
     run: str | None,
     now_us: int,
+    grants: Sequence[Grant] | None = None,
 ) -> Credential:
-    """Exchange an access key for a token of one door, with all the tools of the agent's manifest.
+    """Exchange an access key for a token of one door, with the agent's whole manifest or `grants`.
 
     Raises `IdentityError`: `access_key_unknown` for one that is not there or revoked,
     `access_key_expired`, and what `issue` raises.
@@ -104,7 +105,7 @@ def open_door(
         manifest,
         key_id=kid,
         subject=str(kept["subject"]),
-        grants=(Grant(tools=manifest.tools),),
+        grants=(Grant(tools=manifest.tools),) if grants is None else grants,
         run=run,
         now_us=now_us,
         door=door,

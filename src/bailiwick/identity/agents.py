@@ -4,7 +4,7 @@ A key's id is its RFC 7638 thumbprint: the same in the account, in `cnf.jkt` and
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,7 @@ from bailiwick.identity.keyring import Random
 from bailiwick.identity.private_files import read_private, write_private
 from bailiwick.nouns import Standing
 from bailiwick.ports import ControlState
-from bailiwick.values import JSON, parse, shown
+from bailiwick.values import JSON, identifier, parse, shown
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -33,11 +33,13 @@ def register_agent(
     standing: Standing | None = None,
     *,
     now_us: int | None = None,
+    subjects: Sequence[str] = (),
 ) -> Standing:
     """The account of an agent with this public key, added to the keys of `standing` if given.
 
     `standing` is the account as it is; without one a new, enabled account is made. `now_us` is
-    kept as the time of a key that is new. Raises
+    kept as the time of a key that is new. `subjects` are those that its holder may speak for at the
+    token endpoint, beside the agent itself. Raises `BadInput` for one that is no name, and
     `IdentityError`: `agent_name_invalid`, `key_malformed`.
     """
     if not NAME.fullmatch(name) or (standing is not None and standing.agent != name):
@@ -49,6 +51,8 @@ def register_agent(
     read_public_jwk(jwk)
     kid = key_thumbprint(jwk)
     key: dict[str, JSON] = {member: jwk[member] for member in ("kty", "crv", "x")}
+    if subjects:
+        key["subjects"] = [identifier(each, "the subject") for each in subjects]
     since_us = dict(standing.since_us) if standing else {}
     if now_us is not None:
         since_us.setdefault(kid, now_us)

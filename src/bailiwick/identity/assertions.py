@@ -60,9 +60,9 @@ class SeenAssertions:
         self._ends: dict[tuple[str, str, str], int] = {}
         self._limit = limit
 
-    def use(self, tenant: str, claims: AssertionClaims, now_us: int) -> None:
+    def use(self, tenant: str, agent: str, jti: str, ends_s: int, now_us: int) -> None:
         """Take an assertion, once. Raises `assertion_replayed` or `assertions_full`."""
-        used = (tenant, claims.sub, claims.jti)
+        used = (tenant, agent, jti)
         if used in self._ends:
             raise IdentityError(
                 "the assertion was used before", code="assertion_replayed", help=ASSERTION.help
@@ -75,7 +75,7 @@ class SeenAssertions:
                 code="assertions_full",
                 help="wait a minute, and keep a token for as long as it lives",
             )
-        self._ends[used] = claims.exp * SECOND
+        self._ends[used] = ends_s * SECOND
 
 
 def make_assertion(
@@ -180,7 +180,9 @@ def prover(
             code="agent_key_unknown",
             help="register the agent's key",
         )
-    claims = read_claims(ASSERTION, assertion, owners[0].keys[key_id], AssertionClaims)
+    registered = owners[0].keys[key_id]
+    jwk = {name: value for name, value in registered.items() if name != "subjects"}
+    claims = read_claims(ASSERTION, assertion, jwk, AssertionClaims)
     if claims.iss != claims.sub or claims.exp - claims.iat > MAX_SECONDS:
         malformed(ASSERTION)
     if (claims.aud, claims.nonce) != (audience(control.tenant), world.tokens.nonce):
@@ -191,5 +193,5 @@ def prover(
         )
     check_times("assertion", claims.iat, claims.exp, now_us)
     check_account(control, claims.sub, key_id)
-    seen.use(control.tenant, claims, now_us)
+    seen.use(control.tenant, claims.sub, claims.jti, claims.exp, now_us)
     return claims.sub, key_id

@@ -42,6 +42,15 @@ def tool_granted(patterns: Iterable[str], tool: str) -> bool:
     return False
 
 
+def scoped(patterns: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
+    """What of the tools that are asked for, as names or `prefix.*`, an allow-list has."""
+    found: dict[str, None] = {}
+    for tool in asked:
+        inner = [each for each in patterns if tool_granted((tool,), each)]
+        found.update(dict.fromkeys((tool,) if tool_granted(patterns, tool) else inner))
+    return tuple(found)
+
+
 def check_grants(grants: Sequence[Grant]) -> None:
     """Check that grants are well formed. Raises `IdentityError` `grant_malformed`."""
     scopes = {(frozenset(grant.tools), frozenset(grant.resources)) for grant in grants}

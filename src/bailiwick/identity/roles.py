@@ -20,7 +20,7 @@ _GIVERS: frozenset[Role] = frozenset({"approver", "admin"})
 _ADMINS: frozenset[Role] = frozenset({"admin"})
 _KEEPERS: frozenset[Role] = frozenset({"auditor", "admin"})
 
-# `actions payload` is no command: who has it is told the contents of payloads too.
+# Who has `actions payload` is told the contents of payloads wherever they stand.
 COMMANDS: Mapping[str, frozenset[Role]] = {
     "actions export": _ANYONE,
     "actions list": _ANYONE,
@@ -53,15 +53,20 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "keys rewrap": _ADMINS,
     "kill": _STOPPERS,
     "ledger accept-restore": _ADMINS,
+    "ledger checkpoint": _ANYONE,
     "ledger prove": _ANYONE,
+    "ledger records": _ANYONE,
+    "ledger tile": _ANYONE,
     "mode list": _ANYONE,
     "mode set": _OPERATORS,
     "people add": _ADMINS,
+    "people api-key": _ANYONE,
     "people disable": _ADMINS,
     "people list": _ANYONE,
     "people password": _ANYONE,
     "policy bisect": _ANYONE,
     "policy show": _ANYONE,
+    "policy tools": _ANYONE,
     "release activate": _ADMINS,
     # Rules that somebody writes for it tell what the payloads hold.
     "release backtest": _VOTERS_AND_AUDITORS | _ADMINS,

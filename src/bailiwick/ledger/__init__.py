@@ -26,7 +26,7 @@ from bailiwick.ledger.looking_back import (
 )
 from bailiwick.ledger.rolling import Tenure, keys_at, note_keys, rewrap, tenures, unwrapped
 from bailiwick.ledger.sequencing import frontier, log_keys, prove, sequence, waiting_us
-from bailiwick.ledger.tiles import locked, project
+from bailiwick.ledger.tiles import locked, project, tile, tile_number
 from bailiwick.ledger.vault import RunVault
 from bailiwick.ledger.witnessing import WitnessDoor
 
@@ -58,6 +58,8 @@ __all__ = [
     "rewrap",
     "sequence",
     "tenures",
+    "tile",
+    "tile_number",
     "tiles_folder",
     "unwrapped",
     "waiting_us",

@@ -8,6 +8,7 @@ what the files are. Files of the head before this one stay until the next, for r
 import asyncio
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -19,6 +20,12 @@ from bailiwick.ledger import note, tree
 from bailiwick.ledger.export import CHECKPOINT, entry_bundle, tile_path
 from bailiwick.ledger.tree import TILE_HEIGHT, TILE_WIDTH
 from bailiwick.ports import Ledger
+
+_TILE = re.compile(
+    r"tile/(?P<level>entries|[0-9]|[1-5][0-9]|6[0-3])"
+    r"/(?P<number>(?:x[0-9]{3}/){0,5}[0-9]{3})(?:\.p/(?P<width>[0-9]{1,3}))?",
+    re.ASCII,
+).fullmatch
 
 Span = tuple[int, int, int]  # a tile of a level: the level, its number, how many it holds
 
@@ -78,6 +85,31 @@ async def project(ledger: Ledger, folder: Path, keys: list[note.NoteKey]) -> int
     await asyncio.to_thread(_write, folder, CHECKPOINT, checkpoint)
     await asyncio.to_thread(_sweep, folder, old, size)
     return size
+
+
+async def tile(ledger: Ledger, path: str, size: int) -> bytes | None:
+    """The content of one tile of the tree of `size` records, by its path; None if it has none.
+
+    The path is the one that `tile_path` gives: any other way to write it names nothing.
+    """
+    named = _TILE(path)
+    if named is None:
+        return None
+    level = None if named["level"] == "entries" else int(named["level"])
+    number = tile_number(path)
+    width = int(named["width"] or TILE_WIDTH)
+    there = (size >> TILE_HEIGHT * (level or 0)) - number * TILE_WIDTH
+    if path != tile_path(level, number, width) or not 0 < width <= min(there, TILE_WIDTH):
+        return None
+    if level is None:
+        return (await _bundle(ledger, number, width))[1]
+    return b"".join((await _hashes(ledger, level, number, width)).values())
+
+
+def tile_number(path: str) -> int:
+    """The number of a tile among those of its level, by a path that is one."""
+    named = _TILE(path)
+    return int(named["number"].replace("x", "").replace("/", "")) if named else 0
 
 
 def _is_foreign(folder: Path) -> bool:

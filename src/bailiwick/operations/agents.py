@@ -11,7 +11,7 @@ from bailiwick import identity
 from bailiwick.errors import BadInput, BailiwickError, ControlError
 from bailiwick.nouns import Action, Balance, Listed, Manifest, Person, mode_of
 from bailiwick.operations.changes import Consent, Parameters, control, second_person
-from bailiwick.operations.channel import text_of
+from bailiwick.operations.channel import text_of, texts_of
 from bailiwick.ports import ControlState, World
 from bailiwick.transactions import PutStanding, Revoke
 from bailiwick.values import JSON, shown
@@ -115,7 +115,8 @@ async def agents_register(world: World, person: Person, given: Parameters) -> JS
     state = await world.store.control(person.tenant)
     known = state.standings.get(name)
     now_us = await world.store.now_us()
-    standing = identity.register_agent(name, jwk, known, now_us=now_us)
+    subjects = texts_of(given, "subjects")
+    standing = identity.register_agent(name, jwk, known, now_us=now_us, subjects=subjects)
     if known is not None and known.keys.keys() == standing.keys.keys():
         raise ControlError(
             f"the key is registered to `{shown(name)}` already",
@@ -123,7 +124,9 @@ async def agents_register(world: World, person: Person, given: Parameters) -> JS
             help="nothing has to be done",
         )
     kid = next(iter(standing.keys.keys() - (known.keys.keys() if known else set())))
-    body = {"agent": name, "key": kid}
+    body: dict[str, JSON] = {"agent": name, "key": kid}
+    if subjects:
+        body["subjects"] = list(subjects)
     consent = await second_person(world, person, "agents register", body, state.epoch)
     if isinstance(consent, dict):
         return consent

@@ -38,6 +38,7 @@ Command = Callable[[World, Person, Mapping[str, JSON]], Awaitable[JSON]]
 COMMANDS: Mapping[str, Command] = {
     "actions export": envelopes.actions_export,
     "actions list": stories.actions_list,
+    "actions payload": stories.actions_payload,
     "actions redecide": redeciding.actions_redecide,
     "actions show": stories.actions_show,
     "agents access-key": agents.agents_access_key,
@@ -66,15 +67,20 @@ COMMANDS: Mapping[str, Command] = {
     "keys rewrap": rotation.keys_rewrap,
     "kill": stops.kill,
     "ledger accept-restore": proofs.ledger_accept_restore,
+    "ledger checkpoint": proofs.ledger_checkpoint,
     "ledger prove": proofs.ledger_prove,
+    "ledger records": proofs.ledger_records,
+    "ledger tile": proofs.ledger_tile,
     "mode list": modes.mode_list,
     "mode set": modes.mode_set,
     "people add": accounts.people_add,
+    "people api-key": accounts.people_api_key,
     "people disable": accounts.people_disable,
     "people list": accounts.people_list,
     "people password": accounts.people_password,
     "policy bisect": bisecting.policy_bisect,
     "policy show": releases.policy_show,
+    "policy tools": releases.policy_tools,
     "release activate": releases.release_activate,
     "release backtest": backtesting.release_backtest,
     "release check": releases.release_check,
@@ -108,6 +114,7 @@ READS = frozenset(
     {
         "actions export",
         "actions list",
+        "actions payload",
         "actions redecide",
         "actions show",
         "agents list",
@@ -120,11 +127,15 @@ READS = frozenset(
         "delegation draft",
         "delegation list",
         "in-doubt list",
+        "ledger checkpoint",
         "ledger prove",
+        "ledger records",
+        "ledger tile",
         "mode list",
         "people list",
         "policy bisect",
         "policy show",
+        "policy tools",
         "release backtest",
         "release check",
         "release diff",
@@ -140,6 +151,13 @@ READS = frozenset(
         "whoami",
     }
 )
+
+
+# What takes the person: a password, or the signing key that it opens. A program has neither.
+_NOT_BY_API_KEY = (
+    *("approvals approve", "approvals deny", "people ", "standing ", "delegation ", "break-glass"),
+)
+_LOOKS = ("people list", "standing list", "delegation list")
 
 
 async def perform(world: World, command: Mapping[str, JSON]) -> JSON:
@@ -169,11 +187,21 @@ async def perform(world: World, command: Mapping[str, JSON]) -> JSON:
                 code="not_allowed",
                 help="ask somebody whose role allows it; see `bailiwick people list`",
             )
+        if _takes_the_person(name) and identity.is_api_key(statement):
+            raise IdentityError(
+                f"an API key may not `{name}`: that takes the person",
+                code="api_key_not_enough",
+                help="log in with the password; votes are signed by the key that it opens",
+            )
         try:
             return await function(world, person, given)
         except changes.Moved:
             continue  # what it went by has changed: it looks again
     raise changes.contended()
+
+
+def _takes_the_person(name: str) -> bool:
+    return name.startswith(_NOT_BY_API_KEY) and name not in _LOOKS
 
 
 async def _logged_in(world: World, statement: str) -> Person:

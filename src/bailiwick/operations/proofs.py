@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from bailiwick import ledger
-from bailiwick.errors import ControlError, LedgerError
-from bailiwick.ledger import note
+from bailiwick.errors import BadInput, ControlError, LedgerError
+from bailiwick.ledger import note, records
 from bailiwick.ledger.export import export_files, write_export
+from bailiwick.ledger.tree import TILE_WIDTH, leaf_hash
 from bailiwick.nouns import Person, Record
 from bailiwick.operations.changes import Consent, Parameters, control, second_person
 from bailiwick.operations.channel import text_of
@@ -24,6 +25,63 @@ async def ledger_prove(world: World, person: Person, given: Parameters) -> JSON:
     `of` is an action's id or a leaf index. Bytes are base64.
     """
     return await prove(world, text_of(given, "of"))
+
+
+async def ledger_checkpoint(world: World, person: Person, _: Parameters) -> JSON:
+    """The newest signed head of the log, a C2SP tlog-checkpoint as text."""
+    return (await _head(world))[1]
+
+
+async def ledger_records(world: World, person: Person, given: Parameters) -> JSON:
+    """A page of the log's records from the leaf `first` on. Bytes are base64.
+
+    The log is the database's: of another tenant's record only the hash is told.
+    """
+    first, limit = given.get("first", 0), given.get("limit", 100)
+    if not isinstance(first, int) or not isinstance(limit, int) or not 1 <= limit <= _PAGE:
+        raise BadInput(f"`limit` is not from 1 to {_PAGE}", code="parameter_invalid")
+    size, _ = await _head(world)
+    page = await world.ledger.records(first, min(limit, max(0, size - first)))
+    found = [each for each in page if each.leaf_index is not None]
+    after = first + len(found)
+    return {
+        "records": [
+            {
+                "index": each.leaf_index,
+                "record": base64.b64encode(each.body).decode() if _is_own(world, each) else None,
+                "hash": leaf_hash(each.body).hex(),
+            }
+            for each in found
+        ],
+        "size": size,
+        "next": after if found and after < size else None,
+    }
+
+
+async def ledger_tile(world: World, person: Person, given: Parameters) -> JSON:
+    """A file of the newest head's tiles, by its path below `tile/` (tlog-tiles); base64.
+
+    Raises `ControlError`: `tile_unknown` for a path that this head's tiles do not have,
+    `tile_of_others` for one with records of another tenant.
+    """
+    size, _ = await _head(world)
+    path = f"tile/{text_of(given, 'tile')}"
+    content = await ledger.tile(world.ledger, path, size)
+    if content is not None and path.startswith("tile/entries/"):
+        first = TILE_WIDTH * ledger.tile_number(path)
+        if not all(_is_own(world, each) for each in await world.ledger.records(first, TILE_WIDTH)):
+            raise ControlError(
+                f"`{shown(path)}` has records of another tenant",
+                code="tile_of_others",
+                help="ask for records by their index; who keeps the database has the whole log",
+            )
+    if content is None:
+        raise ControlError(
+            f"the tree of {size} records has no `{shown(path)}`",
+            code="tile_unknown",
+            help="ask for the checkpoint: its size says which tiles there are",
+        )
+    return base64.b64encode(content).decode()
 
 
 async def prove(world: World, of: str) -> JSON:
@@ -158,12 +216,27 @@ def vkey(keys: Keys) -> str:
     return ledger.log_keys(keys)[0].vkey
 
 
+def _is_own(world: World, record: Record) -> bool:
+    """Whether a record is of this tenant; in doubt it is not."""
+    try:
+        return records.decode(record.body)["tenant"] == world.settings.tenant
+    except (BadInput, LedgerError, KeyError):
+        return False
+
+
+async def _head(world: World) -> tuple[int, str]:
+    kept = await world.ledger.checkpoint()
+    if kept is None:
+        raise _empty()
+    return kept
+
+
 async def _found(world: World, of: str) -> Sequence[Record]:
     if of.isascii() and of.isdecimal() and len(of) < 16:
         found = [
             record
             for record in await world.ledger.records(int(of), 1)
-            if record.leaf_index == int(of) and record.body
+            if record.leaf_index == int(of) and record.body and _is_own(world, record)
         ]
     else:
         found = list(await world.ledger.records(0, 0, of=(world.settings.tenant, of)))

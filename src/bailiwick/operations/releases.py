@@ -245,6 +245,31 @@ async def policy_show(world: World, person: Person, given: Parameters) -> JSON:
     }
 
 
+async def policy_tools(world: World, person: Person, _: Parameters) -> JSON:
+    """The tools of the active release, as people classified them."""
+    active = (await world.store.control(person.tenant)).release
+    bundle = await world.bundle(person.tenant, active)
+    return [
+        {
+            "name": tool.name,
+            "wire_name": tool.wire_name,
+            "title": tool.title,
+            "description": tool.description,
+            "effect": tool.effect,
+            "traits": list(tool.traits),
+            "owner": tool.owner,
+            "resource_type": tool.resource_type,
+            "reader": tool.reader.tool if tool.reader else None,
+            "reverser": tool.reverser,
+            "upstream": tool.upstream,
+            "input_schema": tool.schema,
+            "output_schema": tool.output_schema,
+            "digest": tool.digest,
+        }
+        for _, tool in sorted(bundle.catalogue.tools.items())
+    ]
+
+
 async def who_can(world: World, person: Person, given: Parameters) -> JSON:
     """Who can use a tool, or a tool of a group: yes with its route, no, or cannot tell."""
     active = (await world.store.control(person.tenant)).release

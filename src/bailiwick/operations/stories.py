@@ -27,7 +27,10 @@ _FILTERS = ("agent", "tool", "run", "subject")
 
 
 async def actions_list(world: World, person: Person, given: Parameters) -> JSON:
-    """The newest actions, by state, agent, tool, run and subject; `limit` of them."""
+    """The newest actions, by state, agent, tool, run and subject; `limit` of them.
+
+    With `before` those older than that action.
+    """
     states, limit = texts_of(given, "states"), given.get("limit", 50)
     if not set(states) <= set(get_args(State)):
         raise BadInput(
@@ -39,7 +42,7 @@ async def actions_list(world: World, person: Person, given: Parameters) -> JSON:
         raise BadInput(f"`limit` is not from 1 to {_LONGEST_LIST}", code="parameter_invalid")
     wanted = {name: text_of(given, name) for name in _FILTERS if given.get(name) is not None}
     found: list[Action] = []
-    before = None
+    before = text_of(given, "before", "") or None
     while len(found) < limit:
         page = await world.register.actions(
             person.tenant, cast("Sequence[State]", states), _PAGE, before
@@ -49,6 +52,11 @@ async def actions_list(world: World, person: Person, given: Parameters) -> JSON:
             break
         before = page[-1].id
     return [summary(action) for action in found[:limit]]
+
+
+async def actions_payload(world: World, person: Person, given: Parameters) -> JSON:
+    """What was asked and what came of it, in clear; null for what is erased or was never there."""
+    return await _payloads(world, await existing(world, text_of(given, "action")))
 
 
 async def newest_first(world: World, since_us: int = 0) -> AsyncIterator[Action]:
@@ -350,8 +358,9 @@ def _executed(action: Action, kept: Mapping[str, JSON]) -> str:
         return ""
     result = kept.get("result")
     sends = result.get("sends") if isinstance(result, Mapping) else None
-    counted = f" after {sends} sends" if isinstance(sends, int) else ""
-    said = f" [{action.code}]: {shown(action.message, 500)}" if action.code else ""
+    counted = f" after {sends} send{'' if sends == 1 else 's'}" if isinstance(sends, int) else ""
+    why = f": {shown(action.message, 500)}" if action.message else ""
+    said = f" [{action.code}]{why}" if action.code else ""
     return f"{action.state}{counted}{said}"
 
 

@@ -3,6 +3,9 @@
 app         the ASGI application: what is served under which path
 admitting   what every request passes: draining, the bearer of an agent
 running     the process: it listens, says so, and leaves in order
+oauth       the token endpoint for agents, and its metadata
+metrics     counts for Prometheus, and a line a request
+people      logging in, commands and votes, for REST and the pages
 problems    a fault as a problem document (RFC 9457)
 """
 

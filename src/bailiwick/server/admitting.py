@@ -5,14 +5,36 @@ from collections.abc import Sequence
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bailiwick.errors import BailiwickError, IdentityError
 from bailiwick.gateway import Bearer, BearerDoor, Gateway, principal
-from bailiwick.server.problems import of_fault, problem
+from bailiwick.server.problems import new_request_id, of_fault, problem, request_id
 
 # What is asked while we leave is still answered: whether we live, and whether we are ready.
 _ALWAYS = ("/health/", "/metrics")
+
+
+class Naming:
+    """Gives each request a name, the client's own if it sends one, and says it in the answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        named = new_request_id(Headers(scope=scope).get("x-request-id", ""))
+        request_id.set(named)
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["x-request-id"] = named
+            await send(message)
+
+        await self._app(scope, receive, sending)
 
 
 class Leaving:
@@ -81,7 +103,7 @@ class Bearers:
         try:
             credential, caller = await self._door.admitted(bearer)
         except IdentityError as fault:
-            await self._challenged(fault)(scope, receive, send)
+            await challenged(fault, self._metadata)(scope, receive, send)
             return
         except BailiwickError as fault:
             await of_fault(fault, 503)(scope, receive, send)
@@ -91,30 +113,32 @@ class Bearers:
         scope["user"] = principal(caller)
         await self._app(scope, receive, self._stepping_up(state, send))
 
-    def _challenged(self, fault: IdentityError) -> ASGIApp:
-        # Without a credential at all there is no error to name (RFC 6750, 3.1).
-        error = "" if fault.code == "token_missing" else ', error="invalid_token"'
-        challenge = f'Bearer resource_metadata="{self._metadata}"{error}'
-        return problem(
-            401,
-            fault.code,
-            fault.message,
-            help=fault.help,
-            headers={"www-authenticate": challenge},
-        )
-
     def _stepping_up(self, state: dict[str, Any], send: Send) -> Send:
         async def sending(message: Message) -> None:
             scope = state.get("step_up")
             if scope and message["type"] == "http.response.start":
                 message["status"] = 403
-                MutableHeaders(scope=message)["www-authenticate"] = (
-                    f'Bearer error="insufficient_scope", scope="{scope}",'
-                    f' resource_metadata="{self._metadata}"'
+                MutableHeaders(scope=message)["www-authenticate"] = stepping_up(
+                    scope, self._metadata
                 )
             await send(message)
 
         return sending
+
+
+def challenged(fault: IdentityError, metadata: str) -> Response:
+    """The 401 for a credential that does not hold: `metadata` is where a client reads on."""
+    # Without a credential at all there is no error to name (RFC 6750, 3.1).
+    error = "" if fault.code == "token_missing" else ', error="invalid_token"'
+    challenge = f'Bearer resource_metadata="{metadata}"{error}'
+    return problem(
+        401, fault.code, fault.message, help=fault.help, headers={"www-authenticate": challenge}
+    )
+
+
+def stepping_up(scope: str, metadata: str) -> str:
+    """The challenge for a token that covers more (RFC 6750, 3.1)."""
+    return f'Bearer error="insufficient_scope", scope="{scope}", resource_metadata="{metadata}"'
 
 
 def bearer_of(headers: Headers) -> str:

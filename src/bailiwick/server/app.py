@@ -1,15 +1,20 @@
 """The ASGI application: what is served under which path.
 
 /mcp                                     the MCP gateway
-/.well-known/oauth-protected-resource    where its clients get tokens (RFC 9728)
+/v1/…                                    REST v1
+/v1/token, /.well-known/oauth-…          tokens for agents, and where clients read of them
+/metrics                                 counts, for Prometheus
 /health/live, /health/ready              whether the process runs; whether it takes calls
+everything else                          the pages, for people with a browser
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,10 +23,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from bailiwick.errors import BailiwickError
 from bailiwick.gateway import BearerDoor, Gateway, lent
 from bailiwick.ports import World
-from bailiwick.server.admitting import Bearers, Leaving
+from bailiwick.runtime import Bailiwick
+from bailiwick.server.admitting import Bearers, Leaving, Naming, bearer_of
+from bailiwick.server.metrics import CONTENT_TYPE, Counting, Counts, RequestLog
+from bailiwick.server.oauth import RESOURCE, Tokens
+from bailiwick.server.pages import pages
+from bailiwick.server.people import People
 from bailiwick.server.problems import of_fault, problem
+from bailiwick.server.rest import rest
+from bailiwick.server.rest.faults import told
 
-_METADATA = "/.well-known/oauth-protected-resource"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 class _Endpoint:
@@ -35,51 +47,82 @@ class _Endpoint:
 
 
 @asynccontextmanager
-async def application(world: World, url: str) -> AsyncIterator[Leaving]:
+async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIterator[Leaving]:
     """The whole application over an open project, at its public address, until the block ends."""
+    world = bailiwick.world
     door = BearerDoor(world, f"{url}/mcp")
+    people = People(bailiwick.perform)
     gateway = Gateway(world, lambda asked: asked.state.visitor, pages=url)
     hosts, origins = _addresses(world, url)
 
     async def live(_: Request) -> Response:
         return JSONResponse({"status": "live"})
 
-    async def ready(_: Request) -> Response:
-        if leaving.leaving:
-            return problem(503, "draining", "this process is leaving, and takes nothing new")
+    async def is_ready() -> BailiwickError | None:
         try:
             control = await world.store.control(world.settings.tenant)
             await world.bundle(world.settings.tenant, control.release)
         except BailiwickError as fault:
-            return of_fault(fault, 503)
-        return JSONResponse({"status": "ready"})
+            return fault
+        return None
 
-    async def metadata(_: Request) -> Response:
-        return JSONResponse(
-            {
-                "resource": door.address,
-                "authorization_servers": [url],
-                "bearer_methods_supported": ["header"],
-                "authorization_details_types_supported": ["bailiwick_tool"],
-                "resource_name": "Bailiwick",
-            }
-        )
+    async def ready(_: Request) -> Response:
+        if leaving.leaving:
+            return problem(503, "draining", "this process is leaving, and takes nothing new")
+        fault = await is_ready()
+        return of_fault(fault, 503) if fault else JSONResponse({"status": "ready"})
+
+    async def metrics(request: Request) -> Response:
+        if not _is_for_all(world):
+            try:
+                await people.give(bearer_of(request.headers), "whoami")
+            except BailiwickError as fault:
+                return told(fault)
+        able = not leaving.leaving and await is_ready() is None
+        waiting = 0
+        if able:
+            waiting = len(await world.register.approvals(world.settings.tenant, ("open",)))
+        return Response(counts.told(waiting=waiting, ready=able), media_type=CONTENT_TYPE)
 
     async with gateway.over_http(hosts, origins) as mcp, lent(world, pages=url) as gateways:
         gateways.append(gateway)
         routes = [
-            Route("/mcp", _Endpoint(Bearers(mcp, door, f"{url}{_METADATA}/mcp"))),
-            Route(_METADATA, metadata),
-            Route(f"{_METADATA}/mcp", metadata),
+            Route("/mcp", _Endpoint(Bearers(mcp, door, f"{url}{RESOURCE}/mcp"))),
             Route("/health/live", live),
             Route("/health/ready", ready),
+            Route("/metrics", metrics),
+            *Tokens(world, url, ("/mcp", "/v1")).routes(),
+            *rest(world, people, url),
         ]
-        leaving = Leaving(Starlette(routes=routes, exception_handlers={404: _missing}), gateways)
-        yield leaving
+        # What no route here has is the pages', which tell programs of faults as problems too.
+        shown, addresses = pages(world, url, hosts, lambda: leaving.leaving)
+        app = Starlette(routes=routes, exception_handlers={405: _other, Exception: _failed})
+        app.router.default = shown
+        log = RequestLog(world.settings) if world.settings.serve.requests else None
+        served = Counting(app, [*routes, *addresses], counts, log)
+        leaving = Leaving(Naming(served), gateways)
+        try:
+            yield leaving
+        finally:
+            if log is not None:
+                await asyncio.to_thread(log.close)
 
 
-async def _missing(request: Request, _: Exception) -> Response:
-    return problem(404, "not_found", "there is nothing at this address")
+def _is_for_all(world: World) -> bool:
+    """Whether whoever reaches this process may read its counts: on loopback, before no proxy."""
+    serve = world.settings.serve
+    return serve.host in _LOOPBACK and serve.url is None and not serve.behind_proxy
+
+
+async def _other(request: Request, fault: Exception) -> Response:
+    allow = (fault.headers or {}).get("allow", "") if isinstance(fault, HTTPException) else ""
+    return problem(
+        405, "method_not_allowed", f"this address takes {allow}", headers={"allow": allow}
+    )
+
+
+async def _failed(request: Request, _: Exception) -> Response:
+    return problem(500, "internal", "a fault here; nothing more is known of it")
 
 
 def _addresses(world: World, url: str) -> tuple[list[str], list[str]]:
@@ -88,7 +131,7 @@ def _addresses(world: World, url: str) -> tuple[list[str], list[str]]:
     serve = world.settings.serve
     names = [f"{name}:*" for name in ("127.0.0.1", "localhost", "[::1]")]
     hosts = [public.netloc, *names] if serve.url else names
-    if not serve.url and serve.host not in ("127.0.0.1", "localhost", "::1"):
+    if not serve.url and serve.host not in _LOOPBACK:
         hosts.append(f"{serve.host}:*")
     origins = [f"{public.scheme}://{public.netloc}", *(f"http://{name}" for name in names)]
     return hosts, origins

@@ -1,7 +1,9 @@
 """A fault as a problem document (RFC 9457), with the stable code and what to do next."""
 
+import re
 import secrets
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -9,6 +11,10 @@ from starlette.responses import JSONResponse
 from bailiwick.errors import BailiwickError, StoreUnavailable
 
 MEDIA_TYPE = "application/problem+json"
+# The request that is answered, as its client names it, or as we do.
+request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+_SAFE = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
 
 
 def problem(
@@ -24,14 +30,14 @@ def problem(
 
     `code` is stable, `next_action` what to do, `request_id` what to name when asking for help.
     """
-    request_id = f"req_{secrets.token_hex(8)}"
+    asked_as = request_id.get() or new_request_id("")
     document: dict[str, Any] = {
         "type": "about:blank",
         "title": _TITLES.get(status, "Error"),
         "status": status,
         "detail": message,
         "code": code,
-        "request_id": request_id,
+        "request_id": asked_as,
         **extensions,
     }
     if help:
@@ -39,9 +45,14 @@ def problem(
     return JSONResponse(
         document,
         status_code=status,
-        headers={"x-request-id": request_id, **headers},
+        headers={"x-request-id": asked_as, **headers},
         media_type=MEDIA_TYPE,
     )
+
+
+def new_request_id(given: str) -> str:
+    """The name of a request: the client's own, if it is plain, or a new one."""
+    return given if _SAFE(given) else f"req_{secrets.token_hex(8)}"
 
 
 def of_fault(fault: BailiwickError, status: int) -> JSONResponse:
@@ -63,5 +74,7 @@ _TITLES: Mapping[int, str] = {
     422: "Unprocessable Content",
     429: "Too Many Requests",
     500: "Internal Server Error",
+    502: "Bad Gateway",
     503: "Service Unavailable",
+    504: "Gateway Timeout",
 }

@@ -21,6 +21,7 @@ from bailiwick.errors import ConfigError
 from bailiwick.runtime import Bailiwick
 from bailiwick.server.admitting import Leaving
 from bailiwick.server.app import application
+from bailiwick.server.metrics import Counts
 
 _STREAMS_S = 1
 _BACKLOG = 2048
@@ -57,9 +58,10 @@ async def _serve(
     listening = _listen(settings.serve)
     with listening:
         url = address(settings.serve, listening.getsockname()[1])
+        counts = Counts()
         async with (
-            Bailiwick.open(settings, **doors) as bailiwick,
-            application(bailiwick.world, url) as app,
+            Bailiwick.open(settings, also=counts, **doors) as bailiwick,
+            application(bailiwick, url, counts) as app,
         ):
             server = _Server(_configured(settings, app))
             asked = _asked_to_leave()

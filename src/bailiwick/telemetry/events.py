@@ -5,7 +5,6 @@ and `security_control`); what has no name there stands in `unmapped`. A line hol
 times and amounts: no argument, subject or resource; people are the pseudonyms of the ledger.
 """
 
-import os
 import time
 from collections.abc import Mapping
 
@@ -13,11 +12,11 @@ import msgspec
 
 from bailiwick.config import Settings
 from bailiwick.ports import Told
+from bailiwick.telemetry.lines import STDERR, Lines
 from bailiwick.telemetry.postbox import Postbox
 from bailiwick.telemetry.watch import error_of
 from bailiwick.values import JSON
 
-STDERR = "stderr"
 _MOST_TEXT, _MOST_PEOPLE = 256, 10
 _METADATA: Mapping[str, JSON] = {
     "version": "1.9.0",
@@ -40,20 +39,16 @@ _INFORMATIONAL, _LOW, _HIGH = 1, 2, 4
 
 
 class EventLog:
-    """Writes lines in the background; what a full queue cannot take is dropped, and said so.
-
-    The file is opened for each batch, so that it may be moved away at any time.
-    """
+    """Writes lines in the background; what a full queue cannot take is dropped, and said so."""
 
     def __init__(self, settings: Settings) -> None:
         events = settings.telemetry.events
         assert events is not None
-        self._file = None if events == STDERR else settings.path(events)
+        self._lines = Lines(None if events == STDERR else settings.path(events))
         self._postbox: Postbox[tuple[int, Told | bytes]] = Postbox(
             "bailiwick-events", self._deliver
         )
         self._said = 0
-        self._torn = False
 
     @property
     def dropped(self) -> int:
@@ -86,28 +81,11 @@ class EventLog:
             events.append(_dropped(time.time_ns(), lost - self._said))
         lines = b"".join(msgspec.json.encode(event) + b"\n" for event in events)
         try:
-            self._write(b"\n" * self._torn + lines)
+            self._lines.write(lines)
         except OSError:
             return 1.0
         self._said = lost
         return None
-
-    def _write(self, data: bytes) -> None:
-        if self._file is None:
-            self._write_to(2, data)
-            return
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        file = os.open(self._file, flags, 0o600)
-        try:
-            self._write_to(file, data)
-        finally:
-            os.close(file)
-
-    def _write_to(self, file: int, data: bytes) -> None:
-        # When it fails halfway a line is torn: the next one must begin on a line of its own.
-        while data:
-            data = data[os.write(file, data) :]
-            self._torn = bool(data)
 
 
 def _event(at_ns: int, what: Told | bytes) -> dict[str, JSON]:
