@@ -21,17 +21,17 @@ from campaigns.conformance.fixture import HANDLERS
 
 AGENT = "conformance"
 _SETTINGS = "free_space_watermark_mb: 1\nserve: {port: 0}\n"
-_MANIFEST = f"""\
+MANIFEST = f"""\
 name: {AGENT}
 owner: the-suites
-tools_allowlist: ["fixture.*", "other.*", "third.*"]
+tools_allowlist: ["fixture.*"]
 max_tool_calls: 100000
 """
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 _ROOT = Path(__file__).parents[2]
 
 
-def files(url: str) -> dict[str, str]:
+def files(url: str, protocol: str) -> dict[str, str]:
     """The project: all that the fixture has; every tool as one that reads, by its own name."""
     upstream = {
         "name": "fixture",
@@ -39,6 +39,8 @@ def files(url: str) -> dict[str, str]:
         "owner": "the-suites",
         "keeps_names": True,
         "offers": ["resources", "prompts", "completion"],
+        "may_ask": ["elicitation", "sampling", "roots"],
+        "protocol": protocol,
     }
     tools = [
         {"name": f"fixture.{name}", "upstream": "fixture", "tool": name, "effect": "read"}
@@ -46,7 +48,7 @@ def files(url: str) -> dict[str, str]:
     ]
     return {
         "bailiwick.yaml": _SETTINGS,
-        f"agents/{AGENT}.yaml": _MANIFEST,
+        f"agents/{AGENT}.yaml": MANIFEST,
         "tools/fixture.yaml": json.dumps({"upstreams": [upstream], "tools": tools}),
     }
 
@@ -59,12 +61,14 @@ async def fixture() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def governed(folder: Path, url: str, more: Mapping[str, str] = {}) -> AsyncIterator[str]:
+async def governed(
+    folder: Path, url: str, protocol: str = "auto", more: Mapping[str, str] = {}
+) -> AsyncIterator[str]:
     """A project for the fixture in a new folder, served; the URL that takes who has no key.
 
-    `more` are further files of the project.
+    `protocol` is the revision spoken to the fixture; `more` are further files of the project.
     """
-    write_project(folder, {**files(url), **more})
+    write_project(folder, {**files(url, protocol), **more})
     # By name, since a second server may offer the same.
     accepting = ("tools", "accept", "--yes", "--json", *(f"fixture/{name}" for name in HANDLERS))
     async with _program(_cli(folder, *accepting)) as told:

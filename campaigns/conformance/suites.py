@@ -58,6 +58,11 @@ class Suite:
     revision: str | None = None
     scenarios: tuple[str, ...] = ()
 
+    @property
+    def protocol(self) -> str:
+        """The revision that it speaks."""
+        return self.revision or "2025-11-25"
+
 
 CLIENT = (
     Suite(

@@ -10,7 +10,7 @@ from mcp.shared.exceptions import MCPError
 
 from bailiwick.gateway import offers, telling
 from bailiwick.nouns import Outcome, ToolContent
-from campaigns.conformance.behind import fixture, governed
+from campaigns.conformance.behind import AGENT, MANIFEST, fixture, governed
 from tests.gateway.served import MODES
 
 RULE = """\
@@ -25,14 +25,19 @@ def other(url: str) -> dict[str, str]:
     upstream = {"url": url, "owner": "x", "offers": ["prompts", "completion"]}
     same, apart = {"name": "other", "keeps_names": True}, {"name": "third"}
     declared = {"upstreams": [{**upstream, **each} for each in (same, apart)], "tools": []}
-    return {"policies/kept.cedar": RULE, "tools/other.yaml": json.dumps(declared)}
+    allowed = MANIFEST.replace('"fixture.*"', '"fixture.*", "other.*", "third.*"')
+    return {
+        "policies/kept.cedar": RULE,
+        "tools/other.yaml": json.dumps(declared),
+        f"agents/{AGENT}.yaml": allowed,
+    }
 
 
 @pytest.mark.claim("gateway.offers-are-calls")
 async def test_resources_are_read_by_calls_and_what_two_servers_list_is_held(
     tmp_path: Path,
 ) -> None:
-    async with fixture() as url, governed(tmp_path / "project", url, other(url)) as before:
+    async with fixture() as url, governed(tmp_path / "project", url, more=other(url)) as before:
         for revision, mode in MODES.items():
             async with Client(before, mode=mode) as client:
                 await _resources(client, revision)

@@ -8,6 +8,7 @@ doors       who speaks to it, as the spine takes him
 offering    the tools that a client is shown
 offers      what MCP servers offer beside tools: resources, prompts, completion
 asking      a call as a proposal
+hearing     what a server says and asks during a call, handed on
 telling     an outcome as a result
 waiting     what a client hears while people think
 tasks       calls that wait, to be polled

@@ -80,6 +80,13 @@ class Offers:
         server.add_request_handler("resources/list", page, self._resources)
         server.add_request_handler("resources/templates/list", page, self._templates)
         server.add_request_handler("resources/read", types.ReadResourceRequestParams, self._read)
+        # Of 2025-11-25. No update is ever told: who subscribes loses nothing by reading again.
+        server.add_request_handler(
+            "resources/subscribe", types.SubscribeRequestParams, self._subscribe
+        )
+        server.add_request_handler(
+            "resources/unsubscribe", types.UnsubscribeRequestParams, self._subscribe
+        )
         server.add_request_handler("prompts/list", page, self._prompts)
         server.add_request_handler("prompts/get", types.GetPromptRequestParams, self._prompt)
         server.add_request_handler("completion/complete", types.CompleteRequestParams, self._fill)
@@ -113,6 +120,13 @@ class Offers:
         if outcome.code in _NOT_THERE:
             raise _no_resource(ctx, uri, telling.as_status(outcome, self._approvals))
         return self._told(types.ReadResourceResult, outcome)
+
+    async def _subscribe(
+        self, ctx: Context, params: types.SubscribeRequestParams | types.UnsubscribeRequestParams
+    ) -> types.EmptyResult:
+        if await self._reader_of(ctx, str(params.uri)) is None:
+            raise _no_resource(ctx, str(params.uri), {})
+        return types.EmptyResult()
 
     async def _prompt(
         self, ctx: Context, params: types.GetPromptRequestParams

@@ -20,11 +20,12 @@ from bailiwick.act import act
 from bailiwick.errors import BailiwickError, StoreUnavailable
 from bailiwick.gateway import asking, telling, waiting
 from bailiwick.gateway.doors import step_up
+from bailiwick.gateway.hearing import ClientListener, LogLevels
 from bailiwick.gateway.offering import Offering, described, is_tool
 from bailiwick.gateway.offers import Offers, as_error
 from bailiwick.gateway.tasks import Tasks, Who, meta_of, takes_tasks
 from bailiwick.nouns import Outcome, Tool
-from bailiwick.ports import World
+from bailiwick.ports import LISTENER, World
 from bailiwick.values import JSON, shown
 
 Context = ServerRequestContext[Any, Any]
@@ -110,6 +111,8 @@ class Gateway:
         )
         self._tasks = Tasks(world, who, self._approvals)
         self._tasks.add_to(self._server)
+        self._levels = LogLevels()
+        self._levels.add_to(self._server)
         Offers(world, self._usable, self._read, self._approvals).add_to(self._server)
         # Our own telemetry tells of actions; the SDK's spans would tell of them twice.
         self._server.middleware.clear()
@@ -192,7 +195,12 @@ class Gateway:
         asked = await asking.proposal(
             self._world, visitor, tool=tool.name, arguments=arguments, meta=meta_of(ctx)
         )
-        outcome = await act(self._world, asked)
+        client = ClientListener(ctx, self._levels.of(ctx))
+        listens = LISTENER.set(client if client.hears else None)
+        try:
+            outcome = await act(self._world, asked)
+        finally:
+            LISTENER.reset(listens)
         if outcome.step == 2 and ctx.request is not None:
             world = self._world
             control = await world.store.control(world.settings.tenant)
