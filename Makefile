@@ -21,8 +21,8 @@ export UV_SYSTEM_CERTS ?= 1
 # Byte code is kept even where the machine says otherwise: the suite starts hundreds of programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bfcl tau2 crash deadlock away fuzz interop conformance shots \
-  browser lock clean
+.PHONY: demo test lint bench bfcl tau2 crash deadlock away fuzz interop conformance shots browser \
+  lock clean
 .DELETE_ON_ERROR:
 
 # The refund desk on a PostgreSQL server of its own needs more packages than the plain one.

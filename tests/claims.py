@@ -351,6 +351,7 @@ CLAIMS: dict[str, str] = {
     "rest.cursors-sealed": "A cursor is of one list, and one that was tampered with is refused.",
     "rest.no-fault-on-any-input": "Whatever is sent, REST answers as its OpenAPI document says.",
     "rest.tenants-apart": "Nothing of a tenant works or shows at another's server, by any route.",
+    "rest.api-keys-sign-nothing": "A person's API key neither votes, signs nor keeps accounts.",
     "rest.tokens-as-oauth": "The official client gets a token, by a key or a secret, and calls.",
     "rest.tokens-narrow": "A token is for one door, and never wider than its agent's manifest.",
     "rest.assertions-once": "An assertion counts once, for us, within its time, by its own key.",

@@ -16,7 +16,7 @@ from bailiwick.nouns.mandates import BreakGlass, Delegation, StandingApproval
 from bailiwick.operations import COMMANDS
 from bailiwick.server.rest.openapi import statuses
 from bailiwick.server.rest.rows import AGENTS, PEOPLE, Row
-from bailiwick.server.rest.told import Waiting
+from bailiwick.server.rest.told import ChangeWaits
 from tests.cli.desk import PASSWORD, soon
 from tests.rest.asking import Asking
 
@@ -63,7 +63,7 @@ class Going:
 def _held(row: Row, given: httpx2.Response) -> Any:
     if row.form != "json" or given.status_code >= 300:
         return given.content if row.form == "bytes" else given.text
-    kind = Waiting if given.status_code == 202 and row.waits else row.told
+    kind = ChangeWaits if given.status_code == 202 and row.waits else row.told
     msgspec.json.decode(given.content, type=kind, strict=True)
     return given.json()
 
@@ -186,6 +186,31 @@ def test_people_sign_ahead(going: Going) -> None:
     going("bo", "POST", "/v1/delegations", body)
     assert len(going("vi", "GET", "/v1/delegations")["items"]) == 1
     going("ada", "DELETE", "/v1/delegations/{id}", id=delegation.id)
+
+
+@pytest.mark.claim("rest.api-keys-sign-nothing")
+def test_a_persons_program_may_do_all_but_what_takes_the_person(going: Going) -> None:
+    made = going("ada", "POST", "/v1/me/api-keys", {"days": 7})
+    program = made["api_key"]
+    assert going(program, "GET", "/v1/me")["name"] == "ada"
+    for path, body in (
+        ("/v1/people", {"name": "x", "roles": ["admin"]}),
+        ("/v1/me/api-keys", {"days": 1}),
+    ):
+        no = going.asking(program, "POST", path, json=body)
+        assert (no.status_code, no.json()["code"]) == (403, "api_key_not_enough")
+    going("bo", "POST", "/v1/revocations", {"id": made["id"]})
+    assert going.asking(program, "GET", "/v1/me").status_code == 401
+    his = going("bo", "POST", "/v1/me/api-keys", {"days": 7})["api_key"]
+    vote = {
+        **dict.fromkeys(("action", "request_digest", "reason", "signature"), "act_0"),
+        **{"person": "bo", "cast_at_us": 1},
+    }
+    for word in ("approve", "deny"):
+        no = going.asking(
+            his, "POST", f"/v1/approvals/act_0/{word}", json={"vote": {**vote, "choice": word}}
+        )
+        assert (no.status_code, no.json()["code"]) == (403, "api_key_not_enough")
 
 
 def test_administrators_keep_order(going: Going) -> None:

@@ -128,6 +128,20 @@ def people_password(frame: Frame, new_key: bool) -> int:
     return OK
 
 
+@people.command("api-key")
+@click.option("--days", type=int, default=90, show_default=True, help="For how long.")
+@pass_frame
+def people_api_key(frame: Frame, days: int) -> int:
+    """Make an API key of your own, for a program; it is shown this once.
+
+    It does what you may do, but vote, sign ahead and keep accounts. `bailiwick revoke ID` ends it.
+    """
+    answer = cast("Mapping[str, JSON]", ask(frame, "people api-key", days=days))
+    lines = fields({"id": answer["id"], "days": answer["days"]})
+    frame.tell(answer, [*lines, f"api key  {answer['api_key']}"])
+    return OK
+
+
 def waiting(frame: Frame, answer: JSON, second: str = "") -> int | None:
     """Tell that a change waits for a second person, who gives `second`; None if it does not."""
     if not isinstance(answer, Mapping) or "waiting" not in answer:

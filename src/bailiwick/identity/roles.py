@@ -60,6 +60,7 @@ COMMANDS: Mapping[str, frozenset[Role]] = {
     "mode list": _ANYONE,
     "mode set": _OPERATORS,
     "people add": _ADMINS,
+    "people api-key": _ANYONE,
     "people disable": _ADMINS,
     "people list": _ANYONE,
     "people password": _ANYONE,

@@ -30,6 +30,7 @@ from bailiwick.ports import ControlState, Keys
 from bailiwick.values import JSON, parse
 
 MAX_SECONDS = 12 * 3600
+MAX_KEY_DAYS = 366
 
 SESSION = Kind(
     noun="session",
@@ -41,8 +42,13 @@ SESSION = Kind(
 )
 
 
-class SessionClaims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a session says: `sub` is the person's name, `key` the public key it was opened with."""
+class SessionClaims(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """What a session says: `sub` is the person's name, `key` the public key it was opened with.
+
+    `api` says that it is an API key: a session that no password opened, for a program.
+    """
 
     iss: str
     aud: str
@@ -51,6 +57,7 @@ class SessionClaims(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     key: str
     iat: int
     exp: int
+    api: bool = False
 
 
 class LogIn:
@@ -91,6 +98,42 @@ def open_session(
         "exp": now_us // SECOND + MAX_SECONDS,
     }
     return LogIn(sign_statement(SESSION, kid, claims, token_key), key)
+
+
+def make_api_key(
+    keys: Keys, person: Person, *, days: int, now_us: int, random: Random
+) -> tuple[str, str]:
+    """An API key of a person, and the id by which it is revoked; kept nowhere.
+
+    It ends with its time, its revocation, the account, the account's signing key, and the token
+    key that signed it. Raises `IdentityError` (`api_key_invalid`) for no or too many days.
+    """
+    if not 0 < days <= MAX_KEY_DAYS:
+        raise IdentityError(
+            f"an API key lives for 1 to {MAX_KEY_DAYS} days",
+            code="api_key_invalid",
+            help="choose a time after which somebody will look at it again",
+        )
+    kid, token_key = keys.sign_token()
+    assert isinstance(token_key, Ed25519PrivateKey)
+    id = f"api_{encode(random(16))}"
+    now_s = now_us // SECOND
+    claims = SessionClaims(
+        iss=audience(person.tenant),
+        aud=audience(person.tenant),
+        sub=person.name,
+        sid=id,
+        key=person.public_key,
+        iat=now_s,
+        exp=now_s + days * 86_400,
+        api=True,
+    )
+    return sign_statement(SESSION, kid, msgspec.to_builtins(claims), token_key), id
+
+
+def is_api_key(statement: str) -> bool:
+    """Whether a statement that was checked is an API key."""
+    return parse(decode(statement.split(".")[1])).get("api") is True
 
 
 def check_session(

@@ -8,7 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bailiwick import identity, ledger
-from bailiwick.errors import ControlError, IdentityError
+from bailiwick.errors import BadInput, ControlError, IdentityError
 from bailiwick.identity.jose import encode
 from bailiwick.ledger import records
 from bailiwick.nouns import Person, Role
@@ -17,13 +17,14 @@ from bailiwick.operations.changes import (
     Parameters,
     change,
     contended,
+    control,
     pseudonyms,
     recorded,
     second_person,
 )
 from bailiwick.operations.channel import text_of, texts_of
 from bailiwick.ports import World
-from bailiwick.transactions import Append, Commit, Committed, EpochIs, PutPerson
+from bailiwick.transactions import Append, Commit, Committed, EpochIs, PutPerson, RaiseEpoch
 from bailiwick.values import JSON, shown
 
 _TRIES = 5
@@ -145,6 +146,20 @@ async def people_password(world: World, person: Person, given: Parameters) -> JS
     consent = Consent((person.name,), epoch=read)
     epoch = await _put(world, consent, "password", person, fresh)
     return {"epoch": epoch, **_account(person), "new_key": given.get("new_key") is True}
+
+
+async def people_api_key(world: World, person: Person, given: Parameters) -> JSON:
+    """Make an API key of one's own, told this once: it can do all but sign and keep accounts."""
+    days = given.get("days")
+    if not isinstance(days, int) or isinstance(days, bool):
+        raise BadInput("`days` is missing or no number", code="parameter_invalid")
+    made, id = identity.make_api_key(
+        world.keys, person, days=days, now_us=world.now_us(), random=world.random
+    )
+    epoch = await control(
+        world, Consent((person.name,)), "people api-key", (RaiseEpoch(),), target=id
+    )
+    return {"epoch": epoch, "person": person.name, "id": id, "days": days, "api_key": made}
 
 
 async def _put(

@@ -74,6 +74,7 @@ COMMANDS: Mapping[str, Command] = {
     "mode list": modes.mode_list,
     "mode set": modes.mode_set,
     "people add": accounts.people_add,
+    "people api-key": accounts.people_api_key,
     "people disable": accounts.people_disable,
     "people list": accounts.people_list,
     "people password": accounts.people_password,
@@ -152,6 +153,13 @@ READS = frozenset(
 )
 
 
+# What takes the person: a password, or the signing key that it opens. A program has neither.
+_NOT_BY_API_KEY = (
+    *("approvals approve", "approvals deny", "people ", "standing ", "delegation ", "break-glass"),
+)
+_LOOKS = ("people list", "standing list", "delegation list")
+
+
 async def perform(world: World, command: Mapping[str, JSON]) -> JSON:
     """Carry out one command: `session` is the signed statement, `command` a name of the table.
 
@@ -179,11 +187,21 @@ async def perform(world: World, command: Mapping[str, JSON]) -> JSON:
                 code="not_allowed",
                 help="ask somebody whose role allows it; see `bailiwick people list`",
             )
+        if _takes_the_person(name) and identity.is_api_key(statement):
+            raise IdentityError(
+                f"an API key may not `{name}`: that takes the person",
+                code="api_key_not_enough",
+                help="log in with the password; votes are signed by the key that it opens",
+            )
         try:
             return await function(world, person, given)
         except changes.Moved:
             continue  # what it went by has changed: it looks again
     raise changes.contended()
+
+
+def _takes_the_person(name: str) -> bool:
+    return name.startswith(_NOT_BY_API_KEY) and name not in _LOOKS
 
 
 async def _logged_in(world: World, statement: str) -> Person:

@@ -25,7 +25,7 @@ from bailiwick.errors import BadInput, BailiwickError, IdentityError
 from bailiwick.identity.tokens import Detail
 from bailiwick.nouns import Caller, Credential, Grant, Manifest
 from bailiwick.ports import Bundle, ControlState, World
-from bailiwick.server.rest.faults import Refused, told
+from bailiwick.server.rest.faults import BadRequest, told
 from bailiwick.server.rest.reading import bytes_of
 from bailiwick.values import JSON, parse, shown
 
@@ -112,7 +112,7 @@ class Tokens:
             if said.get("resource") not in self._doors:
                 return _no("invalid_target", f"`resource` is one of {', '.join(self._doors)}")
             return await self._given(said, request)
-        except Refused as fault:
+        except BadRequest as fault:
             return _no("invalid_request", fault.message, fault.status)
         except BadInput as fault:
             return _no("invalid_request", fault.message)
@@ -257,7 +257,7 @@ def _told(caller: Caller, credential: Credential, now_us: int) -> JSON:
 async def _form(request: Request) -> dict[str, str]:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise Refused(
+        raise BadRequest(
             415,
             "the body is not `application/x-www-form-urlencoded`",
             code="media_type_unsupported",

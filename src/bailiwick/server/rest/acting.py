@@ -32,7 +32,7 @@ from bailiwick.ports import World
 from bailiwick.server.admitting import bearer_of, challenged, stepping_up
 from bailiwick.server.problems import problem
 from bailiwick.server.rest import given as g
-from bailiwick.server.rest.faults import Refused
+from bailiwick.server.rest.faults import BadRequest
 from bailiwick.server.rest.handling import written
 from bailiwick.server.rest.paging import page
 from bailiwick.server.rest.reading import read
@@ -83,7 +83,7 @@ class OfAgents:
         caller = bearer.who
         given = await read(row, request)
         if row.command == "act":
-            return await self._act(request, bearer, cast("g.Proposed", given))
+            return await self._act(request, bearer, cast("g.ProposeAction", given))
         if row.command == "tools":
             return await self._tools(row, request, caller, cast("g.Paged", given))
         action = cast("g.OneAction", given).action
@@ -96,7 +96,7 @@ class OfAgents:
         )
         return self._told(request, outcome, found=outcome.code == "cancelled")
 
-    async def _act(self, request: Request, bearer: Bearer, given: g.Proposed) -> Response:
+    async def _act(self, request: Request, bearer: Bearer, given: g.ProposeAction) -> Response:
         world = self._world
         proposal = cases.propose(
             given.tool,
@@ -185,10 +185,10 @@ def status_of(outcome: Outcome) -> int:
 
 
 def _key(request: Request) -> str:
-    """The caller's own key. Raises `Refused` 400 if there is none, or it is no string."""
+    """The caller's own key. Raises `BadRequest` 400 if there is none, or it is no string."""
     given = request.headers.getlist("idempotency-key")
     if not given:
-        raise Refused(
+        raise BadRequest(
             400,
             "the request has no `Idempotency-Key`",
             code="idempotency_key_missing",
@@ -197,7 +197,7 @@ def _key(request: Request) -> str:
         )
     found = _KEY(given[0].strip()) if len(given) == 1 else None
     if found is None:
-        raise Refused(
+        raise BadRequest(
             400,
             "the `Idempotency-Key` is not one string",
             code="idempotency_key_malformed",

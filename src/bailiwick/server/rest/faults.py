@@ -23,19 +23,20 @@ _BY_CODE: Mapping[str, int] = {
     "key_malformed": 400,
     "not_allowed": 403,
     "password_wrong": 403,
-    "api_key_cannot_vote": 403,
+    "api_key_not_enough": 403,
+    "api_key_invalid": 422,
     "release_unknown": 404,
     "tile_unknown": 404,
     "tile_of_others": 403,
     "vote_unsigned": 422,
 }
-_UNAUTHENTICATED = ("session_", "token_", "access_key_", "proof_", "api_key_")
+_UNAUTHENTICATED = ("session_", "token_", "access_key_", "proof_")
 # Who the session is of is not known, or may do nothing.
 _NOBODY = ("person_unknown", "person_disabled")
 _SOON = ("not_sequenced", "tiles_busy", "account_waiting")
 
 
-class Refused(BailiwickError):
+class BadRequest(BailiwickError):
     """the request cannot be taken as it stands"""
 
     code = "request_invalid"
@@ -49,7 +50,7 @@ class Refused(BailiwickError):
 def status_of(fault: BailiwickError) -> int:
     """The status of a fault that a command raised."""
     code = fault.code
-    if isinstance(fault, Refused):
+    if isinstance(fault, BadRequest):
         return fault.status
     if isinstance(fault, StoreError):
         return 503
@@ -79,7 +80,7 @@ def told(fault: BailiwickError) -> JSONResponse:
     if status == 503 or fault.code in _SOON:
         headers["retry-after"] = str(wait_s if isinstance(wait_s, int) else 1)
     extensions: dict[str, object] = {}
-    if isinstance(fault, Refused) and fault.param:
+    if isinstance(fault, BadRequest) and fault.param:
         extensions["param"] = fault.param
     if isinstance(fault.details.get("action"), str):
         extensions["decision_id"] = fault.details["action"]

@@ -273,6 +273,12 @@ class NewPassword(Given, frozen=True, kw_only=True):
         return "NewPassword()"
 
 
+class ApiKeyFor(Given, frozen=True, kw_only=True):
+    """For how many days an API key is made."""
+
+    days: Annotated[int, Meta(ge=1, le=366)]
+
+
 class ShowPolicy(Given, frozen=True, kw_only=True):
     """One rule, or all."""
 
@@ -360,7 +366,7 @@ class HoldLifted(Given, frozen=True, kw_only=True):
     subject: Name | None = None
 
 
-class Rewrapped(Given, frozen=True, kw_only=True):
+class RewrapStep(Given, frozen=True, kw_only=True):
     """Where the step before ended."""
 
     after: Annotated[str, Meta(max_length=256)] = ""
@@ -394,7 +400,7 @@ class ListRecords(Given, frozen=True, kw_only=True):
 # --- an agent's own ------------------------------------------------------------------------------
 
 
-class Proposed(Given, frozen=True, kw_only=True):
+class ProposeAction(Given, frozen=True, kw_only=True):
     """A call of a tool, by the catalogue's name; the rest is shown to people, as its own words."""
 
     tool: Name

@@ -17,7 +17,7 @@ from bailiwick.server.admitting import bearer_of
 from bailiwick.server.people import Choice, People
 from bailiwick.server.problems import problem
 from bailiwick.server.rest import given as g
-from bailiwick.server.rest.faults import Refused, told
+from bailiwick.server.rest.faults import BadRequest, told
 from bailiwick.server.rest.paging import cursor, page, place
 from bailiwick.server.rest.reading import read
 from bailiwick.server.rest.rows import LOGIN, VOTES, Row, Who
@@ -109,7 +109,7 @@ class OfPeople:
             vote: JSON = msgspec.to_builtins(given.vote)
             return await self._people.give(statement, row.command, {"vote": vote})
         if not given.digest or not given.password:
-            raise Refused(
+            raise BadRequest(
                 422,
                 "a vote is signed: it needs `vote`, or `digest` and `password`",
                 code="vote_unsigned",

@@ -9,7 +9,7 @@ import msgspec
 from bailiwick.server.problems import MEDIA_TYPE
 from bailiwick.server.rest.reading import is_list
 from bailiwick.server.rest.rows import VOTES, Row
-from bailiwick.server.rest.told import Waiting
+from bailiwick.server.rest.told import ChangeWaits
 
 Document = dict[str, Any]
 
@@ -82,7 +82,7 @@ def statuses(row: Row) -> tuple[int, ...]:
 def document(rows: Sequence[Row], summaries: Mapping[str, str], url: str) -> Document:
     """The document of a table. `summaries` are the commands' own sentences."""
     kinds = [row.told for row in rows if row.form == "json"]
-    kinds += [row.given for row in rows] + [Waiting]
+    kinds += [row.given for row in rows] + [ChangeWaits]
     _, components = msgspec.json.schema_components(kinds, ref_template=_REFS)
     paths: Document = {}
     for row in rows:
@@ -172,7 +172,7 @@ def _response(row: Row, status: int) -> Document:
     if status == 304:
         return {"description": _REASONS[status]}
     if status == 202 and row.waits:
-        return {"description": "It waits for a second person.", **_json(Waiting)}
+        return {"description": "It waits for a second person.", **_json(ChangeWaits)}
     if status == 202:
         return {"description": "It waits, or is under way: ask at `Location`.", **_json(row.told)}
     if status < 300:

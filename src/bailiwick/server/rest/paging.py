@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Sequence
 
 from bailiwick.ports import World
-from bailiwick.server.rest.faults import Refused
+from bailiwick.server.rest.faults import BadRequest
 from bailiwick.values import JSON, canonical
 
 _MAC_BYTES = 12
@@ -18,7 +18,7 @@ def cursor(world: World, path: str, at: str) -> str:
 
 
 def place(world: World, path: str, given: str) -> str:
-    """The place that a cursor names; empty for no cursor. Raises `Refused` (`cursor_invalid`)."""
+    """The place that a cursor names, empty for none. Raises `BadRequest` (`cursor_invalid`)."""
     if not given:
         return ""
     try:
@@ -27,7 +27,7 @@ def place(world: World, path: str, given: str) -> str:
     except (binascii.Error, ValueError):
         mac, at = b"", ""
     if not at or not hmac.compare_digest(mac, _mac(world, path, at)):
-        raise Refused(
+        raise BadRequest(
             422,
             "the cursor is not one of this list",
             code="cursor_invalid",

@@ -12,7 +12,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from bailiwick.errors import BadInput
-from bailiwick.server.rest.faults import Refused
+from bailiwick.server.rest.faults import BadRequest
 from bailiwick.server.rest.given import Given
 from bailiwick.server.rest.rows import Row
 from bailiwick.values import JSON, parse, shown
@@ -22,7 +22,7 @@ _NAMED = re.compile(r"field `([A-Za-z0-9_]+)`")
 
 
 async def read(row: Row, request: Request) -> Given:
-    """What is given with a request. Raises `Refused` (400, 413, 415, 422)."""
+    """What is given with a request. Raises `BadRequest` (400, 413, 415, 422)."""
     told: dict[str, JSON] = {}
     if row.has_body:
         told |= await body_of(request, row.body_bytes)
@@ -30,19 +30,21 @@ async def read(row: Row, request: Request) -> Given:
         told |= _query(row, request)
     for name, value in request.path_params.items():
         if name in told:
-            raise Refused(422, f"`{name}` stands in the path", code="parameter_invalid", param=name)
+            raise BadRequest(
+                422, f"`{name}` stands in the path", code="parameter_invalid", param=name
+            )
         told[name] = value
     return converted(told, row.given, strict=row.has_body)
 
 
 async def body_of(request: Request, max_bytes: int) -> dict[str, JSON]:
-    """The JSON object of a body; empty if there is none. Raises `Refused` (400, 413, 415)."""
+    """The JSON object of a body; empty if there is none. Raises `BadRequest` (400, 413, 415)."""
     raw = await bytes_of(request, max_bytes)
     if not raw:
         return {}
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise Refused(
+        raise BadRequest(
             415,
             "the body is not `application/json`",
             code="media_type_unsupported",
@@ -51,11 +53,11 @@ async def body_of(request: Request, max_bytes: int) -> dict[str, JSON]:
     try:
         return dict(parse(raw, max_bytes=max_bytes))
     except BadInput as fault:
-        raise Refused(400, fault.message, code=fault.code, help=fault.help) from fault
+        raise BadRequest(400, fault.message, code=fault.code, help=fault.help) from fault
 
 
 async def bytes_of(request: Request, max_bytes: int) -> bytes:
-    """The bytes of a body. Raises `Refused` (400, 413)."""
+    """The bytes of a body. Raises `BadRequest` (400, 413)."""
     length = request.headers.get("content-length", "0")
     found = bytearray()
     if length.isdecimal() and len(length) < 16 and int(length) <= max_bytes:
@@ -67,8 +69,8 @@ async def bytes_of(request: Request, max_bytes: int) -> bytes:
             else:
                 return bytes(found)
         except ClientDisconnect:
-            raise Refused(400, "the body broke off", code="body_malformed") from None
-    raise Refused(
+            raise BadRequest(400, "the body broke off", code="body_malformed") from None
+    raise BadRequest(
         413,
         f"the body has more than {max_bytes} bytes",
         code="body_too_large",
@@ -82,7 +84,7 @@ def _query(row: Row, request: Request) -> dict[str, JSON]:
     for name in request.query_params:
         values = request.query_params.getlist(name)
         if name not in hints or name in row.in_path:
-            raise Refused(
+            raise BadRequest(
                 422,
                 f"there is no parameter `{shown(name)}` here",
                 code="parameter_unknown",
@@ -92,7 +94,7 @@ def _query(row: Row, request: Request) -> dict[str, JSON]:
         if is_list(hints[name]):
             told[name] = tuple(values)
         elif len(values) > 1:
-            raise Refused(422, f"`{name}` is given twice", code="parameter_invalid", param=name)
+            raise BadRequest(422, f"`{name}` is given twice", code="parameter_invalid", param=name)
         else:
             told[name] = values[0]
     return told
@@ -105,17 +107,17 @@ def is_list(hint: Any) -> bool:
 
 
 def converted(told: Mapping[str, JSON], shape: type[Given], *, strict: bool) -> Given:
-    """A struct of what was told. Raises `Refused` 422 with the member it is about in `param`."""
+    """A struct of what was told. Raises `BadRequest` 422 with the member it is about in `param`."""
     try:
         return msgspec.convert(parse(dict(told), max_bytes=2**26), shape, strict=strict)
     except BadInput as fault:
-        raise Refused(422, fault.message, code=fault.code, help=fault.help) from fault
+        raise BadRequest(422, fault.message, code=fault.code, help=fault.help) from fault
     except msgspec.ValidationError as fault:
         said = str(fault)
         place, named = _PLACE.search(said), _NAMED.search(said)
         param = (place[1] if place else None) or (named[1] if named else "")
         said = shown(_PLACE.sub("", said), 300)
-        raise Refused(
+        raise BadRequest(
             422,
             f"`{param}`: {said}" if param else said,
             code="parameter_invalid",

@@ -11,6 +11,7 @@ from msgspec import Struct
 from bailiwick.nouns import Outcome, Person
 from bailiwick.server.rest import given as g
 from bailiwick.server.rest import told as t
+from bailiwick.server.rest import told_of_vault as v
 
 Method = Literal["GET", "POST", "PUT", "DELETE"]
 Form = Literal["json", "text", "bytes"]
@@ -24,9 +25,10 @@ _RELEASE = 4 * 1024 * 1024
 class Row(Struct, frozen=True, kw_only=True):
     """One route. `given` is what it takes, `told` what it answers with `status`.
 
-    `waits`: it may be answered with 202 and `Waiting`. `form`: how the answer is written; `bytes`
-    stand as base64 in the command's answer. `paged`: the command gives a list, which goes out in
-    pages. `who` bears the credential: a person, an agent or nobody. `more` are statuses of its own.
+    `waits`: it may be answered with 202 and `ChangeWaits`. `form`: how the answer is written;
+    `bytes` stand as base64 in the command's answer. `paged`: the command gives a list, which goes
+    out in pages. `who` bears the credential: a person, an agent or nobody. `more` are statuses of
+    its own.
     """
 
     method: Method
@@ -73,7 +75,7 @@ LOGIN = Row(
     method="POST",
     path="/v1/session",
     command="login",
-    told=t.Session,
+    told=t.SessionTold,
     given=g.LogInWith,
     who="nobody",
 )
@@ -86,6 +88,7 @@ PEOPLE: tuple[Row, ...] = (
     LOGIN,
     _read("/v1/me", "whoami", Person),
     _change("PUT", "/v1/me/password", "people password", t.PasswordChanged, g.NewPassword),
+    _change("POST", "/v1/me/api-keys", "people api-key", t.ApiKeyMade, g.ApiKeyFor),
     _page("/v1/people", "people list", Person),
     _change("POST", "/v1/people", "people add", t.PersonAdded, g.AddPerson, waits=True),
     _change(
@@ -204,19 +207,19 @@ PEOPLE: tuple[Row, ...] = (
     _read("/v1/policy", "policy show", t.PolicyShown, g.ShowPolicy),
     _change("POST", "/v1/who-can", "who-can", list[t.CanUse], g.WhoCan),
     # the vault and its keys
-    _change("POST", "/v1/vault/erasures", "vault erase", t.VaultErased, g.Erased, waits=True),
-    _page("/v1/vault/holds", "vault holds", t.HoldRow),
-    _change("POST", "/v1/vault/holds", "vault hold", t.HoldPlaced, g.Held),
+    _change("POST", "/v1/vault/erasures", "vault erase", v.VaultErased, g.Erased, waits=True),
+    _page("/v1/vault/holds", "vault holds", v.HoldRow),
+    _change("POST", "/v1/vault/holds", "vault hold", v.HoldPlaced, g.Held),
     _change(
         "POST",
         "/v1/vault/holds/release",
         "vault release-hold",
-        t.HoldReleased,
+        v.HoldReleased,
         g.HoldLifted,
         waits=True,
     ),
-    _page("/v1/vault/overdue", "vault overdue", t.OverdueRow),
-    _change("POST", "/v1/keys/rewrap", "keys rewrap", t.KeysRewrapped, g.Rewrapped),
+    _page("/v1/vault/overdue", "vault overdue", v.OverdueRow),
+    _change("POST", "/v1/keys/rewrap", "keys rewrap", v.KeysRewrapped, g.RewrapStep),
     # the ledger
     Row(
         method="GET",
@@ -233,13 +236,13 @@ PEOPLE: tuple[Row, ...] = (
         given=g.OneTile,
         form="bytes",
     ),
-    _read("/v1/ledger/records", "ledger records", t.RecordsTold, g.ListRecords),
-    _read("/v1/ledger/receipts/{of}", "ledger prove", t.Proofs, g.ProofOf),
+    _read("/v1/ledger/records", "ledger records", v.RecordsTold, g.ListRecords),
+    _read("/v1/ledger/receipts/{of}", "ledger prove", v.Proofs, g.ProofOf),
     _change(
         "POST",
         "/v1/ledger/accept-restore",
         "ledger accept-restore",
-        t.RestoreAccepted,
+        v.RestoreAccepted,
         g.Given,
         waits=True,
     ),
@@ -251,7 +254,7 @@ AGENTS: tuple[Row, ...] = (
         path="/v1/actions",
         command="act",
         told=Outcome,
-        given=g.Proposed,
+        given=g.ProposeAction,
         who="agent",
         body_bytes=1024 * 1024,
         more=(202, 403, 404, 409, 429, 502, 504),
@@ -278,7 +281,7 @@ AGENTS: tuple[Row, ...] = (
         method="GET",
         path="/v1/tools",
         command="tools",
-        told=t.Page[t.OfferedTool],
+        told=t.Page[t.OwnTool],
         given=g.Paged,
         who="agent",
         paged=True,

@@ -16,18 +16,18 @@ T = TypeVar("T")
 Object = Mapping[str, Any]
 
 
-class Told(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class AnswerBody(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An answer."""
 
 
-class Page(Told, Generic[T], frozen=True, kw_only=True):
+class Page(AnswerBody, Generic[T], frozen=True, kw_only=True):
     """A page of a list. `next` is the `cursor` of the page after it; null on the last."""
 
     items: Sequence[T]
     next: str | None
 
 
-class Waiting(Told, frozen=True, kw_only=True):
+class ChangeWaits(AnswerBody, frozen=True, kw_only=True):
     """A change that waits for a second person, who asks for the same."""
 
     waiting: str
@@ -39,7 +39,7 @@ class Waiting(Told, frozen=True, kw_only=True):
     id: str | UnsetType = UNSET
 
 
-class Session(Told, frozen=True, kw_only=True):
+class SessionTold(AnswerBody, frozen=True, kw_only=True):
     """A session: its statement is the bearer's credential of a person."""
 
     statement: str
@@ -49,7 +49,7 @@ class Session(Told, frozen=True, kw_only=True):
     expires_in: int
 
 
-class Balanced(Told, frozen=True, kw_only=True):
+class Balanced(AnswerBody, frozen=True, kw_only=True):
     """What an agent has spent and holds."""
 
     unit: str
@@ -58,7 +58,7 @@ class Balanced(Told, frozen=True, kw_only=True):
     held: int
 
 
-class AgentRow(Told, frozen=True, kw_only=True):
+class AgentRow(AnswerBody, frozen=True, kw_only=True):
     """An agent: its account, its keys, its use."""
 
     agent: str
@@ -74,7 +74,7 @@ class AgentRow(Told, frozen=True, kw_only=True):
     seen_us: int | None
 
 
-class OpenAction(Told, frozen=True, kw_only=True):
+class OpenAction(AnswerBody, frozen=True, kw_only=True):
     """What is open of an agent."""
 
     action: str
@@ -91,7 +91,7 @@ class AgentShown(AgentRow, frozen=True, kw_only=True):
     open_actions: Sequence[OpenAction]
 
 
-class KeyAdded(Told, frozen=True, kw_only=True):
+class KeyAdded(AnswerBody, frozen=True, kw_only=True):
     """The key that an agent has now."""
 
     epoch: int
@@ -105,7 +105,7 @@ class KeysRotated(KeyAdded, frozen=True, kw_only=True):
     revoked: Sequence[str]
 
 
-class KeyRevoked(Told, frozen=True, kw_only=True):
+class KeyRevoked(AnswerBody, frozen=True, kw_only=True):
     """The key that an agent has no more."""
 
     epoch: int
@@ -122,7 +122,7 @@ class AccessKeyMade(KeyAdded, frozen=True, kw_only=True):
     access_key: str
 
 
-class AgentSet(Told, frozen=True, kw_only=True):
+class AgentSet(AnswerBody, frozen=True, kw_only=True):
     """Whether an agent may act."""
 
     epoch: int
@@ -130,7 +130,7 @@ class AgentSet(Told, frozen=True, kw_only=True):
     enabled: bool
 
 
-class ActionLine(Told, frozen=True, kw_only=True):
+class ActionLine(AnswerBody, frozen=True, kw_only=True):
     """An action, as a line of a list."""
 
     action: str
@@ -156,7 +156,7 @@ class Doubt(ActionLine, frozen=True, kw_only=True):
     doubt: str
 
 
-class StepTold(Told, frozen=True, kw_only=True):
+class StepTold(AnswerBody, frozen=True, kw_only=True):
     """What one of the twelve steps settled."""
 
     step: int
@@ -193,7 +193,7 @@ class Story(ActionLine, frozen=True, kw_only=True):
     steps: Sequence[StepTold]
 
 
-class Payloads(Told, frozen=True, kw_only=True):
+class Payloads(AnswerBody, frozen=True, kw_only=True):
     """An action's payloads in clear; null for what is erased or was never there."""
 
     proposal: Object | None
@@ -201,7 +201,7 @@ class Payloads(Told, frozen=True, kw_only=True):
     resolution: Object | None
 
 
-class Redecided(Told, frozen=True, kw_only=True):
+class Redecided(AnswerBody, frozen=True, kw_only=True):
     """An action decided again under its own release. `same` is null if that cannot be done."""
 
     action: str
@@ -214,7 +214,7 @@ class Redecided(Told, frozen=True, kw_only=True):
     message: str | UnsetType = UNSET
 
 
-class Bisected(Told, frozen=True, kw_only=True):
+class Bisected(AnswerBody, frozen=True, kw_only=True):
     """How an action was decided by each release in turn."""
 
     action: str
@@ -225,7 +225,7 @@ class Bisected(Told, frozen=True, kw_only=True):
     changes: Sequence[str]
 
 
-class RunEnvelope(Told, frozen=True, kw_only=True):
+class RunEnvelope(AnswerBody, frozen=True, kw_only=True):
     """A run as one document."""
 
     run_id: str
@@ -239,7 +239,7 @@ class RunEnvelope(Told, frozen=True, kw_only=True):
     latency_ms: int
 
 
-class RuleAsked(Told, frozen=True, kw_only=True):
+class RuleAsked(AnswerBody, frozen=True, kw_only=True):
     """A rule that asks people, who counts for it, and how many are missing."""
 
     rule: str
@@ -250,7 +250,7 @@ class RuleAsked(Told, frozen=True, kw_only=True):
     missing: int
 
 
-class ApprovalLine(Told, frozen=True, kw_only=True):
+class ApprovalLine(AnswerBody, frozen=True, kw_only=True):
     """A request to people, as a line of a list.
 
     `voices` are the votes that the caller could cast: the empty name is their own, the others are
@@ -273,7 +273,7 @@ class ApprovalLine(Told, frozen=True, kw_only=True):
     currency: str | None | UnsetType = UNSET
 
 
-class ApprovalShown(Told, frozen=True, kw_only=True):
+class ApprovalShown(AnswerBody, frozen=True, kw_only=True):
     """A request as it is asked: the document that votes sign by its digest, and its lines.
 
     `parts` are what the lines tell beside the document, unescaped, for who shows it otherwise.
@@ -290,7 +290,7 @@ class ApprovalShown(Told, frozen=True, kw_only=True):
     parts: Object
 
 
-class VoteCast(Told, frozen=True, kw_only=True):
+class VoteCast(AnswerBody, frozen=True, kw_only=True):
     """How the request stands after a vote."""
 
     action: str
@@ -298,14 +298,14 @@ class VoteCast(Told, frozen=True, kw_only=True):
     rules: Sequence[RuleAsked]
 
 
-class StandingDrafted(Told, frozen=True, kw_only=True):
+class StandingDrafted(AnswerBody, frozen=True, kw_only=True):
     """A standing approval to sign, with the rules' texts."""
 
     statement: StandingApproval
     texts: Mapping[str, str]
 
 
-class StandingRow(Told, frozen=True, kw_only=True):
+class StandingRow(AnswerBody, frozen=True, kw_only=True):
     """A standing approval, what it has left, and which actions drew on it."""
 
     type: str
@@ -331,7 +331,7 @@ class StandingRow(Told, frozen=True, kw_only=True):
     actions: Sequence[str]
 
 
-class DelegationRow(Told, frozen=True, kw_only=True):
+class DelegationRow(AnswerBody, frozen=True, kw_only=True):
     """A delegation, and how it stands now."""
 
     type: str
@@ -348,7 +348,7 @@ class DelegationRow(Told, frozen=True, kw_only=True):
     ended_by: str | None
 
 
-class ReviewRow(Told, frozen=True, kw_only=True):
+class ReviewRow(AnswerBody, frozen=True, kw_only=True):
     """What was done in an emergency, and what a second person found."""
 
     type: str
@@ -369,19 +369,19 @@ class ReviewRow(Told, frozen=True, kw_only=True):
     actions: Sequence[str]
 
 
-class DelegationDrafted(Told, frozen=True, kw_only=True):
+class DelegationDrafted(AnswerBody, frozen=True, kw_only=True):
     """A delegation to sign."""
 
     statement: Delegation
 
 
-class BreakGlassDrafted(Told, frozen=True, kw_only=True):
+class BreakGlassDrafted(AnswerBody, frozen=True, kw_only=True):
     """A grant to sign."""
 
     statement: BreakGlass
 
 
-class MandateGiven(Told, frozen=True, kw_only=True):
+class MandateGiven(AnswerBody, frozen=True, kw_only=True):
     """What is in force now."""
 
     epoch: int
@@ -390,7 +390,7 @@ class MandateGiven(Told, frozen=True, kw_only=True):
     review_by_us: int | UnsetType = UNSET
 
 
-class MandateEnded(Told, frozen=True, kw_only=True):
+class MandateEnded(AnswerBody, frozen=True, kw_only=True):
     """What is over now."""
 
     epoch: int
@@ -398,7 +398,7 @@ class MandateEnded(Told, frozen=True, kw_only=True):
     ended_at_us: int
 
 
-class ReviewClosed(Told, frozen=True, kw_only=True):
+class ReviewClosed(AnswerBody, frozen=True, kw_only=True):
     """Who has reviewed what was done."""
 
     epoch: int
@@ -406,7 +406,7 @@ class ReviewClosed(Told, frozen=True, kw_only=True):
     reviewed_by: str
 
 
-class BudgetRow(Told, frozen=True, kw_only=True):
+class BudgetRow(AnswerBody, frozen=True, kw_only=True):
     """What is spent, held and left at one budget node in its current period."""
 
     node: str
@@ -418,7 +418,7 @@ class BudgetRow(Told, frozen=True, kw_only=True):
     left: int | None
 
 
-class ChangeRow(Told, frozen=True, kw_only=True):
+class ChangeRow(AnswerBody, frozen=True, kw_only=True):
     """A change that waits for a second person."""
 
     id: str
@@ -428,7 +428,7 @@ class ChangeRow(Told, frozen=True, kw_only=True):
     expires_at_us: int
 
 
-class StopRow(Told, frozen=True, kw_only=True):
+class StopRow(AnswerBody, frozen=True, kw_only=True):
     """A switch that is pulled."""
 
     scope: str
@@ -438,7 +438,7 @@ class StopRow(Told, frozen=True, kw_only=True):
     since_us: int
 
 
-class InFlight(Told, frozen=True, kw_only=True):
+class InFlight(AnswerBody, frozen=True, kw_only=True):
     """What had begun before the stop."""
 
     action: str
@@ -447,7 +447,7 @@ class InFlight(Told, frozen=True, kw_only=True):
     run: str
 
 
-class Killed(Told, frozen=True, kw_only=True):
+class Killed(AnswerBody, frozen=True, kw_only=True):
     """A stop. `quiet` says that no send begins any more; `known` whether anything has the name."""
 
     epoch: int
@@ -459,7 +459,7 @@ class Killed(Told, frozen=True, kw_only=True):
     in_flight: Sequence[InFlight]
 
 
-class StopLifted(Told, frozen=True, kw_only=True):
+class StopLifted(AnswerBody, frozen=True, kw_only=True):
     """What goes on."""
 
     epoch: int
@@ -467,14 +467,14 @@ class StopLifted(Told, frozen=True, kw_only=True):
     target: str
 
 
-class IdRevoked(Told, frozen=True, kw_only=True):
+class IdRevoked(AnswerBody, frozen=True, kw_only=True):
     """What has no standing any more."""
 
     epoch: int
     revoked: str
 
 
-class ModeRow(Told, frozen=True, kw_only=True):
+class ModeRow(AnswerBody, frozen=True, kw_only=True):
     """How far an agent may go with a tool, by its manifest and by what was set since."""
 
     agent: str
@@ -488,7 +488,7 @@ class ModeRow(Told, frozen=True, kw_only=True):
     since_us: int | None
 
 
-class ModeChanged(Told, frozen=True, kw_only=True):
+class ModeChanged(AnswerBody, frozen=True, kw_only=True):
     """The mode, and what it was."""
 
     epoch: int
@@ -499,7 +499,7 @@ class ModeChanged(Told, frozen=True, kw_only=True):
     quiet: bool
 
 
-class PersonAdded(Told, frozen=True, kw_only=True):
+class PersonAdded(AnswerBody, frozen=True, kw_only=True):
     """A new account, with the password that is told this once."""
 
     epoch: int
@@ -512,7 +512,7 @@ class PersonAdded(Told, frozen=True, kw_only=True):
     password: str
 
 
-class PersonDisabled(Told, frozen=True, kw_only=True):
+class PersonDisabled(AnswerBody, frozen=True, kw_only=True):
     """An account that is over."""
 
     epoch: int
@@ -530,7 +530,17 @@ class PasswordChanged(PersonDisabled, frozen=True, kw_only=True):
     new_key: bool
 
 
-class PolicyShown(Told, frozen=True, kw_only=True):
+class ApiKeyMade(AnswerBody, frozen=True, kw_only=True):
+    """An API key, which is told this once, and the id by which it is revoked."""
+
+    epoch: int
+    person: str
+    id: str
+    days: int
+    api_key: str
+
+
+class PolicyShown(AnswerBody, frozen=True, kw_only=True):
     """The rules of the active release, its tools and agents."""
 
     release: str | None
@@ -539,7 +549,7 @@ class PolicyShown(Told, frozen=True, kw_only=True):
     agents: Sequence[str]
 
 
-class ToolTold(Told, frozen=True, kw_only=True):
+class ToolTold(AnswerBody, frozen=True, kw_only=True):
     """A tool of the active release, as people classified it."""
 
     name: str
@@ -558,7 +568,7 @@ class ToolTold(Told, frozen=True, kw_only=True):
     digest: str
 
 
-class CanUse(Told, frozen=True, kw_only=True):
+class CanUse(AnswerBody, frozen=True, kw_only=True):
     """Whether an agent can use a tool, and by which request."""
 
     agent: str
@@ -570,7 +580,7 @@ class CanUse(Told, frozen=True, kw_only=True):
     request: Object | None
 
 
-class ReleaseRow(Told, frozen=True, kw_only=True):
+class ReleaseRow(AnswerBody, frozen=True, kw_only=True):
     """A release."""
 
     digest: str
@@ -581,7 +591,7 @@ class ReleaseRow(Told, frozen=True, kw_only=True):
     note: str
 
 
-class ReleaseProposed(Told, frozen=True, kw_only=True):
+class ReleaseProposed(AnswerBody, frozen=True, kw_only=True):
     """A release that is stored. `checked` is false where that would run new code."""
 
     digest: str
@@ -589,7 +599,7 @@ class ReleaseProposed(Told, frozen=True, kw_only=True):
     checked: bool
 
 
-class ReleaseActivated(Told, frozen=True, kw_only=True):
+class ReleaseActivated(AnswerBody, frozen=True, kw_only=True):
     """The release that decides now."""
 
     epoch: int
@@ -598,7 +608,7 @@ class ReleaseActivated(Told, frozen=True, kw_only=True):
     without_account: Sequence[str]
 
 
-class ReleaseDiffed(Told, frozen=True, kw_only=True):
+class ReleaseDiffed(AnswerBody, frozen=True, kw_only=True):
     """What a release would change."""
 
     digest: str
@@ -608,7 +618,7 @@ class ReleaseDiffed(Told, frozen=True, kw_only=True):
     because: Sequence[str]
 
 
-class ReleaseChecked(Told, frozen=True, kw_only=True):
+class ReleaseChecked(AnswerBody, frozen=True, kw_only=True):
     """A release that holds."""
 
     digest: str
@@ -618,7 +628,7 @@ class ReleaseChecked(Told, frozen=True, kw_only=True):
     rules: int
 
 
-class Backtested(Told, frozen=True, kw_only=True):
+class Backtested(AnswerBody, frozen=True, kw_only=True):
     """Which past actions a release would decide otherwise. `next` is `before` of the next page."""
 
     release: str
@@ -628,116 +638,17 @@ class Backtested(Told, frozen=True, kw_only=True):
     next: str | None
 
 
-class UndoPlanned(Told, frozen=True, kw_only=True):
+class UndoPlanned(AnswerBody, frozen=True, kw_only=True):
     """How a run or an action would be undone, newest first."""
 
     run: str
     steps: Sequence[Object]
 
 
-class VaultErased(Told, frozen=True, kw_only=True):
-    """How much is erased."""
-
-    epoch: int
-    erased: int
-    run_keys: int
-    undoing: Sequence[str]
-    run: str | UnsetType = UNSET
-    action: str | UnsetType = UNSET
-    subject: str | UnsetType = UNSET
-
-
-class HoldRow(Told, frozen=True, kw_only=True):
-    """A legal hold."""
-
-    kind: str
-    target: str
-    by: str
-    reason: str
-    since_us: int
-
-
-class HoldPlaced(Told, frozen=True, kw_only=True):
-    """What is kept from now on."""
-
-    epoch: int
-    covers: int
-    run: str | UnsetType = UNSET
-    subject: str | UnsetType = UNSET
-
-
-class HoldReleased(Told, frozen=True, kw_only=True):
-    """What is held no more."""
-
-    epoch: int
-    run: str | UnsetType = UNSET
-    subject: str | UnsetType = UNSET
-
-
-class OverdueRow(Told, frozen=True, kw_only=True):
-    """A run that is kept past its time, and what is open in it."""
-
-    run: str
-    open: Sequence[str]
-    actions: Sequence[str]
-    since_us: int
-
-
-class KeysRewrapped(Told, frozen=True, kw_only=True):
-    """One step of bringing runs under the newest vault key."""
-
-    key: str
-    looked: int
-    rewrapped: int
-    lost: int
-    next: str | None
-
-
-class LeafProof(Told, frozen=True, kw_only=True):
-    """A record and its receipt (`.tlog-proof`), base64."""
-
-    index: int
-    record: str
-    receipt: str
-
-
-class Proofs(Told, frozen=True, kw_only=True):
-    """Records with receipts, and the log's public key by which to verify them."""
-
-    vkey: str
-    proofs: Sequence[LeafProof]
-
-
-class LedgerRecord(Told, frozen=True, kw_only=True):
-    """A record at its place in the log, base64, and its leaf hash, hexadecimal.
-
-    Of another tenant's record there is the hash alone.
-    """
-
-    index: int
-    record: str | None
-    hash: str
-
-
-class RecordsTold(Told, frozen=True, kw_only=True):
-    """A page of the log. `next` is `first` of the page after it; null at the log's end."""
-
-    records: Sequence[LedgerRecord]
-    size: int
-    next: int | None
-
-
-class RestoreAccepted(Told, frozen=True, kw_only=True):
-    """The heads that are accepted."""
-
-    epoch: int
-    heads: Sequence[str]
-
-
 # --- an agent's own ------------------------------------------------------------------------------
 
 
-class OfferedTool(Told, frozen=True, kw_only=True):
+class OwnTool(AnswerBody, frozen=True, kw_only=True):
     """A tool that an agent could ever use, with the schema of its arguments."""
 
     name: str
