@@ -269,8 +269,8 @@ class ApprovalLine(AnswerBody, frozen=True, kw_only=True):
     escalated: Sequence[tuple[str, str]]
     requested_at_us: int
     expires_at_us: int
-    value: int | None | UnsetType = UNSET
-    currency: str | None | UnsetType = UNSET
+    value: int | UnsetType | None = UNSET
+    currency: str | UnsetType | None = UNSET
 
 
 class ApprovalShown(AnswerBody, frozen=True, kw_only=True):
