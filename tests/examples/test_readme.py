@@ -130,7 +130,8 @@ def test_the_tool_it_shows_is_the_refund_desks() -> None:
 
 
 def test_the_mcp_tools_it_shows_load_once_they_are_accepted() -> None:
-    block, offers = blocks("yaml", PAGES["mcp.md"])
+    block, offers, asks = blocks("yaml", PAGES["mcp.md"])
+    assert declared_upstreams({"tools/files.yaml": asks})
     offered = declared_upstreams({"tools/files.yaml": offers})["files"].offered
     assert offered == {kind: f"files.{kind}" for kind in ("resources", "prompts", "completion")}
     files = {"tools/files.yaml": block}
