@@ -14,13 +14,15 @@ SOURCES = $(wildcard src tests examples campaigns bench)
 ADAPTERS = pydantic-ai langchain openai-agents
 UV := .venv-uv/bin/uv
 # What comes from npm, by locks of its own.
-NPM := tests/interop/node_modules/ready campaigns/conformance/node_modules/ready
+NPM := tests/interop/node_modules/ready tests/pages/node_modules/ready \
+  campaigns/conformance/node_modules/ready
 # Trust the certificates the machine trusts, as pip does.
 export UV_SYSTEM_CERTS ?= 1
 # Byte code is kept even where the machine says otherwise: the suite starts hundreds of programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint bench bfcl tau2 crash deadlock away fuzz interop conformance lock clean
+.PHONY: demo test lint bench bfcl tau2 crash deadlock away fuzz interop conformance shots browser \
+  lock clean
 .DELETE_ON_ERROR:
 
 # The refund desk on a PostgreSQL server of its own needs more packages than the plain one.
@@ -29,9 +31,9 @@ demo: $(RUN)/ready
 	@$(RUN)/bin/python examples/refund_desk/demo.py --store $(STORE) $(ARGS)
 
 # Two processes, since many tests wait for a disk or a server; a file stays in one of them, so that
-# what it shares is made once. Where npm's packages cannot be had, the tests with its servers are
-# skipped, and say so.
-test: .venv/ready .venv-bfcl/ready .venv-tau2/ready $(ADAPTERS:%=.venv-adapter-%/ready)
+# what it shares is made once. Where npm's packages or a browser cannot be had, the tests with them
+# are skipped, and say so.
+test: .venv/ready .venv-bfcl/ready .venv-tau2/ready $(ADAPTERS:%=.venv-adapter-%/ready) browser
 	@$(MAKE) --no-print-directory $(NPM) || echo "without the tests that need npm's packages" >&2
 	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
@@ -76,6 +78,18 @@ fuzz: .venv/ready
 interop: .venv/ready tests/interop/node_modules/ready
 	@.venv/bin/python -m pytest tests/interop $(ARGS)
 
+# Pictures of every page, in tests/pages/out.
+shots: .venv/ready browser
+	@.venv/bin/python -m tests.pages.shots
+
+# The system's Chromium, with a typeface to read by.
+browser:
+	@command -v chromium chromium-browser >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "installing chromium" >&2 && \
+	  { apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes \
+	    --no-install-recommends chromium fonts-dejavu-core; } >/dev/null; } || \
+	  echo "without a browser: install the package chromium" >&2
+
 # Keeps the versions that still fit; `make lock ARGS=--upgrade` takes the newest.
 COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --custom-compile-command 'make lock' $(ARGS)
@@ -98,7 +112,7 @@ lock: $(UV)
 
 clean:
 	@rm -rf .venv .venv-* .*_cache .hypothesis examples/*/state* bench/out campaigns/out \
-	  $(NPM:/ready=)
+	  tests/pages/out $(NPM:/ready=)
 
 # $(call sync,lock): the environment of the target holds exactly what the lock names.
 define sync

@@ -79,7 +79,7 @@ class Worker:
 async def working(demo: Demo, *options: str, port: int = 0) -> AsyncIterator[Worker]:
     """Serve the project, and have the agents connect to it, until the block ends."""
     words = (str(demo.project), "--port", str(port), *options)
-    async with _program("service.py", *words) as service:
+    async with _program("serving.py", *words) as service:
         assert service.stdout is not None
         line = await service.stdout.readline()
         if not line:

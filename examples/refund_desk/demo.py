@@ -3,7 +3,7 @@
     python examples/refund_desk/demo.py
 
 Processes on this machine, none of which knows the others' code: a payments provider (payments.py),
-a ticket desk (ticket_desk.py), Bailiwick (service.py), and the agents, which are ordinary MCP
+a ticket desk (ticket_desk.py), Bailiwick (serving.py), and the agents, which are ordinary MCP
 clients (agent.py). This file says hello before anything large is imported; what happens then is in
 conductor.py.
 """

@@ -173,6 +173,8 @@ def test_pins_with_confusable_names_load_only_beside_each_other() -> None:
         ({"name": "files", "command": ["x"], "calls_at_once": 0}, "member_invalid"),
         ({"name": "files", "command": ["x"], "credentials": {"read": "r"}}, "upstream_env_invalid"),
         ({"name": "files", "command": ["x"], "protocol": "2024-11-05"}, "member_invalid"),
+        ({"name": "files", "command": ["x"], "may_ask": ["everything"]}, "member_invalid"),
+        ({"name": "files", "command": ["x"], "may_ask": ["roots", "roots"]}, "member_invalid"),
         ({"name": "files", "command": ["x"], "offers": ["tools"]}, "member_invalid"),
         ({"name": "files", "command": ["x"], "offers": ["prompts", "prompts"]}, "member_invalid"),
         (

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bailiwick.nouns import Asking, McpUpstream
+from bailiwick.execution import read
+from bailiwick.nouns import Asking, McpUpstream, Reader
 from bailiwick.ports import LISTENER
 from bailiwick.values import JSON
 from tests.s09_execute.bench import Bench, bench
@@ -147,6 +148,22 @@ async def test_endless_progress_ends_the_call_by_name(at: Bench, wide: Notes, ov
     assert (report.status, report.code) == ("unknown", "result_too_large")
 
 
+async def test_what_a_look_for_another_tool_says_is_not_the_calls(at: Bench, wide: Notes) -> None:
+    upstream = upstream_of(wide, "http", "2026-07-28", *ALL)
+    tool = await tool_of(at, upstream, "plain")
+    await tool_of(at, upstream, "chatty", effect="read")
+    await tool_of(at, upstream, "ask", effect="read")
+    names: dict[str, JSON] = {
+        "args": {},
+        "action": {"id": "a", "run": "r", "agent": "g", "provider_key": "k"},
+    }
+    with listening(Ear()) as ear:
+        for looking, seen in (("chatty", "done"), ("ask", '{"action": "decline"}')):
+            reader = Reader(tool=f"desk.{looking}", arguments={})
+            assert await read(at.world, at.bundle, tool, reader, names) == {"text": seen}
+    assert (ear.progressed, ear.logged, ear.questions) == ([], [], [])
+
+
 # --- questions -----------------------------------------------------------------------------------
 
 
@@ -239,30 +256,26 @@ async def test_a_call_is_continued_a_bounded_number_of_times(at: Bench, wide: No
 
 @pytest.mark.claim("mcp.continued-within-bounds")
 @pytest.mark.claim("execution.fence-each-send")
+@BOTH
+@pytest.mark.parametrize(("effect", "status"), [("write", "unknown"), ("read", "failed")])
 async def test_a_stop_between_the_rounds_leaves_a_write_unknown_and_ends_a_read(
-    at: Bench, wide: Notes
+    at: Bench, wide: Notes, protocol: Protocol, effect: str, status: str
 ) -> None:
-    for protocol in REVISIONS:
-        upstream = upstream_of(wide, "http", protocol, "elicitation")
-        for effect in ("write", "read"):
-            wide.forget()
-            tool = await tool_of(at, upstream, "ask", effect=effect, retries=2)
-            with listening(Ear()) as ear:
-                ear.pause_s = 0.3
-                calling = asyncio.create_task(run(at, tool, id=f"act-{protocol}-{effect}"))
-                async with asyncio.timeout(20):
-                    while not ear.questions:  # noqa: ASYNC110 - as above
-                        await asyncio.sleep(0.01)
-                before = at.room.state
-                at.room.stop()
-                report = await calling
-                at.room.state = before
-            if protocol == "2026-07-28":
-                status = "unknown" if effect == "write" else "failed"
-                assert (report.status, report.code) == (status, "stopped"), report
-                assert len(wide.journal) == 1
-            else:
-                assert wide.journal[0]["answer"]["action"] == "decline"
+    upstream = upstream_of(wide, "http", protocol, "elicitation")
+    tool = await tool_of(at, upstream, "ask", effect=effect, retries=2)
+    with listening(Ear()) as ear:
+        ear.pause_s = 0.3
+        calling = asyncio.create_task(run(at, tool))
+        async with asyncio.timeout(20):
+            while not ear.questions:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        at.room.stop()
+        report = await calling
+    if protocol == "2026-07-28":
+        assert (report.status, report.code) == (status, "stopped")
+        assert len(wide.journal) == 1
+    else:
+        assert wide.journal[0]["answer"]["action"] == "decline"
 
 
 @pytest.mark.claim("mcp.continued-within-bounds")

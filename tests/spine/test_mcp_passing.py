@@ -18,6 +18,7 @@ from bailiwick.values import digest
 from tests.postgres import Server
 from tests.s09_execute.mcp_desk import Notes
 from tests.s09_execute.mcp_passing import serving
+from tests.s09_execute.test_mcp_hearing import Ear, listening
 from tests.spine.house import (
     LIMITS,
     PEOPLE,
@@ -41,6 +42,7 @@ when { context.input.uri like "note://private/*" };
 """
 LAW = {"effect": "write", "key_retention_s": "none", "settles_within_s": 0, "gated": True}
 TOOLS = [
+    {"name": "wide.chatty", "upstream": "wide", "tool": "chatty", "effect": "read"},
     {"name": "wide.blocks", "upstream": "wide", "tool": "blocks", "effect": "read"},
     {"name": "wide.plain", "upstream": "wide", "tool": "plain", "effect": "read"},
     {"name": "wide.wrong", "upstream": "wide", "tool": "wrong", "effect": "read"},
@@ -163,3 +165,13 @@ async def test_a_resource_is_granted_judged_recorded_and_its_data_carried(
     prompt = await helper.act("wide.prompts", {"name": "ask", "arguments": {"who": "Ada"}})
     assert prompt.status == "done"
     assert [each["read"] for each in wide.journal] == ["note://1", "note://1"]
+
+
+@pytest.mark.claim("mcp.heard-while-it-runs")
+async def test_who_listens_around_act_hears_the_call(house: House) -> None:
+    helper = await house.clerk(agent="helper")
+    with listening(Ear()) as ear:
+        outcome = await helper.act("wide.chatty", {"text": "2"})
+    assert outcome.status == "done"
+    assert [progress for progress, _, _ in ear.progressed] == [0.0, 1.0]
+    assert len(ear.logged) == 2

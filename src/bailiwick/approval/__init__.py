@@ -5,6 +5,7 @@ Pure but for `closed` and `weigh`, which read the votes. Who calls what:
     request              opens the request that a decision to ask calls for
     request_document     what is asked; `digest_of` it is what votes sign
     check_vote           before a vote is cast, made by `sign_vote` over `vote_statement`
+    hindrance            why a person could not vote; `lenders`, whose vote else they could cast
     evidence, denied     the rules that valid votes satisfy; the vote that denies
     tally, conflicts     who counts for which rule; what ties a person to an action
     lines                the request as text for a person
@@ -15,8 +16,16 @@ Pure but for `closed` and `weigh`, which read the votes. Who calls what:
 """
 
 from bailiwick.approval.ahead import broken_for, standing_for, voices
-from bailiwick.approval.conflicts import conflicts
-from bailiwick.approval.electorate import NOBODY, Ahead, Electorate, People, electorate, queues_of
+from bailiwick.approval.conflicts import all_conflicts, conflicts
+from bailiwick.approval.electorate import (
+    NOBODY,
+    Ahead,
+    Electorate,
+    People,
+    electorate,
+    lenders,
+    queues_of,
+)
 from bailiwick.approval.request import digest_of, request, request_document
 from bailiwick.approval.showing import lines
 from bailiwick.approval.statements import (
@@ -29,6 +38,8 @@ from bailiwick.approval.votes import (
     check_vote,
     denied,
     evidence,
+    hindrance,
+    objection,
     sign_vote,
     tally,
     vote_statement,
@@ -40,6 +51,7 @@ __all__ = [
     "Ahead",
     "Electorate",
     "People",
+    "all_conflicts",
     "broken_for",
     "check_vote",
     "closed",
@@ -48,10 +60,13 @@ __all__ = [
     "digest_of",
     "electorate",
     "evidence",
+    "hindrance",
     "is_signed_by",
+    "lenders",
     "lines",
     "mandate_digest",
     "mandate_statement",
+    "objection",
     "queues_of",
     "request",
     "request_document",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bailiwick.approval.quoting import leaves, pointer
 from bailiwick.approval.request import RequestDocument
 from bailiwick.approval.votes import is_requester
-from bailiwick.nouns import Caller, Manifest, Person
+from bailiwick.nouns import Approval, Caller, Manifest, Person
 from bailiwick.values import JSON, shown
 
 
@@ -38,6 +38,26 @@ def conflicts(
             which = f" (1 of {len(paths)} places)" if len(paths) > 1 else ""
             found.append(f"{name} is named in {member} at {paths[0]}{which}")
     return found
+
+
+def all_conflicts(
+    document: RequestDocument,
+    approval: Approval,
+    people: Mapping[str, Person],
+    caller: Caller,
+    *,
+    manifest: Manifest | None,
+    viewer: Person | None,
+) -> list[str]:
+    """Say what ties the viewer, then those who voted, to the action; each sentence once."""
+    names = dict.fromkeys(vote.person for vote in approval.votes if vote.person in people)
+    looked_at = [people[name] for name in names if viewer is None or name != viewer.name]
+    found = [
+        sentence
+        for person in ([viewer] if viewer else []) + looked_at
+        for sentence in conflicts(document, person, caller, manifest, people)
+    ]
+    return list(dict.fromkeys(found))
 
 
 def _is(value: JSON, person: Person) -> bool:

@@ -40,6 +40,17 @@ async def electorate(world: World, control: ControlState) -> Electorate:
     return Electorate(await world.register.people(control.tenant), control.mandates)
 
 
+def lenders(person: Person, people: People, at_us: int) -> list[str]:
+    """Name those who say that they lent the person a vote for a moment; `queues_of` checks it."""
+    lent = people.delegations if isinstance(people, Electorate) else ()
+    found = {
+        each.person
+        for each in lent
+        if each.to == person.name and each.from_us <= at_us < each.until_us
+    }
+    return sorted(found)
+
+
 def queues_of(vote: Vote, people: People, at_us: int) -> frozenset[str]:
     """Give the queues that a vote serves: the voter's own, or those lent for that moment."""
     if not vote.on_behalf_of:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
-from bailiwick.approval.conflicts import conflicts
+from bailiwick.approval.conflicts import all_conflicts
 from bailiwick.approval.electorate import NOBODY, Ahead
 from bailiwick.approval.quorum import satisfied
 from bailiwick.approval.quoting import (
@@ -200,15 +200,9 @@ def _conflicts(
     manifest: Manifest | None,
     viewer: Person | None,
 ) -> Iterator[str]:
-    names = dict.fromkeys(vote.person for vote in approval.votes if vote.person in people)
-    looked_at = [people[name] for name in names if viewer is None or name != viewer.name]
-    found = [
-        sentence
-        for person in ([viewer] if viewer else []) + looked_at
-        for sentence in conflicts(asked, person, caller, manifest, people)
-    ]
+    found = all_conflicts(asked, approval, people, caller, manifest=manifest, viewer=viewer)
     yield "conflicts"
-    yield from field("", list(dict.fromkeys(found)) or ["none found"])
+    yield from field("", found or ["none found"])
 
 
 def _said(reason: str, sources: Sequence[str], uncertainty: str) -> Iterator[Block]:

@@ -42,11 +42,20 @@ def sign_vote(vote: Vote, key: Ed25519PrivateKey) -> Vote:
     return replace(vote, signature=signature(key, vote_statement(vote)))
 
 
-def check_vote(approval: Approval, vote: Vote, people: People, caller: Caller, now_us: int) -> None:
+def check_vote(
+    approval: Approval,
+    vote: Vote,
+    people: People,
+    caller: Caller,
+    now_us: int,
+    *,
+    signed: bool = True,
+) -> None:
     """Return if the vote may be cast, else raise `ApprovalError` saying why not.
 
-    `caller` is who proposed the action. Codes: approval_closed, approval_expired,
-    vote_without_reason, already_voted, delegation_missing, and those of `objection`.
+    `caller` is who proposed the action; without `signed` the vote is one that could be signed yet.
+    Codes: approval_closed, approval_expired, vote_without_reason, already_voted,
+    delegation_missing, and those of `objection`.
     """
     if approval.state != "open":
         raise ApprovalError(
@@ -66,7 +75,7 @@ def check_vote(approval: Approval, vote: Vote, people: People, caller: Caller, n
             code="vote_without_reason",
             help="say why, so that whoever asked can do better",
         )
-    if found := objection(approval, vote, people, caller):
+    if found := objection(approval, vote, people, caller, signed=signed):
         raise found
     if vote.on_behalf_of and not queues_of(vote, people, now_us):
         raise _not_lent(vote)
@@ -84,6 +93,33 @@ def check_vote(approval: Approval, vote: Vote, people: People, caller: Caller, n
             code="already_voted",
             help="one person votes once on an action; another person has to",
         )
+
+
+def hindrance(
+    approval: Approval,
+    person: Person,
+    people: People,
+    caller: Caller,
+    now_us: int,
+    *,
+    on_behalf_of: str = "",
+) -> ApprovalError | None:
+    """Say why a person could not vote for the request now, or None if they could."""
+    vote = Vote(
+        action=approval.action,
+        person=person.name,
+        choice="approve",
+        request_digest=approval.request_digest,
+        reason="",
+        cast_at_us=now_us,
+        signature="",
+        on_behalf_of=on_behalf_of,
+    )
+    try:
+        check_vote(approval, vote, people, caller, now_us, signed=False)
+    except ApprovalError as fault:
+        return fault
+    return None
 
 
 def evidence(
@@ -155,9 +191,11 @@ def approvers(approval: Approval, people: People, caller: Caller) -> frozenset[s
 
 
 def objection(
-    approval: Approval, vote: Vote, people: People, caller: Caller
+    approval: Approval, vote: Vote, people: People, caller: Caller, *, signed: bool = True
 ) -> ApprovalError | None:
     """Say why a vote cannot count on this request, or None if it can.
+
+    Without `signed` its signature is not looked at.
 
     Codes: vote_stale, vote_late, voter_unknown, voter_disabled, delegation_missing,
     voter_not_entitled, voter_is_requester, vote_unsigned.
@@ -193,7 +231,7 @@ def objection(
             code="voter_is_requester",
             help="another person has to vote",
         )
-    if not _signed(vote, person):
+    if signed and not _signed(vote, person):
         return ApprovalError(
             f"the vote of `{name}` has no valid signature",
             code="vote_unsigned",

@@ -18,7 +18,7 @@ from bailiwick.execution.fencing import Fence
 from bailiwick.execution.keys import action_names
 from bailiwick.execution.sending import Shot, make_ready, send
 from bailiwick.nouns import Action, EffectReport, Reader, Refusal, Tool
-from bailiwick.ports import Bundle, World
+from bailiwick.ports import LISTENER, Bundle, World
 from bailiwick.values import JSON
 
 _FIRST_PAUSE_S = 0.1
@@ -120,7 +120,12 @@ async def read(
         deadline_at_us=world.now_us() + round(reading.timeout_s * _SECOND),
         repeat_until_us=0,
     )
-    report = await carry_out(world, shot, bounds, None)
+    # What the look's server says is not said of the call that somebody listens to.
+    token = LISTENER.set(None)
+    try:
+        report = await carry_out(world, shot, bounds, None)
+    finally:
+        LISTENER.reset(token)
     if report.status == "done":
         return report.result
     if step == 4:

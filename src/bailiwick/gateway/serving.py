@@ -188,19 +188,16 @@ class Gateway:
             raise as_error(error) from error
 
     async def _act(self, ctx: Context, tool: Tool, arguments: Mapping[str, JSON]) -> Outcome:
+        visitor = self._who(ctx.request)
         asked = await asking.proposal(
-            self._world,
-            self._who(ctx.request),
-            tool=tool.name,
-            arguments=arguments,
-            meta=meta_of(ctx),
+            self._world, visitor, tool=tool.name, arguments=arguments, meta=meta_of(ctx)
         )
         outcome = await act(self._world, asked)
         if outcome.step == 2 and ctx.request is not None:
-            tenant = self._world.settings.tenant
-            control = await self._world.store.control(tenant)
-            bundle = await self._world.bundle(tenant, control.release)
-            caller = await self._who(ctx.request).caller()
+            world = self._world
+            control = await world.store.control(world.settings.tenant)
+            bundle = await world.bundle(world.settings.tenant, control.release)
+            caller = await visitor.caller()
             ctx.request.state.step_up = step_up(bundle, caller, tool.name, outcome)
         return outcome
 

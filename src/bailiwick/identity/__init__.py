@@ -42,6 +42,7 @@ from bailiwick.identity.people import (
 from bailiwick.identity.proofs import make_proof
 from bailiwick.identity.roles import COMMANDS, allowed
 from bailiwick.identity.sessions import (
+    MAX_SECONDS,
     LogIn,
     check_session,
     end_session,
@@ -56,6 +57,7 @@ from bailiwick.identity.tokens import issue
 
 __all__ = [
     "COMMANDS",
+    "MAX_SECONDS",
     "Keyring",
     "LogIn",
     "SeenAssertions",

@@ -7,11 +7,12 @@ from functools import partial
 import msgspec
 from msgspec.structs import replace
 
-from bailiwick import announcing, approval, ledger
+from bailiwick import announcing, approval, identity, ledger
 from bailiwick.errors import ApprovalError, BadInput, ControlError, LedgerError
 from bailiwick.identity.jose import decode
 from bailiwick.ledger import records
 from bailiwick.nouns import Action, Approval, Cap, Period, Person, Resource, Situation, Vote
+from bailiwick.operations.briefing import parts
 from bailiwick.operations.changes import Parameters
 from bailiwick.operations.channel import text_of, texts_of
 from bailiwick.ports import Bundle, World
@@ -24,7 +25,11 @@ _TRIES = 5
 
 
 async def approvals_list(world: World, person: Person, given: Parameters) -> JSON:
-    """Requests to people, oldest first; the open ones, unless `states` names others."""
+    """Requests to people, oldest first; the open ones, unless `states` names others.
+
+    `mine` are those of one's queues; `voices` are the votes that one could cast now: the empty
+    name is one's own, the others are who lent theirs.
+    """
     states = texts_of(given, "states") or ("open",)
     if not set(states) <= set(STATES):
         raise BadInput(
@@ -33,6 +38,9 @@ async def approvals_list(world: World, person: Person, given: Parameters) -> JSO
             help=f"a request is {', '.join(STATES)}",
         )
     people = await _people(world)
+    may = identity.allowed(person.roles, "actions payload")
+    now_us = await world.store.now_us()
+    lent = approval.lenders(person, people, now_us)
     listed: list[JSON] = []
     for asked in await world.register.approvals(person.tenant, states):
         action = await world.store.action(person.tenant, asked.action)
@@ -46,8 +54,16 @@ async def approvals_list(world: World, person: Person, given: Parameters) -> JSO
                 "subject": action.subject,
                 "tool": action.tool,
                 "resource": _resource(action),
+                **(await _stake(world, action) if may else {}),
                 "rules": counted(asked, action, people, await _ahead(world, action, asked, people)),
                 "mine": any(not asked.serving(ask).isdisjoint(person.queues) for ask in asked.asks),
+                "voices": [
+                    voice
+                    for voice in ("", *lent)
+                    if not approval.hindrance(
+                        asked, person, people, action.caller, now_us, on_behalf_of=voice
+                    )
+                ],
                 "escalated": [list(pair) for pair in asked.escalated],
                 "requested_at_us": asked.requested_at_us,
                 "expires_at_us": asked.expires_at_us,
@@ -96,6 +112,17 @@ async def approvals_show(world: World, person: Person, given: Parameters) -> JSO
         "now_us": now_us,
         "expires_at_us": asked.expires_at_us,
         "lines": lines,
+        "parts": parts(
+            bundle,
+            action,
+            asked,
+            document,
+            kept,
+            people=people,
+            viewer=person,
+            ahead=ahead,
+            now_us=now_us,
+        ),
     }
 
 
@@ -288,6 +315,13 @@ async def _asked(world: World, id: str) -> tuple[Action, Approval]:
             help="list the requests with `bailiwick approvals list`",
         )
     return action, asked
+
+
+async def _stake(world: World, action: Action) -> dict[str, JSON]:
+    """What is at stake, in minor units of a currency, for those who may see payloads."""
+    kept = await world.vault.open(action.tenant, action.id, "proposal") or {}
+    facts = _mapping(kept.get("facts"))
+    return {"value": facts.get("value"), "currency": facts.get("currency")}
 
 
 async def _kept(world: World, action: Action) -> Mapping[str, JSON]:

@@ -358,8 +358,9 @@ def _executed(action: Action, kept: Mapping[str, JSON]) -> str:
         return ""
     result = kept.get("result")
     sends = result.get("sends") if isinstance(result, Mapping) else None
-    counted = f" after {sends} sends" if isinstance(sends, int) else ""
-    said = f" [{action.code}]: {shown(action.message, 500)}" if action.code else ""
+    counted = f" after {sends} send{'' if sends == 1 else 's'}" if isinstance(sends, int) else ""
+    why = f": {shown(action.message, 500)}" if action.message else ""
+    said = f" [{action.code}]{why}" if action.code else ""
     return f"{action.state}{counted}{said}"
 
 

@@ -5,6 +5,7 @@
 /v1/token, /.well-known/oauth-…          tokens for agents, and where clients read of them
 /metrics                                 counts, for Prometheus
 /health/live, /health/ready              whether the process runs; whether it takes calls
+everything else                          the pages, for people with a browser
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from bailiwick.runtime import Bailiwick
 from bailiwick.server.admitting import Bearers, Leaving, Naming, bearer_of
 from bailiwick.server.metrics import CONTENT_TYPE, Counting, Counts, RequestLog
 from bailiwick.server.oauth import RESOURCE, Tokens
+from bailiwick.server.pages import pages
 from bailiwick.server.people import People
 from bailiwick.server.problems import of_fault, problem
 from bailiwick.server.rest import rest
@@ -92,12 +94,12 @@ async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIt
             *Tokens(world, url, ("/mcp", "/v1")).routes(),
             *rest(world, people, url),
         ]
-        handlers = {404: _missing, 405: _other, Exception: _failed}
+        handlers = {405: _other, Exception: _failed}
         log = RequestLog(world.settings) if world.settings.serve.requests else None
-        served = Counting(
-            Starlette(routes=routes, exception_handlers=handlers), routes, counts, log
-        )
-        leaving = Leaving(Naming(served), gateways)
+        app = Starlette(routes=routes, exception_handlers=handlers)
+        # What no route has is the pages', which tell programs of faults as problems too.
+        app.router.default = pages(world, url, hosts, lambda: leaving.leaving)
+        leaving = Leaving(Naming(Counting(app, routes, counts, log)), gateways)
         try:
             yield leaving
         finally:
@@ -109,10 +111,6 @@ def _is_for_all(world: World) -> bool:
     """Whether whoever reaches this process may read its counts: on loopback, before no proxy."""
     serve = world.settings.serve
     return serve.host in _LOOPBACK and serve.url is None and not serve.behind_proxy
-
-
-async def _missing(request: Request, _: Exception) -> Response:
-    return problem(404, "not_found", "there is nothing at this address")
 
 
 async def _other(request: Request, fault: Exception) -> Response:

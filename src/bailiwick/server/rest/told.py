@@ -261,9 +261,12 @@ class ApprovalLine(AnswerBody, frozen=True, kw_only=True):
     resource: str
     rules: Sequence[RuleAsked]
     mine: bool
+    voices: Sequence[str]
     escalated: Sequence[tuple[str, str]]
     requested_at_us: int
     expires_at_us: int
+    value: int | UnsetType | None = UNSET
+    currency: str | UnsetType | None = UNSET
 
 
 class ApprovalShown(AnswerBody, frozen=True, kw_only=True):
@@ -274,6 +277,7 @@ class ApprovalShown(AnswerBody, frozen=True, kw_only=True):
     digest: str
     document: Object
     rules: Sequence[RuleAsked]
+    parts: Object
     now_us: int
     expires_at_us: int
     lines: Sequence[str]

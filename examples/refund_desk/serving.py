@@ -1,6 +1,6 @@
 """`bailiwick up` for the demo: the same, and it can be made to die at the worst moment.
 
-    python service.py PROJECT [--die-after CHARGE]
+    python serving.py PROJECT [--die-after CHARGE]
 
 It prints its address as one JSON line. With `--die-after` it kills itself with SIGKILL as soon as
 it has heard that the charge was refunded and before it could write that down.
