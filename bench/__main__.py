@@ -19,6 +19,7 @@ from bench.lines import (
     DECIDE,
     DECIDE_BARE,
     FULL_RATIO,
+    GATEWAY,
     P50,
     PG_BARE_P50,
     PG_BARE_RATE,
@@ -28,6 +29,7 @@ from bench.lines import (
     RATE,
     TELEMETRY,
     Line,
+    gateway_lines,
     line,
     shared_lines,
     table,
@@ -47,11 +49,12 @@ ARRIVED = 0.95
 MEANING = """\
 Standard output has one JSON object a line, {"name", "value", "unit", "peer", "ratio"}; everything
 else goes to standard error. `peer` names whose figure it is, and is null for ours. `ratio` is, for
-our writes (act.*), the value divided by the bare pipeline's of the same run and store, and for our
-decision by the engine's alone; for a peer's line, the peer's value divided by ours; null where
-neither means anything. A `full_ratio` is one caller's median with a million past actions, divided
-by that without any. Lower is better for times, memory and full_ratio, higher for rates. The exit
-code is 0 if everything could be measured, whatever was found.
+our writes (act.*), the value divided by the bare pipeline's of the same run and store, for our
+decision by the engine's alone, and for the gateway by what asking the server directly gives; for a
+peer's line, the peer's value divided by ours; null where neither means anything. A `full_ratio` is
+one caller's median with a million past actions, divided by that without any. Lower is better for
+times, memory and full_ratio, higher for rates. The exit code is 0 if everything could be measured,
+whatever was found.
 """
 
 
@@ -231,6 +234,12 @@ def memory(scale: Scale) -> Iterator[Line]:
     yield line("memory.100k.mb", found["resident"], "MiB")
 
 
+def gateway(scale: Scale) -> Iterator[Line]:
+    """What `bailiwick up` adds to an MCP call, and what it takes to run."""
+    say("the gateway, with twenty upstreams")
+    yield from gateway_lines(ours("bench.gateway", scale.seconds))
+
+
 PARTS = (
     Part(("probe.fdatasync.p50_us",), probe),
     Part(
@@ -243,6 +252,7 @@ PARTS = (
     Part(("ledger.verify.100k.s",), verify),
     Part(("import.s", "import.bare_python.s"), importing),
     Part(("memory.100k.mb",), memory),
+    Part(GATEWAY, gateway),
 )
 
 

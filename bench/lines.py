@@ -11,6 +11,13 @@ PG_P50, PG_RATE = "act.write.pg.c1.p50_ms", "act.write.pg.c64.per_s"
 FULL_RATIO, PG_FULL_RATIO = "act.write.c1.full_ratio", "act.write.pg.c1.full_ratio"
 DECIDE, DECIDE_BARE = "policy.decide.1000.us", "bare.decide.100.us"
 TELEMETRY = ".telemetry"
+GATEWAY = (
+    "gateway.read.added.p50_ms",
+    "gateway.write.added.p50_ms",
+    "gateway.c16.per_s",
+    "gateway.start.s",
+    "gateway.memory.mb",
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,11 @@ BARS = (
     Bar("ledger.verify.100k.s", "value", "<=", 5),
     Bar("import.s", "value", "<=", 0.35),
     Bar("memory.100k.mb", "value", "<=", 150),
+    Bar("gateway.read.added.p50_ms", "value", "<=", 2),
+    Bar("gateway.write.added.p50_ms", "value", "<=", 3),
+    Bar("gateway.c16.per_s", "value", ">=", 1000),
+    Bar("gateway.start.s", "value", "<=", 2.5),
+    Bar("gateway.memory.mb", "value", "<=", 200),
 )
 
 
@@ -100,6 +112,20 @@ def shared_lines(bare: Mapping[str, float], ours: Mapping[str, float]) -> Iterat
         yield (under := line(floor, bare[key], unit))
         own = line(name, ours[key], unit)
         yield replace(own, ratio=_ratio(own.value, under.value))
+
+
+def gateway_lines(found: Mapping[str, float]) -> Iterator[Line]:
+    """The figures of the gateway, beside those of asking the same server directly."""
+    for what in ("read", "write"):
+        straight = found[f"{what}.direct_ms"]
+        yield Line(f"gateway.{what}.direct.p50_ms", _rounded(straight), "ms")
+        added = found[f"{what}.ms"] - straight
+        yield line(f"gateway.{what}.added.p50_ms", added, "ms", beside=straight)
+    straight = found["direct.c16.per_s"]
+    yield Line("gateway.direct.c16.per_s", _rounded(straight), "1/s")
+    yield line("gateway.c16.per_s", found["governed.c16.per_s"], "1/s", beside=straight)
+    yield line("gateway.start.s", found["start.s"], "s")
+    yield line("gateway.memory.mb", found["memory.mb"], "MiB")
 
 
 def table(lines: Sequence[Line]) -> Iterator[str]:

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from bailiwick.operations import found
-from tests.cli.desk import AGENT, MORE, PEOPLE, Desk, write_project
+from tests.cli.desk import AGENT, MORE, PASSWORD, PEOPLE, Desk, write_project
 from tests.gateway.proxy import proxied
 from tests.gateway.served import Up, message_of
 from tests.gateway.test_calls import told, unique
@@ -118,6 +118,37 @@ async def test_an_approval_given_beside_one_wakes_the_action_of_the_other(
                 answer = told(await client.call_tool("notes_add", asked))
             assert time.monotonic() - voted_s < 2
         assert answer["data"]["text"] == asked["text"]
+
+
+@pytest.mark.claim("pages.live")
+@pytest.mark.claim("pages.session-sealed")
+def test_pages_of_one_tell_of_what_the_other_did_in_one_session(
+    pair: tuple[Desk, list[Up], str],
+) -> None:
+    _, (one, other), key = pair
+    page = {"accept": "text/html"}
+    with httpx2.Client(base_url=other.url, headers=page, timeout=30) as bo:
+        form = {"name": "bo", "password": PASSWORD}
+        login = bo.post(f"{one.url}/login", data=form, headers={"origin": one.url})
+        assert login.status_code == 303
+        asked = {"name": "notes_add", "arguments": {**unique("seen"), "visible_to": "customer"}}
+        with bo.stream("GET", "/events") as events:
+            marks = (line for line in events.iter_lines() if line.startswith("data: "))
+            before = next(marks)
+            answer = message_of(one.post(key, "tools/call", asked))["result"]
+            asked_s = time.monotonic()
+            assert next(marks) != before
+            assert time.monotonic() - asked_s < 3
+        action = answer["_meta"]["dev.bailiwick/action"]
+        shown = bo.get(f"/approvals/{action}").text
+        token, digest = (
+            shown.partition(f'name="{name}" value="')[2].partition('"')[0]
+            for name in ("token", "digest")
+        )
+        vote = {"token": token, "digest": digest, "choice": "approve", "reason": ""}
+        voted = bo.post(f"/approvals/{action}/vote", data=vote, headers={"origin": other.url})
+        assert (voted.status_code, voted.headers["location"]) == (303, f"/approvals/{action}")
+        assert "takes no more votes" in bo.get(f"/approvals/{action}").text
 
 
 @pytest.mark.claim("gateway.one-outcome-after-a-crash")

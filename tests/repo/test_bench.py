@@ -22,6 +22,11 @@ OURS = {
     "ledger.verify.100k.s",
     "import.s",
     "memory.100k.mb",
+    "gateway.read.added.p50_ms",
+    "gateway.write.added.p50_ms",
+    "gateway.c16.per_s",
+    "gateway.start.s",
+    "gateway.memory.mb",
 }
 FURTHER = {
     "bare.pg.c1.p50_ms",
@@ -32,6 +37,9 @@ FURTHER = {
     "act.write.pg.c1.full_ratio",
     "probe.fdatasync.p50_us",
     "import.bare_python.s",
+    "gateway.read.direct.p50_ms",
+    "gateway.write.direct.p50_ms",
+    "gateway.direct.c16.per_s",
 }
 PEERS = {"ctrlrun", "agent-governance-toolkit"}
 
@@ -65,6 +73,9 @@ def test_a_quick_run_prints_every_figure_and_nothing_else() -> None:
         elif name == "policy.decide.1000.us":
             engine = ours["bare.decide.100.us"]["value"]
             assert line["ratio"] == pytest.approx(line["value"] / engine, rel=0.01)
+        elif name.startswith("gateway.") and line["ratio"] is not None:
+            direct = name.replace("added", "direct").replace("gateway.c16", "gateway.direct.c16")
+            assert line["ratio"] == pytest.approx(line["value"] / ours[direct]["value"], rel=0.01)
         else:
             assert line["ratio"] is None
 

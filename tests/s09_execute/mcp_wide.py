@@ -201,7 +201,11 @@ async def list_resources(_: Any, __: Any) -> types.ListResourcesResult:
     return types.ListResourcesResult.model_validate(
         {
             "resources": [
-                {"uri": "note://1", "name": "one", "description": "First.\nSee\x1b[2J\u202e more."},
+                {
+                    "uri": "note://1",
+                    "name": "one\u200b",
+                    "description": "First.\nSee\x1b[2J\u202e more.",
+                },
                 {"uri": "note://\u202e2", "name": "deceptive"},
                 {"uri": "note://1", "name": "another of the same address"},
                 {"uri": "note://big", "name": "big", "description": "x" * 70_000},

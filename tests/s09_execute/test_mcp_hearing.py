@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from bailiwick.execution import read
+from bailiwick.execution.mcp.hearing import heard
 from bailiwick.nouns import Asking, McpUpstream, Reader
 from bailiwick.ports import LISTENER
 from bailiwick.values import JSON
@@ -238,6 +239,21 @@ async def test_over_shared_pipes_a_question_of_nobody_knows_whose_call_is_declin
         beside.cancel()
     assert ear.questions == []
     assert wide.journal[1]["answer"]["action"] == "decline"
+
+
+@pytest.mark.claim("mcp.asks-only-what-it-may")
+@pytest.mark.claim("mcp.heard-is-bounded")
+async def test_a_listener_is_asked_little_and_seldom_and_only_what_is_allowed() -> None:
+    with listening(Ear()) as ear:
+        async with heard(("roots",)) as hearing:
+            assert await hearing.asked("elicitation/create", {}) is None
+            assert await hearing.asked("no/such", {}) is None
+            assert await hearing.asked("roots/list", {"_": "x" * 100_000}) is None
+            answers = [await hearing.asked("roots/list", {}) for _ in range(30)]
+            account = hearing.account
+    assert len([each for each in answers if each is not None]) == len(ear.questions) == 17
+    assert account == {"questions": 33}
+    assert await hearing.asked("roots/list", {}) is None
 
 
 @pytest.mark.claim("mcp.continued-within-bounds")

@@ -66,7 +66,7 @@ async def test_what_is_listed_is_whole_and_safe_to_show(
     assert found == [
         {
             "uri": "note://1",
-            "name": "one",
+            "name": "one\\u{200b}",
             "description": "First.\nSee\\u{1b}[2J\\u{202e} more.",
         }
     ]

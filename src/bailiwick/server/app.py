@@ -94,12 +94,13 @@ async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIt
             *Tokens(world, url, ("/mcp", "/v1")).routes(),
             *rest(world, people, url),
         ]
-        handlers = {405: _other, Exception: _failed}
+        # What no route here has is the pages', which tell programs of faults as problems too.
+        shown, addresses = pages(world, url, hosts, lambda: leaving.leaving)
+        app = Starlette(routes=routes, exception_handlers={405: _other, Exception: _failed})
+        app.router.default = shown
         log = RequestLog(world.settings) if world.settings.serve.requests else None
-        app = Starlette(routes=routes, exception_handlers=handlers)
-        # What no route has is the pages', which tell programs of faults as problems too.
-        app.router.default = pages(world, url, hosts, lambda: leaving.leaving)
-        leaving = Leaving(Naming(Counting(app, routes, counts, log)), gateways)
+        served = Counting(app, [*routes, *addresses], counts, log)
+        leaving = Leaving(Naming(served), gateways)
         try:
             yield leaving
         finally:

@@ -33,7 +33,7 @@ _MAX_PAGES = 50
 _MAX_ENTRIES = 2000
 _MAX_ENTRY_BYTES = 64 * 1024
 _MAX_WORDS = 8000
-_WORDS = ("title", "description")
+_WORDS = ("name", "title", "description")
 
 
 async def all_pages(session: ClientSession, method: str) -> list[Mapping[str, Any]]:

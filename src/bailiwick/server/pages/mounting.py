@@ -32,8 +32,11 @@ class _Static(StaticFiles):
 
 def pages(
     world: World, url: str, hosts: Sequence[str], leaving: Callable[[], bool] = lambda: False
-) -> ASGIApp:
-    """The pages of an open project, at its public address and under the names in `hosts`."""
+) -> tuple[ASGIApp, Sequence[Route]]:
+    """The pages of an open project, at its public address and under the names in `hosts`.
+
+    Gives the application, and its addresses. `leaving` says that the process takes nothing new.
+    """
     console = Console(world, url, leaving)
     streams, entrance = Streams(world), Entrance(console)
 
@@ -64,7 +67,7 @@ def pages(
         visited("/stops", stops.stop, "POST"),
         visited("/stops/resume", stops.resume, "POST"),
         visited("/events", streams.events),
-        Mount("/static", _Static(directory=STATIC)),
     ]
-    app = Starlette(routes=routes, exception_handlers=handled(console))
-    return Guard(app, hosts, console.secure, refused)
+    files = Mount("/static", _Static(directory=STATIC))
+    app = Starlette(routes=[*routes, files], exception_handlers=handled(console))
+    return Guard(app, hosts, console.secure, refused), routes

@@ -19,7 +19,7 @@ STATIC = FOLDER / "static"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Row(NamedTuple):
+class FactRow(NamedTuple):
     """A value before and as asked, each under its JSON Pointer; empty where there is none."""
 
     name: str
@@ -77,7 +77,7 @@ def spoken(text: object, whole: bool) -> Mapping[str, object]:
 
 def differences(
     before: Mapping[str, JSON], arguments: Mapping[str, JSON], whole: bool
-) -> tuple[list[Row], int]:
+) -> tuple[list[FactRow], int]:
     """What was read before, beside what is asked: one row a value, and how many are left out.
 
     An argument stands beside a value that was read if both have the same name and nothing else
@@ -86,7 +86,7 @@ def differences(
     read = dict(leaves(before)) if before else {}
     asked = dict(leaves(arguments)) if arguments else {}
     pairs = {_last(path): path for path in asked}
-    rows: list[Row] = []
+    rows: list[FactRow] = []
     taken: set[str] = set()
     for path, value in read.items():
         twin = pairs.get(_last(path), "")
@@ -95,12 +95,12 @@ def differences(
             taken.add(twin)
             state = "same" if value == asked[twin] else "changed"
             rows.append(
-                Row(f"{pointer(path)} → {pointer(twin)}", *_both(value, asked[twin]), state)
+                FactRow(f"{pointer(path)} → {pointer(twin)}", *_both(value, asked[twin]), state)
             )
         else:
-            rows.append(Row(pointer(path), visible(value), "", "read"))
+            rows.append(FactRow(pointer(path), visible(value), "", "read"))
     rows += [
-        Row(pointer(path), "", visible(value), "asked")
+        FactRow(pointer(path), "", visible(value), "asked")
         for path, value in asked.items()
         if path not in taken
     ]

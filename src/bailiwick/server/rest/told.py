@@ -251,7 +251,11 @@ class RuleAsked(AnswerBody, frozen=True, kw_only=True):
 
 
 class ApprovalLine(AnswerBody, frozen=True, kw_only=True):
-    """A request to people, as a line of a list."""
+    """A request to people, as a line of a list.
+
+    `voices` are the votes that the caller could cast: the empty name is their own, the others are
+    who lent theirs. `value`, in minor units of `currency`, is told to who may see payloads.
+    """
 
     action: str
     state: str
@@ -270,7 +274,10 @@ class ApprovalLine(AnswerBody, frozen=True, kw_only=True):
 
 
 class ApprovalShown(AnswerBody, frozen=True, kw_only=True):
-    """A request as it is asked: the document that votes sign by its digest, and its lines."""
+    """A request as it is asked: the document that votes sign by its digest, and its lines.
+
+    `parts` are what the lines tell beside the document, unescaped, for who shows it otherwise.
+    """
 
     action: str
     state: str
