@@ -8,7 +8,7 @@ import pytest
 
 from bailiwick.identity.roles import COMMANDS
 from bailiwick.nouns import Role
-from bailiwick.server.rest.rows import PEOPLE, Row
+from bailiwick.server.rest.rows import PEOPLE, RestRow
 from tests.rest.asking import Asking
 
 
@@ -79,7 +79,7 @@ def test_each_command_is_for_the_roles_of_the_table(
             )
 
 
-def ask(asking: Asking, row: Row, name: str) -> Any:
+def ask(asking: Asking, row: RestRow, name: str) -> Any:
     """A request that is well formed, about things that are not there."""
     path = row.path.replace(":path}", "}").format(**dict.fromkeys(row.in_path, "0" * 8))
     given = {key: value for key, value in least(row.given).items() if key not in row.in_path}

@@ -15,12 +15,12 @@ from bailiwick.identity.jose import public_jwk
 from bailiwick.nouns.mandates import BreakGlass, Delegation, StandingApproval
 from bailiwick.operations import COMMANDS
 from bailiwick.server.rest.openapi import statuses
-from bailiwick.server.rest.rows import AGENTS, PEOPLE, Row
+from bailiwick.server.rest.rows import AGENTS, PEOPLE, RestRow
 from bailiwick.server.rest.told import ChangeWaits
 from tests.cli.desk import PASSWORD, soon
 from tests.rest.asking import Asking
 
-ROWS: dict[tuple[str, str], Row] = {(row.method, row.path): row for row in (*PEOPLE, *AGENTS)}
+ROWS: dict[tuple[str, str], RestRow] = {(row.method, row.path): row for row in (*PEOPLE, *AGENTS)}
 # What cannot be had rightly in a project that is well: the ledger is not held.
 UNTRIED = {("POST", "/v1/ledger/accept-restore")}
 NEVER = """
@@ -60,7 +60,7 @@ class Going:
         return _held(row, given)
 
 
-def _held(row: Row, given: httpx2.Response) -> Any:
+def _held(row: RestRow, given: httpx2.Response) -> Any:
     if row.form != "json" or given.status_code >= 300:
         return given.content if row.form == "bytes" else given.text
     kind = ChangeWaits if given.status_code == 202 and row.waits else row.told
@@ -287,7 +287,7 @@ def test_every_route_was_gone(going: Going) -> None:
     assert COMMANDS.keys() <= served
 
 
-def filled(row: Row) -> str:
+def filled(row: RestRow) -> str:
     """A row's path with names of nothing."""
     path = row.path.replace(":path}", "}")
     return path.format(**dict.fromkeys(row.in_path, "0" * 8))
@@ -311,7 +311,7 @@ def test_nothing_is_served_to_who_bears_no_good_credential(asking: Asking) -> No
 
 
 @pytest.mark.parametrize("row", [*PEOPLE, *AGENTS], ids=lambda row: f"{row.method} {row.path}")
-def test_what_is_given_wrongly_is_refused_with_its_name(asking: Asking, row: Row) -> None:
+def test_what_is_given_wrongly_is_refused_with_its_name(asking: Asking, row: RestRow) -> None:
     key = asking.up.key or asking.access_key()
     asking.up.key = key
     who = {"person": "ada", "agent": key, "nobody": ""}[row.who]

@@ -36,7 +36,7 @@ from bailiwick.server.rest.faults import BadRequest
 from bailiwick.server.rest.handling import written
 from bailiwick.server.rest.paging import page
 from bailiwick.server.rest.reading import read
-from bailiwick.server.rest.rows import Row
+from bailiwick.server.rest.rows import RestRow
 from bailiwick.values import JSON, canonical
 
 _LATER_S = 2
@@ -73,7 +73,7 @@ class OfAgents:
         self._metadata = f"{url}/.well-known/oauth-protected-resource/v1"
         self._offering = Offering()
 
-    async def __call__(self, row: Row, request: Request) -> Response:
+    async def __call__(self, row: RestRow, request: Request) -> Response:
         """Answer one request. Raises `BailiwickError` for what is wrong with it."""
         shown = bearer_of(request.headers)
         try:
@@ -118,7 +118,9 @@ class OfAgents:
             scope = step_up(bundle, bearer.who, given.tool, outcome)
         return self._told(request, outcome, scope=scope)
 
-    async def _tools(self, row: Row, request: Request, caller: Caller, given: g.Paged) -> Response:
+    async def _tools(
+        self, row: RestRow, request: Request, caller: Caller, given: g.Paged
+    ) -> Response:
         world = self._world
         control = await world.store.control(world.settings.tenant)
         bundle = await world.bundle(world.settings.tenant, control.release)

@@ -20,10 +20,10 @@ from bailiwick.server.rest import given as g
 from bailiwick.server.rest.faults import BadRequest, told
 from bailiwick.server.rest.paging import cursor, page, place
 from bailiwick.server.rest.reading import read
-from bailiwick.server.rest.rows import LOGIN, VOTES, Row, Who
+from bailiwick.server.rest.rows import LOGIN, VOTES, RestRow, Who
 from bailiwick.values import JSON, canonical
 
-Handler = Callable[[Row, Request], Awaitable[Response]]
+Handler = Callable[[RestRow, Request], Awaitable[Response]]
 
 # The newest first: a page begins after an action, however many were made since.
 _ACTIONS = "actions list"
@@ -32,7 +32,7 @@ _ACTIONS = "actions list"
 class Endpoint:
     """What stands at one path: a handler for each of its methods, and a no for every other."""
 
-    def __init__(self, rows: Mapping[str, Row], handlers: Mapping[Who, Handler]) -> None:
+    def __init__(self, rows: Mapping[str, RestRow], handlers: Mapping[Who, Handler]) -> None:
         self._rows = rows
         self._handlers = handlers
         reads = ("HEAD",) if "GET" in rows else ()
@@ -58,9 +58,9 @@ class Endpoint:
         await answer(scope, receive, send)
 
 
-def routes(rows: Sequence[Row], handlers: Mapping[Who, Handler]) -> list[Route]:
+def routes(rows: Sequence[RestRow], handlers: Mapping[Who, Handler]) -> list[Route]:
     """The routes of a table, in its order; each path once. `handlers` are by who asks."""
-    by_path: dict[str, dict[str, Row]] = {}
+    by_path: dict[str, dict[str, RestRow]] = {}
     for row in rows:
         by_path.setdefault(row.path, {})[row.method] = row
     return [Route(path, Endpoint(methods, handlers)) for path, methods in by_path.items()]
@@ -73,7 +73,7 @@ class OfPeople:
         self._world = world
         self._people = people
 
-    async def __call__(self, row: Row, request: Request) -> Response:
+    async def __call__(self, row: RestRow, request: Request) -> Response:
         """Answer one request. Raises `BailiwickError` for everything that is wrong with it."""
         if row.who == "nobody":
             return await self._log_in(row, request)
@@ -95,13 +95,13 @@ class OfPeople:
             answer = await self._people.give(statement, row.command, msgspec.to_builtins(given))
         return self._written(row, request, answer)
 
-    async def _log_in(self, row: Row, request: Request) -> Response:
+    async def _log_in(self, row: RestRow, request: Request) -> Response:
         assert row is LOGIN
         given = cast("g.LogInWith", await read(row, request))
         logged_in = await self._people.log_in(given.name, given.password)
         return self._written(row, request, msgspec.to_builtins(logged_in))
 
-    async def _vote(self, row: Row, statement: str, given: g.Voted) -> JSON:
+    async def _vote(self, row: RestRow, statement: str, given: g.Voted) -> JSON:
         choice: Choice = "approve" if row.command == "approvals approve" else "deny"
         if given.vote is not None:
             if given.vote.action != given.action:
@@ -127,7 +127,7 @@ class OfPeople:
             on_behalf_of=given.on_behalf_of,
         )
 
-    async def _page(self, row: Row, statement: str, given: g.Paged) -> JSON:
+    async def _page(self, row: RestRow, statement: str, given: g.Paged) -> JSON:
         parameters: dict[str, JSON] = msgspec.to_builtins(given)
         at = place(self._world, row.path, str(parameters.pop("cursor", "")))
         parameters.pop("limit", None)
@@ -147,7 +147,7 @@ class OfPeople:
         found = await self._people.give(statement, row.command, parameters)
         return page(self._world, row.path, cast("list[JSON]", found), given.cursor, given.limit)
 
-    def _written(self, row: Row, request: Request, answer: JSON) -> Response:
+    def _written(self, row: RestRow, request: Request, answer: JSON) -> Response:
         if row.form != "json":
             text = str(answer)
             body = base64.b64decode(text) if row.form == "bytes" else text.encode()

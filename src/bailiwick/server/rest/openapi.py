@@ -8,7 +8,7 @@ import msgspec
 
 from bailiwick.server.problems import MEDIA_TYPE
 from bailiwick.server.rest.reading import is_list
-from bailiwick.server.rest.rows import VOTES, Row
+from bailiwick.server.rest.rows import VOTES, RestRow
 from bailiwick.server.rest.told import ChangeWaits
 
 Document = dict[str, Any]
@@ -64,7 +64,7 @@ _KEY: tuple[Document, ...] = (
 )
 
 
-def statuses(row: Row) -> tuple[int, ...]:
+def statuses(row: RestRow) -> tuple[int, ...]:
     """Every status that a row may be answered with."""
     found = {row.status, 422, 500, 503, *row.more}
     found |= {202} if row.waits else set()
@@ -79,7 +79,7 @@ def statuses(row: Row) -> tuple[int, ...]:
     return tuple(sorted(found))
 
 
-def document(rows: Sequence[Row], summaries: Mapping[str, str], url: str) -> Document:
+def document(rows: Sequence[RestRow], summaries: Mapping[str, str], url: str) -> Document:
     """The document of a table. `summaries` are the commands' own sentences."""
     kinds = [row.told for row in rows if row.form == "json"]
     kinds += [row.given for row in rows] + [ChangeWaits]
@@ -116,7 +116,7 @@ def document(rows: Sequence[Row], summaries: Mapping[str, str], url: str) -> Doc
     }
 
 
-def _operation(row: Row, components: Document, summaries: Mapping[str, str]) -> Document:
+def _operation(row: RestRow, components: Document, summaries: Mapping[str, str]) -> Document:
     names = _name(row)
     operation: Document = {
         "operationId": names,
@@ -155,7 +155,7 @@ def _not_null(schema: Document) -> Document:
     return {name: value for name, value in schema.items() if name != "default" or value is not None}
 
 
-def _body(row: Row, schema: Document) -> Document:
+def _body(row: RestRow, schema: Document) -> Document:
     """What of the struct stands in the body: all that is not in the path."""
     body = {
         **schema,
@@ -168,7 +168,7 @@ def _body(row: Row, schema: Document) -> Document:
     return body
 
 
-def _response(row: Row, status: int) -> Document:
+def _response(row: RestRow, status: int) -> Document:
     if status == 304:
         return {"description": _REASONS[status]}
     if status == 202 and row.waits:
@@ -181,7 +181,7 @@ def _response(row: Row, status: int) -> Document:
     return {"description": _REASONS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
-def _content(row: Row) -> Document:
+def _content(row: RestRow) -> Document:
     if row.form == "text":
         return {"content": {"text/plain": {"schema": {"type": "string"}}}}
     if row.form == "bytes":
@@ -194,5 +194,5 @@ def _json(kind: Any) -> Document:
     return {"content": {"application/json": {"schema": schema}}}
 
 
-def _name(row: Row) -> str:
+def _name(row: RestRow) -> str:
     return f"{row.method.lower()} {row.command}".replace(" ", "_").replace("-", "_")

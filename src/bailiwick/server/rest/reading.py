@@ -14,14 +14,14 @@ from starlette.requests import ClientDisconnect, Request
 from bailiwick.errors import BadInput
 from bailiwick.server.rest.faults import BadRequest
 from bailiwick.server.rest.given import Given
-from bailiwick.server.rest.rows import Row
+from bailiwick.server.rest.rows import RestRow
 from bailiwick.values import JSON, parse, shown
 
 _PLACE = re.compile(r"\s*- at `\$(?:\.([A-Za-z0-9_]+))?[^`]*`\Z")
 _NAMED = re.compile(r"field `([A-Za-z0-9_]+)`")
 
 
-async def read(row: Row, request: Request) -> Given:
+async def read(row: RestRow, request: Request) -> Given:
     """What is given with a request. Raises `BadRequest` (400, 413, 415, 422)."""
     told: dict[str, JSON] = {}
     if row.has_body:
@@ -78,7 +78,7 @@ async def bytes_of(request: Request, max_bytes: int) -> bytes:
     )
 
 
-def _query(row: Row, request: Request) -> dict[str, JSON]:
+def _query(row: RestRow, request: Request) -> dict[str, JSON]:
     hints = {field.name: field.type for field in msgspec.structs.fields(row.given)}
     told: dict[str, JSON] = {}
     for name in request.query_params:

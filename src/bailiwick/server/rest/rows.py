@@ -22,7 +22,7 @@ _SMALL = 64 * 1024
 _RELEASE = 4 * 1024 * 1024
 
 
-class Row(Struct, frozen=True, kw_only=True):
+class RestRow(Struct, frozen=True, kw_only=True):
     """One route. `given` is what it takes, `told` what it answers with `status`.
 
     `waits`: it may be answered with 202 and `ChangeWaits`. `form`: how the answer is written;
@@ -57,21 +57,23 @@ class Row(Struct, frozen=True, kw_only=True):
         return self.method in ("POST", "PUT") and bool(names)
 
 
-def _page(path: str, command: str, told: Any, given: type[g.Given] = g.Paged) -> Row:
-    return Row(method="GET", path=path, command=command, told=t.Page[told], given=given, paged=True)
+def _page(path: str, command: str, told: Any, given: type[g.Given] = g.Paged) -> RestRow:
+    return RestRow(
+        method="GET", path=path, command=command, told=t.Page[told], given=given, paged=True
+    )
 
 
-def _read(path: str, command: str, told: Any, given: type[g.Given] = g.Given) -> Row:
-    return Row(method="GET", path=path, command=command, told=told, given=given)
+def _read(path: str, command: str, told: Any, given: type[g.Given] = g.Given) -> RestRow:
+    return RestRow(method="GET", path=path, command=command, told=told, given=given)
 
 
 def _change(
     method: Method, path: str, command: str, told: Any, given: type[g.Given], **more: Any
-) -> Row:
-    return Row(method=method, path=path, command=command, told=told, given=given, **more)
+) -> RestRow:
+    return RestRow(method=method, path=path, command=command, told=told, given=given, **more)
 
 
-LOGIN = Row(
+LOGIN = RestRow(
     method="POST",
     path="/v1/session",
     command="login",
@@ -84,7 +86,7 @@ VOTES = tuple(
     for word in ("approve", "deny")
 )
 
-PEOPLE: tuple[Row, ...] = (
+PEOPLE: tuple[RestRow, ...] = (
     LOGIN,
     _read("/v1/me", "whoami", Person),
     _change("PUT", "/v1/me/password", "people password", t.PasswordChanged, g.NewPassword),
@@ -221,14 +223,14 @@ PEOPLE: tuple[Row, ...] = (
     _page("/v1/vault/overdue", "vault overdue", v.OverdueRow),
     _change("POST", "/v1/keys/rewrap", "keys rewrap", v.KeysRewrapped, g.RewrapStep),
     # the ledger
-    Row(
+    RestRow(
         method="GET",
         path="/v1/ledger/checkpoint",
         command="ledger checkpoint",
         told=str,
         form="text",
     ),
-    Row(
+    RestRow(
         method="GET",
         path="/v1/ledger/tile/{tile:path}",
         command="ledger tile",
@@ -248,8 +250,8 @@ PEOPLE: tuple[Row, ...] = (
     ),
 )
 
-AGENTS: tuple[Row, ...] = (
-    Row(
+AGENTS: tuple[RestRow, ...] = (
+    RestRow(
         method="POST",
         path="/v1/actions",
         command="act",
@@ -259,7 +261,7 @@ AGENTS: tuple[Row, ...] = (
         body_bytes=1024 * 1024,
         more=(202, 403, 404, 409, 429, 502, 504),
     ),
-    Row(
+    RestRow(
         method="GET",
         path="/v1/outcomes/{action}",
         command="outcome",
@@ -268,7 +270,7 @@ AGENTS: tuple[Row, ...] = (
         who="agent",
         more=(404,),
     ),
-    Row(
+    RestRow(
         method="POST",
         path="/v1/outcomes/{action}/cancel",
         command="actions cancel",
@@ -277,7 +279,7 @@ AGENTS: tuple[Row, ...] = (
         who="agent",
         more=(403, 404, 409),
     ),
-    Row(
+    RestRow(
         method="GET",
         path="/v1/tools",
         command="tools",

@@ -284,10 +284,10 @@ class ApprovalShown(AnswerBody, frozen=True, kw_only=True):
     digest: str
     document: Object
     rules: Sequence[RuleAsked]
+    parts: Object
     now_us: int
     expires_at_us: int
     lines: Sequence[str]
-    parts: Object
 
 
 class VoteCast(AnswerBody, frozen=True, kw_only=True):
