@@ -439,9 +439,12 @@ class Listener(Protocol):
     async def log(self, level: str, logger: str, data: JSON) -> None:
         """What it says of its work."""
 
-    async def asked(self, method: str, params: Mapping[str, JSON]) -> Mapping[str, JSON] | None:
+    async def asked(
+        self, method: str, params: Mapping[str, JSON], name: str
+    ) -> Mapping[str, JSON] | None:
         """The result of what it asks for: `elicitation/create`, `sampling/createMessage` or
-        `roots/list`. None declines. It is waited for as long as the call may take."""
+        `roots/list`. None declines. It is waited for as long as the call may take. `name` is the
+        server's own for the question (2026-07-28), else empty."""
 
 
 # Set around `act` by who listens to the calls that it makes.

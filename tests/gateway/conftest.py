@@ -17,7 +17,9 @@ def up(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     desk = founded_desk(founded, tmp_path_factory.mktemp("up"))
     desk.log_in("ada", "bo", "cy", "vi")
     served = Up(desk)
-    served.key = served.access_key()
-    yield served
-    if served.process.poll() is None:
-        served.stop()
+    try:
+        served.key = served.access_key()
+        yield served
+    finally:
+        if served.process.poll() is None:
+            served.stop()

@@ -53,7 +53,9 @@ class Ear:
     async def log(self, level: str, logger: str, data: JSON) -> None:
         self.logged.append((level, logger, data))
 
-    async def asked(self, method: str, params: Mapping[str, JSON]) -> Mapping[str, JSON] | None:
+    async def asked(
+        self, method: str, params: Mapping[str, JSON], name: str
+    ) -> Mapping[str, JSON] | None:
         if self.fails:
             raise RuntimeError("dumb")
         self.questions.append((method, params))

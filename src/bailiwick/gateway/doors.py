@@ -6,6 +6,7 @@ it.
 """
 
 import hashlib
+import json
 from collections import OrderedDict
 from typing import NamedTuple, Protocol
 
@@ -91,6 +92,10 @@ class Visitor(Protocol):
     async def caller(self) -> Caller:
         """Who it is. Raises `IdentityError`."""
 
+    @property
+    def principal(self) -> str:
+        """Whom what is sealed for it is bound to: the agent and the subject."""
+
 
 class Bearer(NamedTuple):
     """Who shows a credential at a door, with one request."""
@@ -107,6 +112,11 @@ class Bearer(NamedTuple):
     async def caller(self) -> Caller:
         """Who it is."""
         return self.who
+
+    @property
+    def principal(self) -> str:
+        """Its agent and its subject."""
+        return json.dumps([self.who.agent, self.who.subject])
 
 
 class KeyHolder:
@@ -147,6 +157,11 @@ class KeyHolder:
             self._held.clear()
         self._held[run] = credential, ends_us
         return credential
+
+    @property
+    def principal(self) -> str:
+        """Its agent and its subject."""
+        return json.dumps([self._agent, self._subject])
 
     async def caller(self) -> Caller:
         """Who it is."""

@@ -2,21 +2,27 @@
 
 Progress goes out under the client's own token, log messages from the level that it wants: in
 2025-11-25 the one it set for its session (`logging/setLevel`), in 2026-07-28 the one that the
-request names; none without. What a server asks (a form, words of a
-model, folders) is asked of a client of 2025-11-25 that said it can; of any other it is declined.
+request names; none without. What a server asks (a form, words of a model, folders) is asked of a
+client that said it can. One of 2025-11-25 is asked during the call. One of 2026-07-28 is answered
+`input_required` and calls again: a read is then made from the start, with all that the client has
+answered so far, which travels sealed in its `requestState`. A write is made once, so its questions
+are declined there.
 """
 
+import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any
 
 import mcp_types as types
-from mcp.server.context import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from bailiwick.values import JSON
+from bailiwick.nouns import Outcome
+from bailiwick.values import JSON, canonical, digest
 
 Context = ServerRequestContext[Any, Any]
 
@@ -52,19 +58,68 @@ class LogLevels:
         return types.EmptyResult()
 
 
+class ClientIsAsked(Exception):
+    """The answer to a request is that its client has to answer first."""
+
+    def __init__(self, result: types.InputRequiredResult) -> None:
+        super().__init__("the client is asked")
+        self.result = result
+
+
+async def asking_first(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """Answer with what is asked of the client, whichever method was carried out (a middleware)."""
+    try:
+        return await call_next(ctx)
+    except ClientIsAsked as asked:
+        return asked.result
+
+
 class ClientListener:
     """The client of one request, as who listens to the call that it makes (`ports.Listener`)."""
 
-    def __init__(self, ctx: Context, level: str) -> None:
+    def __init__(self, ctx: Context, level: str, *, repeats: bool) -> None:
+        """`repeats` says that the call may be made again from the start."""
         self._ctx = ctx
         self.level = level
+        self._asks_later = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS and repeats
+        self._said = _said(ctx) if self._asks_later else {}
+        self._open: dict[str, Mapping[str, JSON]] = {}
+        self._known_as: dict[str, str] = {}
+        self._unable: set[str] = set()
+
+    def asks_first(self, outcome: Outcome) -> None:
+        """Raise what the client has to answer before there is a result, if there is anything.
+
+        Raises `ClientIsAsked`; `MCPError` if all that was asked is beyond what it declared.
+        """
+        if self._open:
+            state = {"said": self._said, "open": self._known_as}
+            raise ClientIsAsked(
+                types.InputRequiredResult.model_validate(
+                    {
+                        "resultType": "input_required",
+                        "inputRequests": self._open,
+                        "requestState": canonical(state).decode(),
+                    },
+                    by_name=False,
+                )
+            )
+        if self._unable and outcome.status != "done":
+            needed: dict[str, JSON] = {ability: {} for ability in sorted(self._unable)}
+            raise MCPError(
+                types.MISSING_REQUIRED_CLIENT_CAPABILITY,
+                "the server asks for what the client did not declare",
+                {"requiredCapabilities": needed},
+            )
 
     @property
     def hears(self) -> bool:
         """Whether there is anything that it would be told or asked; listening has a price."""
         able = self._ctx.session.client_capabilities
         older = self._ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS
-        asked = older and any(getattr(able, each, None) for _, _, each in _QUESTIONS.values())
+        asked = self._asks_later or (
+            older and any(getattr(able, each, None) for _, _, each in _QUESTIONS.values())
+        )
         token = (self._ctx.meta or {}).get("progress_token")
         return bool(self.level or asked or token is not None)
 
@@ -80,18 +135,54 @@ class ClientListener:
         )
         await self._ctx.session.send_notification(message, self._ctx.request_id)
 
-    async def asked(self, method: str, params: Mapping[str, JSON]) -> Mapping[str, JSON] | None:
+    async def asked(
+        self, method: str, params: Mapping[str, JSON], name: str
+    ) -> Mapping[str, JSON] | None:
         """What the client answers; None if it cannot be asked."""
         ctx = self._ctx
         request, result, ability = _QUESTIONS[method]
-        able = ctx.session.client_capabilities
-        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS or not getattr(able, ability, None):
+        able = getattr(ctx.session.client_capabilities, ability, None) is not None
+        if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            return self._asked_later({"method": method, "params": params}, name, able=able)
+        if not able:
             return None
         question = request.model_validate({"method": method, "params": params}, by_name=False)
         answer = await ctx.session.send_request(
             question, result, metadata=ServerMessageMetadata(related_request_id=ctx.request_id)
         )
         return answer.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+    def _asked_later(
+        self, question: Mapping[str, JSON], name: str, *, able: bool
+    ) -> Mapping[str, JSON] | None:
+        if not self._asks_later:
+            return None
+        same = digest(question)
+        if same in self._said:
+            return self._said[same]
+        if able:
+            # Under the server's own name for it, unless another question has it.
+            known_as = name if name and name not in self._open else same[:32]
+            self._open[known_as], self._known_as[known_as] = question, same
+        else:
+            self._unable.add(_QUESTIONS[str(question["method"])][2])
+        return None
+
+
+def _said(ctx: Context) -> dict[str, Mapping[str, JSON]]:
+    """What the client has answered so far: by its state, which was sealed, and with this call."""
+    given = ctx.params or {}
+    state, answers = given.get("requestState"), given.get("inputResponses")
+    if not isinstance(state, str):
+        return {}
+    kept = json.loads(state)
+    fresh = answers if isinstance(answers, Mapping) else {}
+    said = {
+        same: fresh[name]
+        for name, same in kept["open"].items()
+        if isinstance(fresh.get(name), Mapping)
+    }
+    return {**kept["said"], **said}
 
 
 def _session(ctx: Context) -> str:

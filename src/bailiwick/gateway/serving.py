@@ -1,6 +1,7 @@
 """The server: what a client asks, in either revision, and what is answered."""
 
 import asyncio
+import hmac
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.metadata import version
@@ -9,6 +10,7 @@ from typing import Any, Protocol, cast
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.stdio import stdio_server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
@@ -20,7 +22,7 @@ from bailiwick.act import act
 from bailiwick.errors import BailiwickError, StoreUnavailable
 from bailiwick.gateway import asking, telling, waiting
 from bailiwick.gateway.doors import step_up
-from bailiwick.gateway.hearing import ClientListener, LogLevels
+from bailiwick.gateway.hearing import ClientListener, LogLevels, asking_first
 from bailiwick.gateway.offering import Offering, described, is_tool
 from bailiwick.gateway.offers import Offers, as_error
 from bailiwick.gateway.tasks import Tasks, Who, meta_of, takes_tasks
@@ -33,6 +35,8 @@ Context = ServerRequestContext[Any, Any]
 _PAGE = 500
 # What a request names to hear of a call while it runs.
 _HEARD = (b"progressToken", b"io.modelcontextprotocol/logLevel", b"subscriptions/listen")
+# What the key that seals a client's state is derived for, so that every replica opens it.
+_STATE = b"mcp request state"
 _BODY_BYTES = 4 * 1024 * 1024
 _INSTRUCTIONS = (
     "Every call is decided by rules, and by people where the rules ask them. A call that waits for"
@@ -115,7 +119,14 @@ class Gateway:
         self._levels.add_to(self._server)
         Offers(world, self._usable, self._read, self._approvals).add_to(self._server)
         # Our own telemetry tells of actions; the SDK's spans would tell of them twice.
-        self._server.middleware.clear()
+        sealing = RequestStateSecurity(
+            keys=[hmac.digest(world.keys.secret_key("equality"), _STATE, "sha256")],
+            bind_principal=lambda ctx: who(ctx.request).principal,
+        )
+        self._server.middleware[:] = [
+            RequestStateBoundary(sealing, default_audience="bailiwick"),
+            asking_first,
+        ]
 
     @asynccontextmanager
     async def over_http(self, hosts: list[str], origins: list[str]) -> AsyncIterator[ASGIApp]:
@@ -195,12 +206,14 @@ class Gateway:
         asked = await asking.proposal(
             self._world, visitor, tool=tool.name, arguments=arguments, meta=meta_of(ctx)
         )
-        client = ClientListener(ctx, self._levels.of(ctx))
+        repeats = tool.effect == "read"
+        client = ClientListener(ctx, self._levels.of(ctx), repeats=repeats)
         listens = LISTENER.set(client if client.hears else None)
         try:
             outcome = await act(self._world, asked)
         finally:
             LISTENER.reset(listens)
+        client.asks_first(outcome)
         if outcome.step == 2 and ctx.request is not None:
             world = self._world
             control = await world.store.control(world.settings.tenant)

@@ -10,14 +10,15 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import uvicorn
 import uvloop
 
 from bailiwick.config import ServeSettings, Settings
-from bailiwick.errors import ConfigError
+from bailiwick.errors import BailiwickError, ConfigError
+from bailiwick.ports import World
 from bailiwick.runtime import Bailiwick
 from bailiwick.server.admitting import Leaving
 from bailiwick.server.app import application
@@ -55,7 +56,7 @@ def serve(settings: Settings, ready: Callable[[str], None], **doors: Any) -> Non
 async def _serve(
     settings: Settings, ready: Callable[[str], None], doors: Mapping[str, Any]
 ) -> None:
-    listening = _listen(settings.serve)
+    asked, listening = _asked_to_leave(), _listen(settings.serve)
     with listening:
         url = address(settings.serve, listening.getsockname()[1])
         counts = Counts()
@@ -63,8 +64,8 @@ async def _serve(
             Bailiwick.open(settings, also=counts, **doors) as bailiwick,
             application(bailiwick, url, counts) as app,
         ):
+            await _compiled(bailiwick.world)
             server = _Server(_configured(settings, app))
-            asked = _asked_to_leave()
             serving = asyncio.create_task(server.serve(sockets=[listening]))
             await server.listens.wait()
             ready(url)
@@ -72,6 +73,16 @@ async def _serve(
             await _drained(app, settings.serve.drain_seconds)
             server.should_exit = True
             await serving
+
+
+async def _compiled(world: World) -> None:
+    """Have the release ready that decides, so that the first who asks does not wait for it.
+
+    Where it cannot be compiled, whoever asks is told why; people can still look, and stop.
+    """
+    with suppress(BailiwickError):
+        control = await world.store.control(world.settings.tenant)
+        await world.bundle(world.settings.tenant, control.release)
 
 
 def address(serve: ServeSettings, port: int) -> str:

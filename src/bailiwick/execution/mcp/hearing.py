@@ -77,7 +77,9 @@ class Hearing:
         """Whether the upstream's file allows this kind of question."""
         return KINDS.get(method) in self._may_ask
 
-    async def asked(self, method: str, params: Mapping[str, Any]) -> Mapping[str, JSON] | None:
+    async def asked(
+        self, method: str, params: Mapping[str, Any], name: str = ""
+    ) -> Mapping[str, JSON] | None:
         """The listener's answer to a question; None if it is declined."""
         self._questions += 1
         to = self.listener
@@ -87,7 +89,7 @@ class Hearing:
             question = parse(params, max_bytes=_MOST_QUESTION_BYTES)
         except BadInput:
             return None
-        asking = asyncio.create_task(_of(to.asked(method, question)), context=self._caller)
+        asking = asyncio.create_task(_of(to.asked(method, question, name)), context=self._caller)
         self._asking.add(asking)
         await asyncio.wait((asking,))
         self._asking.discard(asking)

@@ -38,12 +38,12 @@ _NOBODY = mcp_types.ErrorData(code=mcp_types.INVALID_REQUEST, message="nobody an
 
 
 async def replied(
-    delivery: Delivery | None, method: str, params: Mapping[str, Any]
+    delivery: Delivery | None, method: str, params: Mapping[str, Any], name: str = ""
 ) -> mcp_types.InputResponse | None:
     """Who listens to the call answers; None where nobody does, or what he says is no answer."""
     if delivery is None:
         return None
-    given = await delivery.hearing.asked(method, params)
+    given = await delivery.hearing.asked(method, params, name)
     if given is None or not await delivery.passage.still_open():
         return None
     try:
@@ -111,7 +111,7 @@ async def continuing(delivery: Delivery, result: Mapping[str, Any], turn: int) -
         if not delivery.hearing.may_ask(method):
             words = f"the upstream asks for `{shown(method, 60)}`, which it may not"
             raise delivery.gave_up("input_required", words)
-        answer = await replied(delivery, method, question.get("params") or {})
+        answer = await replied(delivery, method, question.get("params") or {}, name)
         if answer is not None:
             more["inputResponses"][name] = _plain(answer)
         elif method in _DECLINED:
