@@ -85,8 +85,8 @@ def test_what_is_dropped_is_counted_and_said(tmp_path: Path) -> None:
         events.report(told(number))
     lost = events.dropped
     assert lost >= 50
+    holding = os.open(pipe, os.O_RDWR)  # or the reader would end with the first batch
     with (tmp_path / "read").open("wb") as read, subprocess.Popen(["cat", pipe], stdout=read):
-        holding = os.open(pipe, os.O_WRONLY)  # or the reader would end with the first batch
         events.close()
         os.close(holding)
     assert events.dropped == lost
