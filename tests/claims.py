@@ -355,7 +355,7 @@ CLAIMS: dict[str, str] = {
     "rest.api-keys-sign-nothing": "A person's API key neither votes, signs nor keeps accounts.",
     "rest.tokens-as-oauth": "The official client gets a token, by a key or a secret, and calls.",
     "rest.tokens-narrow": "A token is for one door, and never wider than its agent's manifest.",
-    "rest.assertions-once": "An assertion counts once, for us, within its time, by its own key.",
+    "rest.assertions-once": "An assertion counts once, whoever is asked and after a restart too.",
     "rest.counts-tell-nobody": "Metrics and request lines hold names of ours alone.",
     "rest.counts-not-for-strangers": "Beyond plain loopback, metrics are for who has logged in.",
     "rest.step-up": "A token that covers too little is told which scope would do.",
