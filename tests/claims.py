@@ -356,6 +356,7 @@ CLAIMS: dict[str, str] = {
     "rest.tokens-as-oauth": "The official client gets a token, by a key or a secret, and calls.",
     "rest.tokens-narrow": "A token is for one door, and never wider than its agent's manifest.",
     "rest.assertions-once": "An assertion counts once, whoever is asked and after a restart too.",
+    "rest.logins-bounded": "So many log in at once, by whichever door; the rest come again.",
     "rest.counts-tell-nobody": "Metrics and request lines hold names of ours alone.",
     "rest.counts-not-for-strangers": "Beyond plain loopback, metrics are for who has logged in.",
     "rest.step-up": "A token that covers too little is told which scope would do.",

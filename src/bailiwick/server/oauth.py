@@ -25,7 +25,7 @@ from bailiwick.errors import BadInput, BailiwickError, IdentityError
 from bailiwick.identity.tokens import Detail
 from bailiwick.nouns import Caller, Credential, Grant, Manifest
 from bailiwick.ports import Bundle, ControlState, World
-from bailiwick.server.rest.faults import BadRequest, told
+from bailiwick.server.problems import BadRequest, of_fault
 from bailiwick.server.rest.reading import bytes_of
 from bailiwick.values import JSON, parse, shown
 
@@ -119,7 +119,7 @@ class Tokens:
                 return _no("invalid_client", str(fault), 401)
             return _no(_ERRORS.get(fault.code, "invalid_request"), str(fault))
         except BailiwickError as fault:
-            return told(fault)
+            return of_fault(fault)
 
     async def _given(self, said: _Said, request: Request) -> Response:
         world = self._world
