@@ -22,9 +22,7 @@ from mcp.shared.inbound import (
     mcp_param_headers,
     x_mcp_header_map,
 )
-from mcp_types.methods import SERVER_RESULTS
 from msgspec import UNSET, Struct, UnsetType
-from pydantic import TypeAdapter, ValidationError
 
 from bailiwick.execution.mcp.definitions import Definition
 from bailiwick.execution.mcp.wire import (
@@ -42,10 +40,11 @@ from bailiwick.values import shown
 
 _CALL = "tools/call"
 _CLIENT = {"name": "bailiwick", "version": "1"}
+_JSON, _EVENTS = "application/json", "text/event-stream"
 _PLAIN = {
-    "accept": "application/json, text/event-stream",
+    "accept": f"{_JSON}, {_EVENTS}",
     "accept-encoding": "identity",
-    "content-type": "application/json",
+    "content-type": _JSON,
 }
 # As the official client reads an answer of 400 or more that says nothing of its own.
 _NOT_FOUND = (mcp_types.METHOD_NOT_FOUND, "Not Found")
@@ -57,7 +56,7 @@ class _Error(Struct):
     message: str
 
 
-class _Message(Struct):
+class _Reply(Struct):
     """What may come back: a result, an error, or word of something else on the way."""
 
     id: str | int | None = None
@@ -65,7 +64,7 @@ class _Message(Struct):
     error: _Error | UnsetType = UNSET
 
 
-_messages = msgspec.json.Decoder(_Message)
+_replies = msgspec.json.Decoder(_Reply)
 
 
 class _Fenced(aiohttp.ClientRequest):
@@ -87,8 +86,6 @@ class Posts:
         """Make none yet. It belongs to the event loop that is running."""
         self._url = url
         self._numbers = count(1)
-        results: Any = SERVER_RESULTS[(_CALL, revision)]
-        self._results: TypeAdapter[Any] = TypeAdapter(results)
         self._mirrored: dict[str, Mapping[tuple[str, ...], str]] = {}
         self._plain = {**_PLAIN, "mcp-protocol-version": revision, "mcp-method": _CALL}
         self._envelope = {
@@ -133,16 +130,12 @@ class Posts:
             ) as response:
                 delivery.passage.must_have_begun()
                 delivery.status = response.status
-                message = await _message(response, number, call.max_bytes)
+                message = await _reply(response, number, call.max_bytes)
         except (aiohttp.ClientError, OSError) as error:
             raise _broken(delivery, error) from error
         if message.error is not UNSET:
             said = message.error
             return ToolAnswer(text=said.message, error_code=said.code, status=delivery.status)
-        try:
-            self._results.validate_python(message.result, by_name=False)
-        except ValidationError:
-            raise Lost("answer_lost", "the answer is not as the protocol has it") from None
         assert message.result is not UNSET
         return message.result
 
@@ -162,14 +155,14 @@ def _mirrored(definition: Definition | None) -> Mapping[tuple[str, ...], str]:
     return {} if find_invalid_x_mcp_header(schema) else x_mcp_header_map(schema)
 
 
-async def _message(response: aiohttp.ClientResponse, number: int, max_bytes: int) -> _Message:
+async def _reply(response: aiohttp.ClientResponse, number: int, max_bytes: int) -> _Reply:
     """Read the answer to the request of this number. Raises `Lost`."""
     status, kind = response.status, response.content_type
     if 300 <= status < 400:
         raise Lost("provider_redirected", redirected(response.headers.get("location", "")))
     if response.headers.get("content-encoding", "identity") != "identity":
         raise Lost("result_unreadable", "the answer has a content coding nobody asked for")
-    if status < 400 and kind == "text/event-stream":
+    if status < 400 and kind == _EVENTS:
         async for event in _events(response, max_bytes + MAX_SAID_BYTES):
             message = _decoded(event)
             if message is not None and message.id == number and _says(message):
@@ -180,19 +173,19 @@ async def _message(response: aiohttp.ClientResponse, number: int, max_bytes: int
         # A request that was refused before it was read has no number.
         if said is not None and said.error is not UNSET:
             return said
-        return _Message(error=_Error(*(_NOT_FOUND if status == 404 else _FAILED)))
-    if said is None or said.id != number or not _says(said):
+        return _Reply(error=_Error(*(_NOT_FOUND if status == 404 else _FAILED)))
+    if said is None or said.id != number or not _says(said) or kind != _JSON:
         raise Lost("answer_lost", "the answer is not as the protocol has it")
     return said
 
 
-def _says(message: _Message) -> bool:
+def _says(message: _Reply) -> bool:
     return (message.result is UNSET) != (message.error is UNSET)
 
 
-def _decoded(raw: bytes) -> _Message | None:
+def _decoded(raw: bytes) -> _Reply | None:
     try:
-        return _messages.decode(raw)
+        return _replies.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
