@@ -69,6 +69,7 @@ CLAIMS: dict[str, str] = {
     "store.nobody-waits-for-ever": "What dies of its own fault fails all who wait, then serves.",
     "store.server-hangs": "A server that answers nobody for too long is refused like one gone.",
     "store.deadlock-begins-anew": "A batch that the server ends in a deadlock is begun anew.",
+    "store.own-tenant-alone": "No process carries on or tells what is another tenant's.",
     # identity
     "identity.forged-token-refused": "Only a token that this tenant's issuer signed is taken.",
     "identity.stolen-token-refused": "A token is worth nothing without a proof by its own key.",
@@ -197,6 +198,7 @@ CLAIMS: dict[str, str] = {
     "ledger.row-against-record": "A row that says otherwise than its newest record is found.",
     "ledger.removed-row-found": "A record removed before it had its place in the tree is found.",
     "ledger.changed-tree-not-signed": "A tree that does not extend its signed head is not signed.",
+    "ledger.one-log-a-database": "A further tenant joins by the log's keys, or not at all.",
     "ledger.one-root-a-size": "Of racing sequencers one extends the tree; a size has one root.",
     "ledger.nothing-left-unsequenced": "Each committed record gets its leaf, in commit order.",
     "ledger.unsigned-head-is-signed": "A crash between extending and signing is made good.",
