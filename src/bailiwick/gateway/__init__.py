@@ -10,6 +10,7 @@ offers      what MCP servers offer beside tools: resources, prompts, completion
 asking      a call as a proposal
 hearing     what a server says and asks during a call, handed on
 telling     an outcome as a result
+calling     a call from the one to the other, whichever way it came by
 waiting     what a client hears while people think
 tasks       calls that wait, to be polled
 serving     the server itself

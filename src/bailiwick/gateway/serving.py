@@ -1,9 +1,8 @@
 """The server: what a client asks, in either revision, and what is answered."""
 
-import asyncio
 import hmac
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, Protocol, cast
 
@@ -18,16 +17,15 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bailiwick.act import act
-from bailiwick.errors import BailiwickError, StoreUnavailable
-from bailiwick.gateway import asking, telling, waiting
-from bailiwick.gateway.doors import step_up
-from bailiwick.gateway.hearing import ClientListener, LogLevels, asking_first
-from bailiwick.gateway.offering import Offering, described, is_tool
+from bailiwick.errors import BailiwickError
+from bailiwick.gateway import telling, waiting
+from bailiwick.gateway.calling import Answering, WireCall
+from bailiwick.gateway.hearing import asking_first
+from bailiwick.gateway.offering import described, is_tool
 from bailiwick.gateway.offers import Offers, as_error
-from bailiwick.gateway.tasks import Tasks, Who, meta_of, takes_tasks
+from bailiwick.gateway.tasks import Tasks, Who
 from bailiwick.nouns import Outcome, Tool
-from bailiwick.ports import LISTENER, World
+from bailiwick.ports import World
 from bailiwick.values import JSON, shown
 
 Context = ServerRequestContext[Any, Any]
@@ -86,10 +84,7 @@ class _Plainly:
 
 
 class Gateway:
-    """The MCP server over one world, for whoever `who` says that a request is from.
-
-    Once `leaving` is set it takes no new call; `quiet` is set while none is under way.
-    """
+    """The MCP server over one world, for whoever `who` says that a request is from."""
 
     def __init__(self, world: World, who: Who, *, pages: str) -> None:
         """`who` is given the HTTP request, if there is one.
@@ -99,11 +94,9 @@ class Gateway:
         self._world = world
         self._who = who
         self._approvals = f"{pages}/approvals/" if pages else ""
-        self.leaving = False
-        self.quiet = asyncio.Event()
-        self.quiet.set()
-        self._under_way = 0
-        self._offering = Offering()
+        self._tasks = Tasks(world, who, self._approvals)
+        self._answering = Answering(world, self._tasks, self._approvals)
+        self.under_way = self._answering.under_way
         self._server: Server[Any] = Server(
             "bailiwick",
             version=version("bailiwick"),
@@ -113,10 +106,8 @@ class Gateway:
             on_call_tool=self._call_tool,
             get_tool_input_schema=self._no_mirrored_headers,
         )
-        self._tasks = Tasks(world, who, self._approvals)
         self._tasks.add_to(self._server)
-        self._levels = LogLevels()
-        self._levels.add_to(self._server)
+        self._answering.levels.add_to(self._server)
         Offers(world, self._usable, self._read, self._approvals).add_to(self._server)
         # Our own telemetry tells of actions; the SDK's spans would tell of them twice.
         sealing = RequestStateSecurity(
@@ -177,85 +168,39 @@ class Gateway:
         caller = await self._who(ctx.request).caller()
         control = await world.store.control(tenant)
         bundle = await world.bundle(tenant, control.release)
-        return await self._offering.usable(bundle, control, caller)
+        return await self._answering.offering.usable(bundle, control, caller)
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
-        world = self._world
         try:
-            with self._carrying():
-                control = await world.store.control(world.settings.tenant)
-                bundle = await world.bundle(world.settings.tenant, control.release)
-                tool = self._offering.named(bundle).get(params.name)
-                if tool is None or not is_tool(tool):
-                    raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {shown(params.name)}")
-                outcome = await self._act(ctx, tool, params.arguments or {})
-                return await self._told(ctx, params, outcome)
+            tool = await self._answering.named(params.name)
         except BailiwickError as error:
             return telling.fault(error)
+        if tool is None:
+            raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {shown(params.name)}")
+        again = waiting.was_shown(params)
+        return await self._answering.answer(
+            self._call(ctx, tool, params.arguments or {}, again=again)
+        )
 
     async def _read(self, ctx: Context, tool: Tool, arguments: Mapping[str, JSON]) -> Outcome:
         """Read what a server offers beside its tools."""
         try:
-            with self._carrying():
-                return await self._act(ctx, tool, arguments)
+            return await self._answering.outcome(self._call(ctx, tool, arguments))
         except BailiwickError as error:
             raise as_error(error) from error
 
-    async def _act(self, ctx: Context, tool: Tool, arguments: Mapping[str, JSON]) -> Outcome:
-        visitor = self._who(ctx.request)
-        asked = await asking.proposal(
-            self._world, visitor, tool=tool.name, arguments=arguments, meta=meta_of(ctx)
+    def _call(
+        self, ctx: Context, tool: Tool, arguments: Mapping[str, JSON], *, again: bool = False
+    ) -> WireCall:
+        return WireCall(
+            tool,
+            arguments,
+            meta=waiting.meta_of(ctx),
+            visitor=self._who(ctx.request),
+            able=waiting.able_of(ctx),
+            again=again,
+            ctx=ctx,
         )
-        repeats = tool.effect == "read"
-        client = ClientListener(ctx, self._levels.of(ctx), repeats=repeats)
-        listens = LISTENER.set(client if client.hears else None)
-        try:
-            outcome = await act(self._world, asked)
-        finally:
-            LISTENER.reset(listens)
-        client.asks_first(outcome)
-        if outcome.step == 2 and ctx.request is not None:
-            world = self._world
-            control = await world.store.control(world.settings.tenant)
-            bundle = await world.bundle(world.settings.tenant, control.release)
-            caller = await visitor.caller()
-            ctx.request.state.step_up = step_up(bundle, caller, tool.name, outcome)
-        return outcome
-
-    @contextmanager
-    def _carrying(self) -> Iterator[None]:
-        """A call is under way. Raises `StoreUnavailable` (`draining`) when we leave."""
-        if self.leaving:
-            raise StoreUnavailable(
-                "this process is leaving, and takes nothing new",
-                code="draining",
-                help="make the same call again: it is done once, whoever answers",
-            )
-        self._under_way += 1
-        self.quiet.clear()
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self.quiet.set()
-
-    async def _told(
-        self, ctx: Context, params: types.CallToolRequestParams, outcome: Outcome
-    ) -> types.CallToolResult | types.InputRequiredResult | dict[str, Any]:
-        """Answer with what is known, after what time the client can be made to wait."""
-        if outcome.status == "parked" and takes_tasks(ctx):
-            return await self._tasks.created(ctx, outcome)
-        if outcome.status == "parked" and self._approvals and waiting.takes_elicitation(ctx):
-            if waiting.answered(params) is None:
-                return waiting.asks_for_people(outcome, self._approvals + outcome.action)
-            outcome = await waiting.held(self._world, ctx, outcome, self._leaves)
-        elif outcome.status in ("parked", "running") and waiting.hears_progress(ctx):
-            outcome = await waiting.held(self._world, ctx, outcome, self._leaves)
-        return telling.result(outcome, self._approvals)
-
-    def _leaves(self) -> bool:
-        return self.leaving
 
     def _no_mirrored_headers(self, name: str) -> Mapping[str, Any] | None:
         """No argument is mirrored in a header here: nothing goes by headers but the routing."""

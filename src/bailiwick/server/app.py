@@ -75,7 +75,7 @@ async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIt
     async def metrics(request: Request) -> Response:
         if not _is_for_all(world):
             try:
-                await people.give(bearer_of(request.headers), "whoami")
+                await people.give(bearer_of(request.headers.raw), "whoami")
             except BailiwickError as fault:
                 return told(fault)
         able = not leaving.leaving and await is_ready() is None
