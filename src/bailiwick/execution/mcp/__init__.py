@@ -6,6 +6,7 @@ protocol are spoken: 2025-11-25, with a handshake and sessions, and 2026-07-28, 
 
 supervising   a task for each upstream: its queue, its restarts; no fault of it reaches a caller
 linking       one session: what it lists, one call in it
+posting       a tool's call in the revision without sessions: one POST and its answer
 messages      a call as a request, and what its result means
 listing       all pages of a list, bounded and made safe
 hearing       what is heard while a call runs: progress, log messages, questions

@@ -19,12 +19,14 @@ from mcp import Client, MCPError
 from mcp.client._transport import TransportStreams
 from mcp.client.session import IncomingMessage
 from mcp.client.streamable_http import streamable_http_client
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from bailiwick.execution.mcp.definitions import Offer
 from bailiwick.execution.mcp.listing import LISTS, all_pages, readable
 from bailiwick.execution.mcp.messages import RESULT, answer_of, asks_for_input, request_of
 from bailiwick.execution.mcp.pipes import Pipes, started
+from bailiwick.execution.mcp.posting import Posts
 from bailiwick.execution.mcp.questions import MOST_ROUNDS, Questions, continuing
 from bailiwick.execution.mcp.wire import CURRENT, MAX_LISTING_BYTES, Delivery, FencedTransport
 from bailiwick.nouns import ToolAnswer
@@ -59,6 +61,8 @@ class Link:
         self._client: Client | None = None
         self._pipes: Pipes | None = None
         self._http: FencedTransport | None = None
+        self._posts: Posts | None = None
+        self._offer: Offer | None = None
         self._leave = asyncio.Event()
         self._under_way: set[Delivery] = set()
         self._listing = asyncio.Lock()
@@ -113,6 +117,7 @@ class Link:
     async def offer(self) -> Offer:
         """Give the tools that the server lists now, at most ten seconds ago. Raises `NotSent`."""
         offer: Offer = await self._list("tools/list", Offer)
+        self._offer = offer
         return offer
 
     async def listed(self, method: str) -> dict[str, JSON]:
@@ -145,12 +150,19 @@ class Link:
         """Send the call, or continue it with `more`: its result, or a JSON-RPC error."""
         assert self._client is not None
         hearing = delivery.hearing
-        meta: dict[str, JSON] = dict(delivery.call.meta)
+        call = delivery.call
+        if self._posts and self._offer and call.method == "tools/call" and not hearing.listener:
+            definition = self._offer.definitions.get(call.tool)
+            answer = await self._posts.ask(delivery, definition, more)
+            if more and isinstance(answer, ToolAnswer):
+                raise _not_taken(delivery, answer.text)
+            return answer
+        meta: dict[str, JSON] = dict(call.meta)
         if hearing.level:
             meta[mcp_types.LOG_LEVEL_META_KEY] = hearing.level
         sending = asyncio.create_task(
             self._client.session.send_request(
-                request_of(delivery.call, {**more, "_meta": meta}),
+                request_of(call, {**more, "_meta": meta}),
                 RESULT,
                 progress_callback=hearing.progress if hearing.listener else None,
             )
@@ -184,7 +196,7 @@ class Link:
             **self._callbacks(),
             client_info=mcp_types.Implementation(name="bailiwick", version="1"),
         )
-        async with client:
+        async with client, self._posting(client):
             self._client = client
             self.opened.set_result(None)
             ends = [asyncio.create_task(self._leave.wait())]
@@ -195,6 +207,19 @@ class Link:
             finally:
                 for each in ends:
                     each.cancel()
+
+    @asynccontextmanager
+    async def _posting(self, client: Client) -> AsyncIterator[None]:
+        """Have a shorter way for calls, if the revision that was agreed on keeps no session."""
+        url, revision = self._upstream.url, client.protocol_version
+        if url is None or revision not in MODERN_PROTOCOL_VERSIONS:
+            yield
+            return
+        self._posts = Posts(url, revision, self._tls)
+        try:
+            yield
+        finally:
+            await self._posts.close()
 
     @asynccontextmanager
     async def _transport(self, delivery: Delivery) -> AsyncIterator[TransportStreams]:
@@ -280,10 +305,14 @@ def _answered(
         raise delivery.gave_up(*map(str, pipes.failure.args))
     if isinstance(error, MCPError) and error.code not in _ENDED:
         if continued:
-            # It speaks of the continuation; what was done before that is not known.
-            words = f"the upstream did not take the answers: `{shown(error.message)}`"
-            raise delivery.gave_up("input_required", words)
+            raise _not_taken(delivery, error.message)
         return ToolAnswer(text=error.message, error_code=error.code, status=delivery.status)
     if isinstance(error, ValidationError):
         raise delivery.gave_up("answer_lost", "the answer is not as the protocol has it")
     raise delivery.gave_up("answer_lost", f"the upstream's session ended: `{type(error).__name__}`")
+
+
+def _not_taken(delivery: Delivery, text: str) -> NotSent | Lost:
+    """An error that speaks of a continuation; what was done before that is not known."""
+    words = f"the upstream did not take the answers: `{shown(text)}`"
+    return delivery.gave_up("input_required", words)

@@ -22,9 +22,9 @@ from bailiwick.nouns import ToolCall
 from bailiwick.ports import Lost, NotSent
 from bailiwick.values import shown
 
-_CONNECT_SECONDS = 5.0
-_CONNECTIONS = 32
-_IDLE_SECONDS = 2.0
+CONNECT_SECONDS = 5.0
+CONNECTIONS = 32
+IDLE_SECONDS = 2.0
 MAX_LISTING_BYTES = 4 * 1024 * 1024
 # What may be said in one call beside its answer.
 MAX_SAID_BYTES = 8 * 1024 * 1024
@@ -67,9 +67,9 @@ class FencedTransport(httpx2.AsyncBaseTransport):
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         limits = httpx2.Limits(
-            max_connections=_CONNECTIONS,
-            max_keepalive_connections=_CONNECTIONS,
-            keepalive_expiry=_IDLE_SECONDS,
+            max_connections=CONNECTIONS,
+            max_keepalive_connections=CONNECTIONS,
+            keepalive_expiry=IDLE_SECONDS,
         )
         self._inner = httpx2.AsyncHTTPTransport(verify=tls, trust_env=False, limits=limits)
         self.failure: NotSent | Lost | None = None
@@ -113,7 +113,8 @@ class FencedTransport(httpx2.AsyncBaseTransport):
             delivery.status = response.status_code
         if 300 <= response.status_code < 400:
             await response.aclose()
-            raise Lost("provider_redirected", _redirected(response))
+            where = response.headers.get("location", "")
+            raise Lost("provider_redirected", redirected(where))
         if response.status_code == 404 and "mcp-session-id" in request.headers:
             # By the protocol it did not look at the message; a new session is needed.
             self.session_lost = True
@@ -180,17 +181,17 @@ def _secret(call: ToolCall) -> dict[str, str]:
 
 def _timeouts(timeout_s: float) -> dict[str, float]:
     return {
-        "connect": min(_CONNECT_SECONDS, timeout_s),
+        "connect": min(CONNECT_SECONDS, timeout_s),
         "pool": timeout_s,
         "read": timeout_s,
         "write": timeout_s,
     }
 
 
-def _redirected(response: httpx2.Response) -> str:
+def redirected(location: str) -> str:
     """Say where a redirect leads, without its query; a private address is named as such."""
     try:
-        target = httpx2.URL(response.headers.get("location", ""))
+        target = httpx2.URL(location)
     except httpx2.InvalidURL:
         return "the server redirects, and redirects are not followed"
     where = target.host or "another path"
