@@ -23,6 +23,7 @@ from bailiwick.gateway.calling import Answering, WireCall
 from bailiwick.gateway.hearing import asking_first
 from bailiwick.gateway.offering import described, is_tool
 from bailiwick.gateway.offers import Offers, as_error
+from bailiwick.gateway.plain import Plain
 from bailiwick.gateway.tasks import Tasks, Who
 from bailiwick.nouns import Outcome, Tool
 from bailiwick.ports import World
@@ -57,8 +58,8 @@ class Writes(Protocol):
     async def flush(self) -> object: ...
 
 
-class _Plainly:
-    """Answers what needs no stream of events without one, which takes the SDK half of the work.
+class _Streaming:
+    """Answers by a stream of events only what needs one: it takes the SDK twice the work.
 
     A request of the newer revision needs a stream only if it asks to hear of progress or logs.
     """
@@ -132,14 +133,15 @@ class Gateway:
         streams, answers = (
             StreamableHTTPSessionManager(
                 self._server,
-                json_response=plain,
+                json_response=whole,
                 security_settings=security,
                 max_request_body_size=_BODY_BYTES,
             )
-            for plain in (False, True)
+            for whole in (False, True)
         )
         async with streams.run(), answers.run():
-            yield _Plainly(streams.handle_request, answers.handle_request)
+            plain = Plain(self._server, self._answering, self._who, hosts=hosts)
+            yield plain.before(_Streaming(streams.handle_request, answers.handle_request))
 
     async def over_pipes(self, read: Reads | None = None, write: Writes | None = None) -> None:
         """Serve one client, a message a line, until it leaves; by default over our own pipes."""

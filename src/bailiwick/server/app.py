@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -36,14 +37,19 @@ from bailiwick.server.rest.faults import told
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class _Endpoint:
-    """An ASGI application as the endpoint of a route: Starlette wraps plain functions."""
+class _Beside:
+    """Serves one path beside the router, through whose layers every call of a tool would go."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, route: Route, others: ASGIApp) -> None:
+        self._route = route
+        self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] == self._route.path:
+            scope["endpoint"] = self._route.endpoint
+            await self._route.app(scope, receive, send)
+        else:
+            await self._others(scope, receive, send)
 
 
 @asynccontextmanager
@@ -86,8 +92,10 @@ async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIt
 
     async with gateway.over_http(hosts, origins) as mcp, lent(world, pages=url) as gateways:
         gateways.append(gateway)
+        bearers = Bearers(mcp, door, f"{url}{RESOURCE}/mcp")
+        called = Route("/mcp", ServerErrorMiddleware(bearers, handler=_failed))
         routes = [
-            Route("/mcp", _Endpoint(Bearers(mcp, door, f"{url}{RESOURCE}/mcp"))),
+            called,
             Route("/health/live", live),
             Route("/health/ready", ready),
             Route("/metrics", metrics),
@@ -99,7 +107,7 @@ async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIt
         app = Starlette(routes=routes, exception_handlers={405: _other, Exception: _failed})
         app.router.default = shown
         log = RequestLog(world.settings) if world.settings.serve.requests else None
-        served = Counting(app, [*routes, *addresses], counts, log)
+        served = Counting(_Beside(called, app), [*routes, *addresses], counts, log)
         leaving = Leaving(Naming(served), gateways)
         try:
             yield leaving
