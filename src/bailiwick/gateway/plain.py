@@ -16,7 +16,6 @@ import mcp_types as types
 import msgspec
 from mcp.server.lowlevel import Server
 from mcp_types import methods
-from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -139,17 +138,17 @@ class Plain:
         told = await self._answering.answer(call)
         try:
             return {"result": self._shaped(told)}
-        except ValidationError:
+        except ValueError:  # pydantic's
             said = "the tool's result is not one that the protocol has"
             return {"error": {"code": types.INTERNAL_ERROR, "message": said}}
 
     def _shaped(self, told: Told) -> dict[str, Any]:
         """A result as it is sent: what the revision has, and who says it."""
-        if isinstance(told, BaseModel):
+        if isinstance(told, dict):
+            shaped = told  # an extension's, whose shape is its own
+        else:
             dumped = told.model_dump(by_alias=True, mode="json", exclude_none=True)
             shaped = methods.serialize_server_result(_METHOD, _REVISION, dumped)
-        else:  # an extension's, whose shape is its own
-            shaped = told
         meta = shaped.get("_meta") or {}
         return {**shaped, "_meta": {**meta, **self._named}}
 
@@ -166,10 +165,11 @@ async def _body(receive: Receive) -> list[Message]:
 def _message(read: Sequence[Message], name: str) -> _CallMessage | None:
     """The call of the tool that the headers name, if a request is one and no more."""
     last = read[-1]
-    if last["type"] != "http.request" or last.get("more_body", False):
+    body = b"".join(each.get("body", b"") for each in read)
+    if last["type"] != "http.request" or last.get("more_body", False) or len(body) > _MOST_BYTES:
         return None
     try:
-        message = _read(b"".join(each.get("body", b"") for each in read))
+        message = _read(body)
         asked = message.params
         if asked.name != name or any(each in asked.meta for each in _HEARD):
             return None
