@@ -10,9 +10,6 @@ import json
 from collections import OrderedDict
 from typing import Protocol
 
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
-
 from bailiwick import identity
 from bailiwick.errors import IdentityError
 from bailiwick.nouns import Caller, Credential, Grant, Outcome
@@ -204,10 +201,3 @@ def step_up(bundle: Bundle, caller: Caller, tool: str, outcome: Outcome) -> str:
     if outcome.code not in _NOT_COVERED or manifest is None:
         return ""
     return tool if identity.tool_granted(manifest.tools, tool) else ""
-
-
-def principal(caller: Caller) -> AuthenticatedUser:
-    """Who a session of the older revision belongs to: it answers to nobody else."""
-    return AuthenticatedUser(
-        AccessToken(token="", client_id=caller.agent, scopes=[], subject=caller.subject)
-    )

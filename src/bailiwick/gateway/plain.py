@@ -10,6 +10,7 @@ given here, so the SDK says every no of the protocol. The two ways share everyth
 
 import json
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import mcp_types as types
@@ -106,10 +107,7 @@ class Plain:
             and name != ""
             and not name.startswith(_CODED)
             and said(b"content-type", "").lower().startswith("application/json")
-            and any(
-                each.partition(";")[0].strip().lower() in _JSON
-                for each in said(b"accept", "").split(",")
-            )
+            and _takes_json(said(b"accept", ""))
             and b"origin" not in headers
             and self._is_ours(said(b"host", ""))
             and len(headers) == len(given)
@@ -151,6 +149,11 @@ class Plain:
             shaped = methods.serialize_server_result(_METHOD, _REVISION, dumped)
         meta = shaped.get("_meta") or {}
         return {**shaped, "_meta": {**meta, **self._named}}
+
+
+@lru_cache(maxsize=64)
+def _takes_json(accept: str) -> bool:
+    return any(each.partition(";")[0].strip().lower() in _JSON for each in accept.split(","))
 
 
 async def _body(receive: Receive) -> list[Message]:

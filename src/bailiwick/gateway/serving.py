@@ -7,6 +7,8 @@ from importlib.metadata import version
 from typing import Any, Protocol, cast
 
 import mcp_types as types
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
@@ -15,6 +17,7 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bailiwick.errors import BailiwickError
@@ -25,7 +28,7 @@ from bailiwick.gateway.offering import described, is_tool
 from bailiwick.gateway.offers import Offers, as_error
 from bailiwick.gateway.plain import Plain
 from bailiwick.gateway.tasks import Tasks, Who
-from bailiwick.nouns import Outcome, Tool
+from bailiwick.nouns import Caller, Outcome, Tool
 from bailiwick.ports import World
 from bailiwick.values import JSON, shown
 
@@ -64,11 +67,13 @@ class _Streaming:
     A request of the newer revision needs a stream only if it asks to hear of progress or logs.
     """
 
-    def __init__(self, streams: ASGIApp, answers: ASGIApp) -> None:
+    def __init__(self, who: Who, streams: ASGIApp, answers: ASGIApp) -> None:
+        self._who = who
         self._streams = streams
         self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["user"] = _principal(await self._who(Request(scope)).caller())
         revision = dict(scope["headers"]).get(b"mcp-protocol-version", b"").decode("latin-1")
         if scope["method"] != "POST" or revision not in MODERN_PROTOCOL_VERSIONS:
             await self._streams(scope, receive, send)
@@ -141,7 +146,9 @@ class Gateway:
         )
         async with streams.run(), answers.run():
             plain = Plain(self._server, self._answering, self._who, hosts=hosts)
-            yield plain.before(_Streaming(streams.handle_request, answers.handle_request))
+            yield plain.before(
+                _Streaming(self._who, streams.handle_request, answers.handle_request)
+            )
 
     async def over_pipes(self, read: Reads | None = None, write: Writes | None = None) -> None:
         """Serve one client, a message a line, until it leaves; by default over our own pipes."""
@@ -207,6 +214,13 @@ class Gateway:
     def _no_mirrored_headers(self, name: str) -> Mapping[str, Any] | None:
         """No argument is mirrored in a header here: nothing goes by headers but the routing."""
         return None
+
+
+def _principal(caller: Caller) -> AuthenticatedUser:
+    """Who a session of the older revision belongs to: it answers to nobody else."""
+    return AuthenticatedUser(
+        AccessToken(token="", client_id=caller.agent, scopes=[], subject=caller.subject)
+    )
 
 
 def _offset(params: types.PaginatedRequestParams | None) -> int:

@@ -3,37 +3,16 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bailiwick.errors import BailiwickError, IdentityError
-from bailiwick.gateway import Bearer, BearerDoor, Gateway, principal
-from bailiwick.server.problems import new_request_id, of_fault, problem, request_id
+from bailiwick.gateway import Bearer, BearerDoor, Gateway
+from bailiwick.server.problems import of_fault, problem
 
 # What is asked while we leave is still answered: whether we live, and whether we are ready.
 _ALWAYS = ("/health/", "/metrics")
-
-
-class Naming:
-    """Gives each request a name, the client's own if it sends one, and says it in the answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        named = new_request_id(Headers(scope=scope).get("x-request-id", ""))
-        request_id.set(named)
-
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["x-request-id"] = named
-            await send(message)
-
-        await self._app(scope, receive, sending)
 
 
 class Leaving:
@@ -107,7 +86,6 @@ class Bearers:
             await of_fault(fault, 503)(scope, receive, send)
             return
         scope.setdefault("state", {})["visitor"] = visitor
-        scope["user"] = principal(visitor.who)
         await self._app(scope, receive, self._stepping_up(visitor, send))
 
     def _stepping_up(self, visitor: Bearer, send: Send) -> Send:

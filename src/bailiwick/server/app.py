@@ -25,7 +25,7 @@ from bailiwick.errors import BailiwickError
 from bailiwick.gateway import BearerDoor, Gateway, lent
 from bailiwick.ports import World
 from bailiwick.runtime import Bailiwick
-from bailiwick.server.admitting import Bearers, Leaving, Naming, bearer_of
+from bailiwick.server.admitting import Bearers, Leaving, bearer_of
 from bailiwick.server.metrics import CONTENT_TYPE, Counting, Counts, RequestLog
 from bailiwick.server.oauth import RESOURCE, Tokens
 from bailiwick.server.pages import pages
@@ -58,7 +58,7 @@ async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIt
     world = bailiwick.world
     door = BearerDoor(world, f"{url}/mcp")
     people = People(bailiwick.perform)
-    gateway = Gateway(world, lambda asked: asked.state.visitor, pages=url)
+    gateway = Gateway(world, lambda asked: asked.scope["state"]["visitor"], pages=url)
     hosts, origins = _addresses(world, url)
 
     async def live(_: Request) -> Response:
@@ -108,7 +108,7 @@ async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIt
         app.router.default = shown
         log = RequestLog(world.settings) if world.settings.serve.requests else None
         served = Counting(_Beside(called, app), [*routes, *addresses], counts, log)
-        leaving = Leaving(Naming(served), gateways)
+        leaving = Leaving(served, gateways)
         try:
             yield leaving
         finally:
