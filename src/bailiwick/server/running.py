@@ -94,6 +94,7 @@ def _spare_the_collector() -> None:
     and by its usual thresholds the collector takes a tenth of the time of answering it.
     """
     gc.freeze()
+    gc.enable()
     gc.set_threshold(20_000, 20, 20)
 
 
