@@ -336,6 +336,7 @@ CLAIMS: dict[str, str] = {
     "gateway.offers-are-calls": "Resources and prompts are read by decided, recorded calls.",
     "gateway.one-outcome-after-a-crash": "Killed in mid-call, the client's retry gets one outcome.",
     "gateway.pipes-prove-the-key": "Over pipes a client acts by the agent's key, or not at all.",
+    "gateway.plain-is-the-same": "A plain call is answered alike beside the SDK and by it.",
     "gateway.questions-reach-the-client": "What a server asks in a call its client is asked.",
     "gateway.replicas-are-one": "Servers on one database answer for each other, and wake for it.",
     "gateway.lost-sessions": "A session lost with its process is answered 404; no action is lost.",

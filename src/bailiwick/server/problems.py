@@ -1,7 +1,7 @@
 """A fault as a problem document (RFC 9457), with the stable code and what to do next."""
 
+import os
 import re
-import secrets
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -52,7 +52,7 @@ def problem(
 
 def new_request_id(given: str) -> str:
     """The name of a request: the client's own, if it is plain, or a new one."""
-    return given if _SAFE(given) else f"req_{secrets.token_hex(8)}"
+    return given if _SAFE(given) else f"req_{os.urandom(8).hex()}"
 
 
 def of_fault(fault: BailiwickError, status: int) -> JSONResponse:
