@@ -32,7 +32,6 @@ from bailiwick.server.pages import pages
 from bailiwick.server.people import People
 from bailiwick.server.problems import of_fault, problem
 from bailiwick.server.rest import rest
-from bailiwick.server.rest.faults import told
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -83,7 +82,7 @@ async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIt
             try:
                 await people.give(bearer_of(request.headers.raw), "whoami")
             except BailiwickError as fault:
-                return told(fault)
+                return of_fault(fault)
         able = not leaving.leaving and await is_ready() is None
         waiting = 0
         if able:
@@ -103,7 +102,7 @@ async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIt
             *rest(world, people, url),
         ]
         # What no route here has is the pages', which tell programs of faults as problems too.
-        shown, addresses = pages(world, url, hosts, lambda: leaving.leaving)
+        shown, addresses = pages(world, people, url, hosts, lambda: leaving.leaving)
         app = Starlette(routes=routes, exception_handlers={405: _other, Exception: _failed})
         app.router.default = shown
         log = RequestLog(world.settings) if world.settings.serve.requests else None

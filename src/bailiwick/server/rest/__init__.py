@@ -2,8 +2,8 @@
 
 rows        the table: method, path, command, what is given, what is told
 given told  the structs of requests and answers
-reading     a request as its row's struct           faults    a fault's status
-paging      cursors                                 handling  a row as an endpoint
+reading     a request as its row's struct           paging    cursors
+handling    a row as an endpoint
 acting      the agent's own routes
 openapi     the OpenAPI 3.1 document of the table
 """
