@@ -4,8 +4,8 @@ Which status a fault has is said here alone, for REST and for the pages. Its cod
 what a program goes by.
 """
 
+import os
 import re
-import secrets
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -64,7 +64,7 @@ def problem(
 
 def new_request_id(given: str) -> str:
     """The name of a request: the client's own, if it is plain, or a new one."""
-    return given if _SAFE(given) else f"req_{secrets.token_hex(8)}"
+    return given if _SAFE(given) else f"req_{os.urandom(8).hex()}"
 
 
 class BadRequest(BailiwickError):

@@ -8,6 +8,8 @@ acting      the agent's own routes
 openapi     the OpenAPI 3.1 document of the table
 """
 
+import asyncio
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -39,10 +41,11 @@ _SAID = {
 
 def rest(world: World, people: People, url: str) -> list[Route]:
     """The routes of REST v1, and of its OpenAPI document at /v1/openapi.json."""
-    described = msgspec.json.encode(openapi(url))
+    described = cache(lambda: msgspec.json.encode(openapi(url)))
 
     async def told(_: Request) -> Response:
-        return Response(described, media_type="application/json")
+        # Made when it is first asked for: it takes a while.
+        return Response(await asyncio.to_thread(described), media_type="application/json")
 
     door = BearerDoor(world, f"{url}/v1")
     ours = OfPeople(world, people)

@@ -74,9 +74,8 @@ class OfAgents:
 
     async def __call__(self, row: RestRow, request: Request) -> Response:
         """Answer one request. Raises `BailiwickError` for what is wrong with it."""
-        shown = bearer_of(request.headers)
         try:
-            bearer = Bearer(self._door, shown, *await self._door.admitted(shown))
+            bearer = await self._door.admitted(bearer_of(request.headers.raw))
         except IdentityError as fault:
             return challenged(fault, self._metadata)
         caller = bearer.who

@@ -78,7 +78,7 @@ class OfPeople:
         """Answer one request. Raises `BailiwickError` for everything that is wrong with it."""
         if row.who == "nobody":
             return await self._log_in(row, request)
-        statement = bearer_of(request.headers)
+        statement = bearer_of(request.headers.raw)
         if not statement:
             raise IdentityError(
                 "the request has no bearer's credential",
