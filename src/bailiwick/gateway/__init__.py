@@ -19,7 +19,7 @@ plain       the calls that need none of its machinery, answered without
 piping      the same over pipes, for clients that speak nothing else
 """
 
-from bailiwick.gateway.doors import Bearer, BearerDoor, KeyHolder, step_up
+from bailiwick.gateway.doors import Bearer, BearerDoor, KeyHolder, Shown, step_up
 from bailiwick.gateway.offering import Offering
 from bailiwick.gateway.piping import lent, speak
 from bailiwick.gateway.serving import Gateway
@@ -30,6 +30,7 @@ __all__ = [
     "Gateway",
     "KeyHolder",
     "Offering",
+    "Shown",
     "lent",
     "speak",
     "step_up",

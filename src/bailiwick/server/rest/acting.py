@@ -29,7 +29,7 @@ from bailiwick.errors import IdentityError
 from bailiwick.gateway import Bearer, BearerDoor, Offering, step_up
 from bailiwick.nouns import Caller, Outcome
 from bailiwick.ports import World
-from bailiwick.server.admitting import bearer_of, challenged, stepping_up
+from bailiwick.server.admitting import challenged, shown_of, stepping_up
 from bailiwick.server.problems import BadRequest, problem
 from bailiwick.server.rest import given as g
 from bailiwick.server.rest.handling import written
@@ -69,15 +69,18 @@ class OfAgents:
     def __init__(self, world: World, door: BearerDoor, url: str) -> None:
         self._world = world
         self._door = door
+        self._url = url
         self._metadata = f"{url}/.well-known/oauth-protected-resource/v1"
         self._offering = Offering()
 
     async def __call__(self, row: RestRow, request: Request) -> Response:
         """Answer one request. Raises `BailiwickError` for what is wrong with it."""
+        address = f"{self._url}{request.url.path}"
+        shown = shown_of(request.headers.raw, request.method, address)
         try:
-            bearer = await self._door.admitted(bearer_of(request.headers.raw))
+            bearer = await self._door.admitted(shown)
         except IdentityError as fault:
-            return challenged(fault, self._metadata)
+            return challenged(fault, self._metadata, shown.scheme)
         caller = bearer.who
         given = await read(row, request)
         if row.command == "act":
@@ -114,7 +117,8 @@ class OfAgents:
             control = await world.store.control(world.settings.tenant)
             bundle = await world.bundle(world.settings.tenant, control.release)
             scope = step_up(bundle, bearer.who, given.tool, outcome)
-        return self._told(request, outcome, scope=scope)
+        challenge = stepping_up(scope, self._metadata, bearer.scheme) if scope else ""
+        return self._told(request, outcome, challenge=challenge)
 
     async def _tools(
         self, row: RestRow, request: Request, caller: Caller, given: g.Paged
@@ -138,12 +142,12 @@ class OfAgents:
         return written(world, request, canonical(told))
 
     def _told(
-        self, request: Request, outcome: Outcome, *, scope: str = "", found: bool = False
+        self, request: Request, outcome: Outcome, *, challenge: str = "", found: bool = False
     ) -> Response:
         """An outcome as an answer; where it was looked for and found, whatever it is."""
         status = 200 if found else status_of(outcome)
         told: dict[str, JSON] = msgspec.to_builtins(outcome)
-        headers = self._headers(outcome, status, scope)
+        headers = _headers(outcome, status, challenge)
         if status < 300:
             return written(self._world, request, canonical(told), status, headers)
         return problem(
@@ -155,20 +159,6 @@ class OfAgents:
             outcome=told,
             **({"decision_id": outcome.action} if outcome.action else {}),
         )
-
-    def _headers(self, outcome: Outcome, status: int, scope: str) -> dict[str, str]:
-        headers: dict[str, str] = {}
-        if outcome.earlier:
-            headers["idempotent-replayed"] = "true"
-        if outcome.action and status in (202, 409, 504):
-            headers["location"] = f"/v1/outcomes/{outcome.action}"
-        if outcome.retry_after_s is not None:
-            headers["retry-after"] = str(max(1, -int(-outcome.retry_after_s // 1)))
-        elif status in (202, 503) or (status == 409 and outcome.status == "running"):
-            headers["retry-after"] = str(_LATER_S)
-        if scope:
-            headers["www-authenticate"] = stepping_up(scope, self._metadata)
-        return headers
 
 
 def status_of(outcome: Outcome) -> int:
@@ -182,6 +172,21 @@ def status_of(outcome: Outcome) -> int:
     if outcome.status in _BY_STATUS:
         return _BY_STATUS[outcome.status]
     return _BY_CODE.get(outcome.code) or _BY_STEP.get(outcome.step, 409)
+
+
+def _headers(outcome: Outcome, status: int, challenge: str) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if outcome.earlier:
+        headers["idempotent-replayed"] = "true"
+    if outcome.action and status in (202, 409, 504):
+        headers["location"] = f"/v1/outcomes/{outcome.action}"
+    if outcome.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, -int(-outcome.retry_after_s // 1)))
+    elif status in (202, 503) or (status == 409 and outcome.status == "running"):
+        headers["retry-after"] = str(_LATER_S)
+    if challenge:
+        headers["www-authenticate"] = challenge
+    return headers
 
 
 def _key(request: Request) -> str:
