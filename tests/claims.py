@@ -292,6 +292,7 @@ CLAIMS: dict[str, str] = {
     "adapters.own-functions-do-not-run": "A governed agent's functions never run themselves.",
     "adapters.tools-as-granted": "A session lists the tools that its grants cover, and no others.",
     # mcp
+    "mcp.abilities-are-the-callers": "A server hears what it may ask of who made the call.",
     "mcp.both-revisions": "Servers of both MCP revisions are called, over pipes and HTTP.",
     "mcp.action-id-goes-out": "A call of an MCP tool carries the action's id and key.",
     "mcp.refused-is-failed-cut-is-unknown": "No connection is failed; a cut answer is unknown.",

@@ -117,6 +117,19 @@ async def asking(context: Any, params: Any) -> dict[str, Any]:
     return said(json.dumps(answer))
 
 
+async def needs(context: Any, params: Any) -> dict[str, Any]:
+    """Refuses a client that cannot do what it is told to need, and says what it heard of it."""
+    needed = json.loads((params.arguments or {}).get("text") or "{}")
+    able = context.session.client_capabilities.model_dump(
+        by_alias=True, mode="json", exclude_none=True
+    )
+    write(tool="needs", able=able)
+    if any(form not in able.get(kind, {}) for kind, forms in needed.items() for form in forms):
+        code = types.MISSING_REQUIRED_CLIENT_CAPABILITY
+        raise MCPError(code, "the client must be able", {"requiredCapabilities": needed})
+    return said("able")
+
+
 async def loop(_: Any, params: Any) -> dict[str, Any]:
     write(tool="loop", state=params.request_state)
     state = int(params.request_state or 0) + 1
@@ -172,6 +185,7 @@ TOOLS: dict[str, Callable[[Any, Any], Awaitable[dict[str, Any]]]] = {
     "ask": asking,
     "roots": asking,
     "sample": asking,
+    "needs": needs,
     "loop": loop,
     "forgets": forgets,
     "chatty": chatty,

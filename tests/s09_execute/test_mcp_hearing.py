@@ -43,6 +43,11 @@ class Ear:
         self.pause_s = 0.0
         self.fails = False
         self.answers: Mapping[str, Any] = ANSWERS
+        self.able: Mapping[str, JSON] = {"elicitation": {}, "roots": {}, "sampling": {}}
+        self.lacked: list[Mapping[str, JSON]] = []
+
+    def lacks(self, required: Mapping[str, JSON]) -> None:
+        self.lacked.append(required)
 
     async def progress(self, progress: float, total: float | None, message: str) -> None:
         if self.fails:
@@ -226,6 +231,33 @@ async def test_a_question_that_nobody_allowed_reaches_nobody(
     else:
         assert report.status == "done"
         assert "not supported" in wide.journal[0]["answer"]["error"]
+
+
+@pytest.mark.claim("mcp.abilities-are-the-callers")
+@WAYS
+async def test_a_server_hears_what_may_be_asked_of_the_one_who_listens(
+    at: Bench, wide: Notes, over: str
+) -> None:
+    upstream = upstream_of(wide, over, "2026-07-28", "elicitation", "roots")
+    needs = await tool_of(at, upstream, "needs", effect="read", retries=0)
+    form = '{"elicitation": {"form": {}}}'
+    assert (await run(at, needs)).status == "done"
+    with listening(Ear()) as ear:
+        assert (await run(at, needs, id="act-2", text=form)).status == "done"
+        # It says so for nobody else: of one session, each call has a listener of its own.
+        ear.able = {"elicitation": {"url": {}}, "sampling": {"tools": {}, "other": {}}}
+        refused = await run(at, needs, id="act-3", text=form)
+        assert (refused.status, refused.code) == ("failed", "provider_refused")
+        assert ear.lacked == [{"elicitation": {"form": {}}}]
+        # What its file does not let it ask, no listener could have been able to.
+        refused = await run(at, needs, id="act-4", text='{"sampling": {"context": {}}}')
+        assert (refused.status, len(ear.lacked)) == ("failed", 1)
+    assert [each["able"] for each in wide.journal] == [
+        {},
+        {"elicitation": {"form": {}}, "roots": {}},
+        {"elicitation": {"url": {}}},
+        {"elicitation": {"url": {}}},
+    ]
 
 
 @pytest.mark.claim("mcp.asks-only-what-it-may")

@@ -85,7 +85,7 @@ class ClientListener:
         self._said = _said(ctx) if self._asks_later else {}
         self._open: dict[str, Mapping[str, JSON]] = {}
         self._known_as: dict[str, str] = {}
-        self._unable: set[str] = set()
+        self._lacks: dict[str, JSON] = {}
 
     def asks_first(self, outcome: Outcome) -> None:
         """Raise what the client has to answer before there is a result, if there is anything.
@@ -104,12 +104,11 @@ class ClientListener:
                     by_name=False,
                 )
             )
-        if self._unable and outcome.status != "done":
-            needed: dict[str, JSON] = {ability: {} for ability in sorted(self._unable)}
+        if self._lacks and outcome.status != "done":
             raise MCPError(
                 types.MISSING_REQUIRED_CLIENT_CAPABILITY,
                 "the server asks for what the client did not declare",
-                {"requiredCapabilities": needed},
+                {"requiredCapabilities": self._lacks},
             )
 
     @property
@@ -122,6 +121,21 @@ class ClientListener:
         )
         token = (self._ctx.meta or {}).get("progress_token")
         return bool(self.level or asked or token is not None)
+
+    @property
+    def able(self) -> Mapping[str, JSON]:
+        """What it declared; nothing of a client that cannot be asked about this call."""
+        ctx = self._ctx
+        able = ctx.session.client_capabilities
+        newer = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+        if able is None or (newer and not self._asks_later):
+            return {}
+        return able.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+    def lacks(self, required: Mapping[str, JSON]) -> None:
+        """Keep it for the answer, if the client could have declared it."""
+        if self._asks_later:
+            self._lacks.update(required)
 
     async def progress(self, progress: float, total: float | None, message: str) -> None:
         """Tell the client, if it asked to hear of progress."""
@@ -165,7 +179,7 @@ class ClientListener:
             known_as = name if name and name not in self._open else same[:32]
             self._open[known_as], self._known_as[known_as] = question, same
         else:
-            self._unable.add(_QUESTIONS[str(question["method"])][2])
+            self._lacks[_QUESTIONS[str(question["method"])][2]] = {}
         return None
 
 

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bailiwick.errors import BadInput
+from bailiwick.execution.mcp.abilities import Abilities, abilities, as_capabilities
 from bailiwick.nouns import Asking
 from bailiwick.ports import LISTENER, Listener
 from bailiwick.values import JSON, parse, shown
@@ -48,6 +49,23 @@ class Hearing:
     def level(self) -> str:
         """The least severe level of log messages that is heard; empty for none."""
         return "" if self.listener is None else self.listener.level
+
+    @property
+    def able(self) -> Abilities:
+        """What can be asked of who listens: what the upstream's file allows and he can answer."""
+        able = abilities(self.listener.able) if self.listener is not None else {}
+        return {kind: forms for kind, forms in able.items() if kind in self._may_ask}
+
+    def lacks(self, required: Abilities) -> None:
+        """Tell what the server refused for want of, where the file would let it ask."""
+        able = self.able
+        lacking: Abilities = {
+            kind: forms
+            for kind, forms in required.items()
+            if kind in self._may_ask and (kind not in able or not forms <= able[kind])
+        }
+        if self.listener is not None and lacking:
+            self.listener.lacks(as_capabilities(lacking))
 
     @property
     def account(self) -> dict[str, JSON]:

@@ -22,13 +22,20 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
+from bailiwick.execution.mcp.abilities import required
 from bailiwick.execution.mcp.definitions import Offer
 from bailiwick.execution.mcp.listing import LISTS, all_pages, readable
 from bailiwick.execution.mcp.messages import RESULT, answer_of, asks_for_input, request_of
 from bailiwick.execution.mcp.pipes import Pipes, started
 from bailiwick.execution.mcp.posting import Posts
 from bailiwick.execution.mcp.questions import MOST_ROUNDS, Questions, continuing
-from bailiwick.execution.mcp.wire import CURRENT, MAX_LISTING_BYTES, Delivery, FencedTransport
+from bailiwick.execution.mcp.wire import (
+    CURRENT,
+    MAX_LISTING_BYTES,
+    Delivery,
+    FencedTransport,
+    Truthful,
+)
 from bailiwick.nouns import ToolAnswer
 from bailiwick.ports import Lost, NotSent
 from bailiwick.values import JSON, shown
@@ -225,16 +232,16 @@ class Link:
     async def _transport(self, delivery: Delivery) -> AsyncIterator[TransportStreams]:
         if self._upstream.url is None:
             async with started(delivery.call, self._folder) as self._pipes:
-                yield self._pipes.incoming, self._pipes
+                yield self._pipes.incoming, Truthful(self._pipes)
             return
         self._http = FencedTransport(self._tls)
         async with (
             httpx2.AsyncClient(transport=self._http, trust_env=False) as http,
             streamable_http_client(
                 self._upstream.url, http_client=http, max_sse_event_size=MAX_LISTING_BYTES
-            ) as streams,
+            ) as (incoming, outgoing),
         ):
-            yield streams
+            yield incoming, Truthful(outgoing)
 
     def _callbacks(self) -> dict[str, Any]:
         """What the upstream may ask for is what it is told that we can do."""
@@ -304,6 +311,7 @@ def _answered(
     if pipes is not None and pipes.failure is not None:
         raise delivery.gave_up(*map(str, pipes.failure.args))
     if isinstance(error, MCPError) and error.code not in _ENDED:
+        delivery.hearing.lacks(required(error.error))
         if continued:
             raise _not_taken(delivery, error.message)
         return ToolAnswer(text=error.message, error_code=error.code, status=delivery.status)

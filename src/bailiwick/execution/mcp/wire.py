@@ -11,11 +11,17 @@ import ipaddress
 import ssl
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
+from types import TracebackType
+from typing import Self
 
 import httpx2
+import mcp_types
 import msgspec
+from mcp.client._transport import WriteStream
+from mcp.shared.message import SessionMessage
 from msgspec import Struct
 
+from bailiwick.execution.mcp.abilities import as_capabilities
 from bailiwick.execution.mcp.hearing import Hearing
 from bailiwick.execution.passage import Passage
 from bailiwick.nouns import ToolCall
@@ -60,6 +66,41 @@ class _Message(Struct):
 def is_call(raw: bytes) -> bool:
     """Tell whether a message is a call's."""
     return msgspec.json.decode(raw, type=_Message).method in CALLS
+
+
+class Truthful:
+    """Where the client's messages go: a call says what can be asked of who listens to it.
+
+    The client says the same with every request of the revision without sessions.
+    """
+
+    def __init__(self, inner: WriteStream[SessionMessage]) -> None:
+        self._inner = inner
+
+    async def send(self, item: SessionMessage, /) -> None:
+        """Send a message on. Raises what the transport raises."""
+        message = item.message
+        if isinstance(message, mcp_types.JSONRPCRequest) and message.method in CALLS:
+            meta = (message.params or {}).get("_meta") or {}
+            if mcp_types.CLIENT_CAPABILITIES_META_KEY in meta:
+                able = as_capabilities(CURRENT.get().hearing.able)
+                meta[mcp_types.CLIENT_CAPABILITIES_META_KEY] = able
+        await self._inner.send(item)
+
+    async def aclose(self) -> None:
+        """End what is sent."""
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
 
 
 class FencedTransport(httpx2.AsyncBaseTransport):
