@@ -342,6 +342,7 @@ CLAIMS: dict[str, str] = {
     "gateway.lists-what-could-be": "A client is shown what its agent could ever do, and no more.",
     "gateway.pending-attaches": "A call that waits for people is done once, however often asked.",
     "gateway.tasks-are-their-owners": "A task is seen and cancelled by its own agent alone.",
+    "gateway.streams-are-taken-up-again": "Who lost a session's connection hears the rest alone.",
     "gateway.unknown-is-not-failed": "What nobody knows is never told as a failure or a success.",
     "gateway.no-fault-on-any-input": "Whatever is sent to /mcp is answered, and without a fault.",
     # rest

@@ -46,6 +46,8 @@ def main() -> int:
     for result in results:
         for finding in result.findings:
             print(finding, file=sys.stderr)
+        for finding in result.failed_beside:
+            print(f"not scored: {finding}", file=sys.stderr)
         print(json.dumps(result.line))
     return 0 if all(result.holds for result in results) else 1
 

@@ -446,6 +446,9 @@ class Listener(Protocol):
     async def log(self, level: str, logger: str, data: JSON) -> None:
         """What it says of its work."""
 
+    async def polls(self) -> None:
+        """The server broke off, and has its client come back for the answer; ours may too."""
+
     async def asked(
         self, method: str, params: Mapping[str, JSON], name: str
     ) -> Mapping[str, JSON] | None:

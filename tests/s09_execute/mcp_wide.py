@@ -19,6 +19,8 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
 
+from bailiwick.gateway.resuming import SessionEvents, Kept
+
 FOLDER = Path(sys.argv[1])
 PIXEL = base64.b64encode(b"\x89PNG").decode()
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}}
@@ -178,6 +180,14 @@ async def slow(_: Any, __: Any) -> dict[str, Any]:
     return said("late")
 
 
+async def breaks(context: Any, _: Any) -> dict[str, Any]:
+    """Has its client come back for the answer, where the revision lets it."""
+    if context.close_sse_stream is not None:
+        await context.close_sse_stream()
+    await asyncio.sleep(0.1)
+    return said("kept")
+
+
 TOOLS: dict[str, Callable[[Any, Any], Awaitable[dict[str, Any]]]] = {
     "plain": plain,
     "blocks": blocks,
@@ -192,6 +202,7 @@ TOOLS: dict[str, Callable[[Any, Any], Awaitable[dict[str, Any]]]] = {
     "loud": loud,
     "flood": flood,
     "slow": slow,
+    "breaks": breaks,
 }
 
 
@@ -313,7 +324,7 @@ def main() -> None:
     if len(sys.argv) == 2:
         asyncio.run(over_pipes())
         return
-    app = SERVER.streamable_http_app()
+    app = SERVER.streamable_http_app(event_store=SessionEvents(Kept()), retry_interval=50)
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error")
 
 

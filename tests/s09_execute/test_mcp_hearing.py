@@ -45,6 +45,7 @@ class Ear:
         self.answers: Mapping[str, Any] = ANSWERS
         self.able: Mapping[str, JSON] = {"elicitation": {}, "roots": {}, "sampling": {}}
         self.lacked: list[Mapping[str, JSON]] = []
+        self.polled = 0
 
     def lacks(self, required: Mapping[str, JSON]) -> None:
         self.lacked.append(required)
@@ -54,6 +55,9 @@ class Ear:
             raise RuntimeError("deaf")
         await asyncio.sleep(self.pause_s)
         self.progressed.append((progress, total, message))
+
+    async def polls(self) -> None:
+        self.polled += 1
 
     async def log(self, level: str, logger: str, data: JSON) -> None:
         self.logged.append((level, logger, data))
@@ -123,6 +127,17 @@ async def test_progress_and_log_messages_are_heard_in_order(
     assert report.evidence["heard"] == {"told": 6}
     unheard = await run(at, tool, id="act-2", text="3")
     assert (unheard.status, "heard" in unheard.evidence) == ("done", False)
+
+
+@BOTH
+async def test_who_listens_hears_that_a_server_has_its_client_come_back(
+    at: Bench, wide: Notes, protocol: Protocol
+) -> None:
+    tool = await tool_of(at, upstream_of(wide, "http", protocol), "breaks", effect="read")
+    with listening(Ear()) as ear:
+        report = await run(at, tool)
+    assert report.status == "done"
+    assert (ear.polled > 0) == (protocol == "2025-11-25")
 
 
 @pytest.mark.claim("mcp.heard-is-bounded")

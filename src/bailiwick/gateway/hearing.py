@@ -141,6 +141,11 @@ class ClientListener:
         """Tell the client, if it asked to hear of progress."""
         await self._ctx.session.report_progress(progress, total, message or None)
 
+    async def polls(self) -> None:
+        """End the stream of the call, if the client comes back for what is kept of it."""
+        if self._ctx.close_sse_stream is not None:
+            await self._ctx.close_sse_stream()
+
     async def log(self, level: str, logger: str, data: JSON) -> None:
         """Send it on, in the stream of the call."""
         params = {"level": level, "data": data, **({"logger": logger} if logger else {})}

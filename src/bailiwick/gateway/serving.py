@@ -25,6 +25,7 @@ from bailiwick.gateway.doors import step_up
 from bailiwick.gateway.hearing import ClientListener, LogLevels, asking_first
 from bailiwick.gateway.offering import Offering, described, is_tool
 from bailiwick.gateway.offers import Offers, as_error
+from bailiwick.gateway.resuming import ResumableSessions
 from bailiwick.gateway.tasks import Tasks, Who, meta_of, takes_tasks
 from bailiwick.nouns import Outcome, Tool
 from bailiwick.ports import LISTENER, World
@@ -138,14 +139,14 @@ class Gateway:
         security = TransportSecuritySettings(
             enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins
         )
-        streams, answers = (
-            StreamableHTTPSessionManager(
-                self._server,
-                json_response=plain,
-                security_settings=security,
-                max_request_body_size=_BODY_BYTES,
-            )
-            for plain in (False, True)
+        streams = ResumableSessions(
+            self._server, security_settings=security, max_request_body_size=_BODY_BYTES
+        )
+        answers = StreamableHTTPSessionManager(
+            self._server,
+            json_response=True,
+            security_settings=security,
+            max_request_body_size=_BODY_BYTES,
         )
         async with streams.run(), answers.run():
             yield _Plainly(streams.handle_request, answers.handle_request)

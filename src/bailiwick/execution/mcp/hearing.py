@@ -91,6 +91,11 @@ class Hearing:
             said = f"(left out: {error.code})"
         self._tell(lambda: to.log(level, shown(logger, _MOST_WORDS), said))
 
+    def polls(self) -> None:
+        """Tell that the server has its client come back for the answer."""
+        if (to := self.listener) is not None:
+            self._tell(to.polls)
+
     def may_ask(self, method: str) -> bool:
         """Whether the upstream's file allows this kind of question."""
         return KINDS.get(method) in self._may_ask

@@ -28,6 +28,7 @@ from bailiwick.nouns import ToolCall
 from bailiwick.ports import Lost, NotSent
 from bailiwick.values import shown
 
+TOO_LARGE = "result_too_large"
 CONNECT_SECONDS = 5.0
 CONNECTIONS = 32
 IDLE_SECONDS = 2.0
@@ -118,9 +119,13 @@ class FencedTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request, or say as a server would that it failed."""
-        if request.method == "GET" and "last-event-id" not in request.headers:
-            return httpx2.Response(405, request=request)
         delivery = CURRENT.get()
+        if request.method == "GET":
+            # What was too large once is not asked for again.
+            too_large = delivery.failure is not None and delivery.failure.args[0] == TOO_LARGE
+            if too_large or "last-event-id" not in request.headers:
+                return httpx2.Response(405, request=request)
+            delivery.hearing.polls()
         calls = request.method == "POST" and is_call(request.content)
         try:
             return await self._send(request, delivery, calls=calls)
@@ -196,7 +201,7 @@ class _Bounded(httpx2.AsyncByteStream):
                 size += len(chunk)
                 if size > self._most:
                     message = f"the answer is larger than {self._most} bytes"
-                    self._failed(Lost("result_too_large", message))
+                    self._failed(Lost(TOO_LARGE, message))
                     return
                 yield chunk
         except (httpx2.TransportError, OSError) as error:
