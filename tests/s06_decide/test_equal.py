@@ -13,7 +13,7 @@ from tests.s06_decide import random_rules
 from tests.s06_decide.project import ask, manifests, sample, tools
 from tests.s06_decide.reference import Plain, WholeSet
 
-REQUESTS, SETS = 10_000, 40
+REQUESTS, SETS = 6_000, 40
 IDS = [f"r{number}" for number in range(30)]
 SCHEMA = Schema.from_str(schema_text([shape_of(tool, IDS)[0] for tool in tools().values()], IDS))
 
@@ -91,6 +91,54 @@ def test_a_pattern_matches_what_it_matches_in_cedar() -> None:
     for text in texts:
         question = ask({**show, "subject": text})
         assert [rule.id for rule in book.decide(question).rules] == [*whole.decide(question).rules]
+
+
+# What a rule can be found by, and what looks like it.
+DEMANDS = (
+    "context.facts.over_budget",
+    "!context.facts.over_budget",
+    "context.facts.over_budget == false",
+    'context.subject.id == "alice"',
+    '!(context.subject.id == "alice")',
+    'context.subject.id == "alice" || context.subject.id == "bob"',
+    'context.subject.id == "alice" || context.time.hour == 9',
+    'context.subject.id == "alice" || context.time.hour * 4611686018427387904 > 5',
+    'context.time.hour * 4611686018427387904 > 5 || context.subject.id == "alice"',
+    'context.time.hour * 4611686018427387904 > 5 && context.subject.id == "alice"',
+    'context.subject.id == "alice" && context.time.hour * 4611686018427387904 > 5',
+    'context.subject.id like "US*"',
+    'context.subject.id like "USD"',
+    'context.subject.id like ""',
+    'context.subject.id like "*"',
+    'context.subject.id like "U*D" || context.subject.id like "a*"',
+    'context.provenance.sources.contains("USD")',
+    '!context.provenance.sources.contains("USD")',
+    'resource == Charge::"ch_1"',
+    'resource in [Charge::"ch_1", Charge::"ch_2"] && context.facts.over_budget',
+    'if context.facts.over_budget then true else context.subject.id == "alice"',
+    "context.time.weekday == 1 && context.time.hour == 9",
+)
+
+
+@pytest.mark.claim("policy.bucket-equal")
+@pytest.mark.parametrize("clause", ["when", "unless"])
+def test_rules_are_found_by_every_value_that_they_name(clause: str) -> None:
+    found, wrong = read_rules(
+        "demands.cedar",
+        "\n".join(
+            f'@id("r{number}") {"permit" if number % 3 else "forbid"} (principal, action, resource)'
+            f" {clause} {{ {condition} }};"
+            for number, condition in enumerate(DEMANDS)
+        ),
+    )
+    assert not wrong
+    shapes = {name: shape_of(tool, ())[0] for name, tool in tools().items()}
+    random = Random(12)
+    for rule in found:
+        book = RuleBook((rule,), shapes, manifests())
+        compare(book, WholeSet(book), random, 40)
+    book = RuleBook(found, shapes, manifests())
+    compare(book, WholeSet(book), random, 200)
 
 
 @pytest.mark.claim("policy.bucket-equal")

@@ -13,13 +13,15 @@ entities. A rule is only ever compiled after it type-checks, so operands have th
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 from cedarpy import pst
 from msgspec import Struct
+from msgspec.structs import replace
 
 from bailiwick.policy.rules import path_of
 from bailiwick.policy.schema import BOOL, LONG, STRING, STRINGS, Shape
+from bailiwick.values import JSON
 
 # A condition looks at the context, the principal's id and the resource's id: `c, p, r`.
 Context = Mapping[str, Any]
@@ -34,10 +36,30 @@ class Undecided(Exception):
     """The expression fails, or lies outside the fragment."""
 
 
+class Demand(Struct, frozen=True):
+    """What an attribute of the context has to be; without a group, the id of the resource.
+
+    The attribute `is` the value, `starts` with it, or is a set that `holds` it.
+    """
+
+    group: str
+    name: str
+    how: Literal["is", "starts", "holds"]
+    value: bool | int | str
+
+
+class Condition(NamedTuple):
+    """The compiled condition of a rule: false if it demands something, and none of it is met."""
+
+    look: Look
+    demands: tuple[Demand, ...] = ()
+
+
 class Term(Struct, frozen=True):
     """A compiled expression: its kind ("" if unknown), how to look it up, and if that can fail.
 
     `value` is set when it is the same for every request, `attribute` when it is one of the context.
+    `demands`, if there are any, are such that it is false, without an error, if none is met.
     """
 
     kind: str
@@ -45,6 +67,7 @@ class Term(Struct, frozen=True):
     certain: bool = True
     value: bool | int | str | tuple[str, ...] | None = None
     attribute: tuple[str, str] | None = None
+    demands: tuple[Demand, ...] = ()
 
 
 def _undecided(c: Context, p: str, r: str) -> Any:
@@ -77,8 +100,8 @@ _ARITHMETIC: Mapping[str, Callable[[int, int], int]] = {
 }
 
 
-def compile_rule(rule: pst.Template, shape: Shape) -> Look | None:
-    """Compile a rule for one action: None if it certainly never matches, else a function.
+def compile_rule(rule: pst.Template, shape: Shape) -> Condition | None:
+    """Compile a rule for one action: None if it certainly never matches.
 
     The principal of its scope is not looked at; rules are chosen by agent before.
     """
@@ -90,8 +113,8 @@ def compile_rule(rule: pst.Template, shape: Shape) -> Look | None:
     if whole.value is False:
         return None
     if whole.value is True:
-        return always
-    return whole.look if whole.certain else _guarded(whole.look)
+        return Condition(always)
+    return Condition(whole.look if whole.certain else _guarded(whole.look), whole.demands)
 
 
 def principal_of(rule: pst.Template) -> str | None:
@@ -205,7 +228,8 @@ def _is_entity(variable: str, entities: tuple[pst.EntityUid, ...], shape: Shape)
         return _constant(False)
     if variable == "principal":
         return Term(BOOL, lambda c, p, r: p in ids)
-    return Term(BOOL, lambda c, p, r: r in ids)
+    demands = tuple(Demand("", "resource", "is", id) for id in sorted(ids))
+    return Term(BOOL, lambda c, p, r: r in ids, demands=demands)
 
 
 def _entities(left: pst.Expr, right: pst.Expr, op: str, shape: Shape) -> Term | None:
@@ -315,8 +339,10 @@ def _path(expression: pst.GetAttr, shape: Shape) -> Term:
         return Term(field.type, lambda c, p, r: c[only], field.required)
     group, name, *deeper = path[1]
     if not deeper:
-        attribute = (group, name)
-        return Term(field.type, lambda c, p, r: c[group][name], field.required, None, attribute)
+        term = Term(
+            field.type, lambda c, p, r: c[group][name], field.required, attribute=(group, name)
+        )
+        return replace(term, demands=_demands(term, "is", True)) if term.kind == BOOL else term
 
     def look(c: Context, p: str, r: str) -> Any:
         value = c[group][name]
@@ -363,7 +389,10 @@ def _compare(op: str, left: Term, right: Term) -> Term:
     if value is None:
         return Term(BOOL, lambda c, p, r: compare(first(c, p, r), second(c, p, r)), certain)
     if left.attribute is not None:
-        return Term(BOOL, _COMPARE_ATTRIBUTE[op](*left.attribute, value), certain)
+        assert not isinstance(value, tuple)
+        demands = _demands(left, "is", value) if op == "eq" else ()
+        look = _COMPARE_ATTRIBUTE[op](*left.attribute, value)
+        return Term(BOOL, look, certain, demands=demands)
     return Term(BOOL, lambda c, p, r: compare(first(c, p, r), value), certain)
 
 
@@ -389,6 +418,7 @@ def _contains(left: Term, right: Term) -> Term:
         BOOL,
         lambda c, p, r: second(c, p, r) in first(c, p, r),
         left.certain and right.certain,
+        demands=_demands(left, "holds", right.value),
     )
 
 
@@ -413,6 +443,7 @@ def _like(base: Term, pattern: tuple[pst.PatternElem, ...]) -> Term:
         BOOL,
         lambda c, p, r: glob(pieces, look(c, p, r)),
         base.certain,
+        demands=_demands(base, "starts" if len(pieces) > 1 else "is", pieces[0] or None),
     )
 
 
@@ -440,6 +471,7 @@ def _not(term: Term) -> Term:
         BOOL,
         lambda c, p, r: not look(c, p, r),
         term.certain,
+        demands=_demands(term, "is", False) if term.kind == BOOL else (),
     )
 
 
@@ -467,9 +499,33 @@ def _chain(terms: Sequence[Term], *, stops: bool) -> Term:
         return _constant(not stops)
     looks = [term.look for term in kept]
     certain = all(term.certain for term in kept)
-    if len(looks) == 1:
-        return Term(BOOL, looks[0], certain)
-    return Term(BOOL, _any(looks) if stops else _all(looks), certain)
+    demands = _of_any(kept) if stops else _of_all(kept)
+    look = looks[0] if len(looks) == 1 else _any(looks) if stops else _all(looks)
+    return Term(BOOL, look, certain, demands=demands)
+
+
+def _demands(term: Term, how: Literal["is", "starts", "holds"], value: JSON) -> tuple[Demand, ...]:
+    """That an attribute which is always there has a value that is always the same, if so it is."""
+    if term.attribute is None or not term.certain or not isinstance(value, bool | int | str):
+        return ()
+    return (Demand(*term.attribute, how, value),)
+
+
+def _of_all(terms: Sequence[Term]) -> tuple[Demand, ...]:
+    """A conjunction is over with its first term that is false, if nothing failed before."""
+    for term in terms:
+        if term.demands:
+            return term.demands
+        if not term.certain:
+            break
+    return ()
+
+
+def _of_any(terms: Sequence[Term]) -> tuple[Demand, ...]:
+    """A disjunction is false once all of its terms are."""
+    if not all(term.demands for term in terms):
+        return ()
+    return tuple(demand for term in terms for demand in term.demands)
 
 
 def _all(looks: Sequence[Look]) -> Look:

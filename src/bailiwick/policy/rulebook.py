@@ -14,7 +14,15 @@ from cedarpy import Entities, PolicySet, Schema, _internal
 from msgspec import Struct
 
 from bailiwick.nouns import Ask, Decision, Manifest, MatchedRule
-from bailiwick.policy.conditions import Context, Look, applies, compile_rule, principal_of
+from bailiwick.policy.buckets import Bucket
+from bailiwick.policy.conditions import (
+    Condition,
+    Context,
+    Look,
+    applies,
+    compile_rule,
+    principal_of,
+)
 from bailiwick.policy.request import Slot, context_of, slots_of
 from bailiwick.policy.rules import Rule, policy_set
 from bailiwick.policy.schema import Shape, schema_text
@@ -35,13 +43,6 @@ class Judgement(Struct, frozen=True):
     allowed: bool
     reasons: tuple[str, ...]
     errors: tuple[str, ...]
-
-
-class Bucket(Struct, frozen=True):
-    """The rules that can match for one agent and one tool, by index, with their conditions."""
-
-    indices: tuple[int, ...]
-    conditions: tuple[tuple[int, Look], ...]
 
 
 class Judge(Struct, frozen=True):
@@ -163,13 +164,7 @@ class RuleBook:
         """Ask Cedar about the rules that may matter. An error beside an Allow takes it back."""
         agent, resource = question.caller.agent, question.situation.resource
         bucket = self._bucket(agent, question.tool)
-        kept = tuple(
-            [
-                index
-                for index, may_matter in bucket.conditions
-                if may_matter(context, agent, resource.id)
-            ]
-        )
+        kept = bucket.that_may_matter(context, agent, resource.id)
         if not kept:
             return Judgement(False, (), ())
         judge = self._judge(kept if len(kept) <= _FEW else bucket.indices)
@@ -200,7 +195,7 @@ class RuleBook:
 
     # --- what is made once and kept --------------------------------------------------------------
 
-    def _compile(self, tool: str) -> tuple[tuple[int, str | None, Look], ...]:
+    def _compile(self, tool: str) -> tuple[tuple[int, str | None, Condition], ...]:
         shape = self.shapes[tool]
         compiled = []
         for index, rule in enumerate(self.rules):
@@ -211,12 +206,13 @@ class RuleBook:
         return tuple(compiled)
 
     def _fill_bucket(self, agent: str, tool: str) -> Bucket:
-        conditions = tuple(
-            (index, condition)
-            for index, principal, condition in self._compiled(tool)
-            if principal in (None, agent)
+        return Bucket(
+            [
+                (index, condition)
+                for index, principal, condition in self._compiled(tool)
+                if principal in (None, agent)
+            ]
         )
-        return Bucket(tuple(index for index, _ in conditions), conditions)
 
     def _make_judge(self, indices: tuple[int, ...]) -> Judge:
         rules = [self.rules[index] for index in indices]
