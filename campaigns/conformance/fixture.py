@@ -21,7 +21,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import PromptsListChanged, ToolsListChanged
 
-from bailiwick.gateway.resuming import SessionEvents, Kept
+from bailiwick.gateway.resuming import Kept, SessionEvents
 from campaigns.conformance.asking import ASKING, CONTEXT, Answer, Asked, Context, Handler, text
 
 # The smallest picture and sound: one pixel, no sample.

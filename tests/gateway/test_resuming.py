@@ -10,7 +10,7 @@ import mcp_types as types
 import pytest
 from mcp.server.streamable_http import EventMessage
 
-from bailiwick.gateway.resuming import SessionEvents, Kept
+from bailiwick.gateway.resuming import Kept, SessionEvents
 from tests.gateway.served import Up
 from tests.gateway.test_waiting import asking
 

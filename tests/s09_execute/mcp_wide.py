@@ -19,7 +19,7 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
 
-from bailiwick.gateway.resuming import SessionEvents, Kept
+from bailiwick.gateway.resuming import Kept, SessionEvents
 
 FOLDER = Path(sys.argv[1])
 PIXEL = base64.b64encode(b"\x89PNG").decode()
