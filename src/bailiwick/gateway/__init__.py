@@ -13,6 +13,7 @@ telling     an outcome as a result
 waiting     what a client hears while people think
 tasks       calls that wait, to be polled
 serving     the server itself
+listening   clients that are told when what they see changes
 resuming    what sessions were told, for who lost its connection
 piping      the same over pipes, for clients that speak nothing else
 """

@@ -49,10 +49,10 @@ class LogLevels:
         """The least severe level that the client wants; empty for none."""
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
             return str(((ctx.params or {}).get("_meta") or {}).get(_LEVEL, ""))
-        return self._set.get(_session(ctx), "")
+        return self._set.get(session_of(ctx), "")
 
     async def _take(self, ctx: Context, params: types.SetLevelRequestParams) -> types.EmptyResult:
-        self._set[_session(ctx)] = params.level
+        self._set[session_of(ctx)] = params.level
         if len(self._set) > _KEPT:
             self._set.popitem(last=False)
         return types.EmptyResult()
@@ -204,6 +204,6 @@ def _said(ctx: Context) -> dict[str, Mapping[str, JSON]]:
     return {**kept["said"], **said}
 
 
-def _session(ctx: Context) -> str:
+def session_of(ctx: Context) -> str:
     """The session's id; over pipes there is one client, and none."""
     return str(ctx.request.headers.get("mcp-session-id", "")) if ctx.request is not None else ""

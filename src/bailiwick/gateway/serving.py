@@ -23,11 +23,12 @@ from bailiwick.errors import BailiwickError, StoreUnavailable
 from bailiwick.gateway import asking, telling, waiting
 from bailiwick.gateway.doors import step_up
 from bailiwick.gateway.hearing import ClientListener, LogLevels, asking_first
+from bailiwick.gateway.listening import ChangingServer, Subscriptions
 from bailiwick.gateway.offering import Offering, described, is_tool
 from bailiwick.gateway.offers import Offers, as_error
 from bailiwick.gateway.resuming import ResumableSessions
 from bailiwick.gateway.tasks import Tasks, Who, meta_of, takes_tasks
-from bailiwick.nouns import Outcome, Tool
+from bailiwick.nouns import Caller, Outcome, Tool
 from bailiwick.ports import LISTENER, World
 from bailiwick.values import JSON, shown
 
@@ -105,7 +106,7 @@ class Gateway:
         self.quiet.set()
         self._under_way = 0
         self._offering = Offering()
-        self._server: Server[Any] = Server(
+        self._server: Server[Any] = ChangingServer(
             "bailiwick",
             version=version("bailiwick"),
             title="Bailiwick",
@@ -118,7 +119,10 @@ class Gateway:
         self._tasks.add_to(self._server)
         self._levels = LogLevels()
         self._levels.add_to(self._server)
-        Offers(world, self._usable, self._read, self._approvals).add_to(self._server)
+        offers = Offers(world, who, self._usable, self._read, self._approvals)
+        offers.add_to(self._server)
+        self._subscriptions = Subscriptions(world, who, offers, self._told_of, self._leaves)
+        self._subscriptions.add_to(self._server)
         # Our own telemetry tells of actions; the SDK's spans would tell of them twice.
         sealing = RequestStateSecurity(
             keys=[hmac.digest(world.keys.secret_key("equality"), _STATE, "sha256")],
@@ -127,6 +131,7 @@ class Gateway:
         self._server.middleware[:] = [
             RequestStateBoundary(sealing, default_audience="bailiwick"),
             asking_first,
+            self._subscriptions.noting,
         ]
 
     @asynccontextmanager
@@ -148,20 +153,22 @@ class Gateway:
             security_settings=security,
             max_request_body_size=_BODY_BYTES,
         )
-        async with streams.run(), answers.run():
+        async with self._subscriptions, streams.run(), answers.run():
             yield _Plainly(streams.handle_request, answers.handle_request)
 
     async def over_pipes(self, read: Reads | None = None, write: Writes | None = None) -> None:
         """Serve one client, a message a line, until it leaves; by default over our own pipes."""
         # The SDK's types ask for files; lines and `write` are all that it uses.
-        async with stdio_server(cast("Any", read), cast("Any", write)) as (incoming, outgoing):
+        pipes = stdio_server(cast("Any", read), cast("Any", write))
+        async with self._subscriptions, pipes as (incoming, outgoing):
             options = self._server.create_initialization_options()
             await self._server.run(incoming, outgoing, options)
 
     async def _list_tools(
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        tools = [described(tool) for tool in await self._usable(ctx) if is_tool(tool)]
+        usable = await self._usable(await self._who(ctx.request).caller())
+        tools = [described(tool) for tool in usable if is_tool(tool)]
         first = _offset(params)
         more = first + _PAGE < len(tools)
         return types.ListToolsResult(
@@ -171,11 +178,18 @@ class Gateway:
             ttl_ms=0,
         )
 
-    async def _usable(self, ctx: Context) -> Sequence[Tool]:
-        """What the client could ever use."""
+    async def _told_of(self, caller: Caller) -> JSON:
+        """The tools that a client is shown."""
+        return [
+            described(tool).model_dump(by_alias=True, mode="json", exclude_none=True)
+            for tool in await self._usable(caller)
+            if is_tool(tool)
+        ]
+
+    async def _usable(self, caller: Caller) -> Sequence[Tool]:
+        """What a caller could ever use."""
         world = self._world
         tenant = world.settings.tenant
-        caller = await self._who(ctx.request).caller()
         control = await world.store.control(tenant)
         bundle = await world.bundle(tenant, control.release)
         return await self._offering.usable(bundle, control, caller)

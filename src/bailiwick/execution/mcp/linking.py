@@ -8,7 +8,7 @@ roots), repeats no call, and hands out no list that is more than ten seconds old
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from bailiwick.execution.mcp.messages import RESULT, answer_of, asks_for_input, 
 from bailiwick.execution.mcp.pipes import Pipes, started
 from bailiwick.execution.mcp.posting import Posts
 from bailiwick.execution.mcp.questions import MOST_ROUNDS, Questions, continuing
+from bailiwick.execution.mcp.updates import Updates
 from bailiwick.execution.mcp.wire import (
     CURRENT,
     MAX_LISTING_BYTES,
@@ -74,6 +75,7 @@ class Link:
         self._under_way: set[Delivery] = set()
         self._listing = asyncio.Lock()
         self._lists: dict[str, tuple[float, Any]] = {}
+        self._updates = Updates()
         self.opened = asyncio.get_running_loop().create_future()
         self.task = asyncio.create_task(self._live(delivery))
         # Nobody awaits it: how it ended is told by `failure`.
@@ -132,6 +134,12 @@ class Link:
         by = LISTS[method][1]
         given: dict[str, JSON] = await self._list(method, lambda listed: readable(listed, by))
         return given
+
+    async def updates(self, uris: Iterable[str]) -> dict[str, JSON]:
+        """Say how often each of its resources has changed in this `session`."""
+        assert self._client is not None
+        counts = await self._updates.of(self._client, uris)
+        return {"session": self._updates.session, "counts": counts}
 
     async def ask(self, delivery: Delivery) -> ToolAnswer:
         """Make the call. Raises `NotSent`, or `Lost` once its first byte may have left."""
@@ -212,6 +220,7 @@ class Link:
             try:
                 await asyncio.wait(ends, return_when="FIRST_COMPLETED")
             finally:
+                self._updates.end()
                 for each in ends:
                     each.cancel()
 
@@ -272,6 +281,8 @@ class Link:
         return NotSent("definitions_unread", f"the upstream's {of} cannot be listed: `{what}`")
 
     async def _heard(self, message: IncomingMessage) -> None:
+        if isinstance(message, mcp_types.ResourceUpdatedNotification):
+            self._updates.heard(str(message.params.uri))
         for method in _CHANGED.get(type(message), ()):
             self._lists.pop(method, None)
 

@@ -28,6 +28,9 @@ from bailiwick.nouns import ToolCall
 from bailiwick.ports import Lost, NotSent
 from bailiwick.values import shown
 
+# Servers say something now and then in a stream that only tells of changes.
+LISTEN_SECONDS = 120.0
+_LISTENS = "subscriptions/listen"
 TOO_LARGE = "result_too_large"
 CONNECT_SECONDS = 5.0
 CONNECTIONS = 32
@@ -64,9 +67,9 @@ class _Message(Struct):
     method: str = ""
 
 
-def is_call(raw: bytes) -> bool:
-    """Tell whether a message is a call's."""
-    return msgspec.json.decode(raw, type=_Message).method in CALLS
+def method_of(raw: bytes) -> str:
+    """The method of a message; empty for an answer."""
+    return msgspec.json.decode(raw, type=_Message).method
 
 
 class Truthful:
@@ -126,9 +129,11 @@ class FencedTransport(httpx2.AsyncBaseTransport):
             if too_large or "last-event-id" not in request.headers:
                 return httpx2.Response(405, request=request)
             delivery.hearing.polls()
-        calls = request.method == "POST" and is_call(request.content)
+        method = method_of(request.content) if request.method == "POST" else ""
+        calls = method in CALLS
         try:
-            return await self._send(request, delivery, calls=calls)
+            patience_s = LISTEN_SECONDS if method == _LISTENS else delivery.call.timeout_s
+            return await self._send(request, delivery, patience_s, calls=calls)
         except (NotSent, Lost) as error:
             if calls:
                 delivery.failure = error
@@ -140,7 +145,7 @@ class FencedTransport(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
     async def _send(
-        self, request: httpx2.Request, delivery: Delivery, *, calls: bool
+        self, request: httpx2.Request, delivery: Delivery, patience_s: float, *, calls: bool
     ) -> httpx2.Response:
         passage = delivery.passage if calls else Passage(set(), _open)
         outgoing = httpx2.Request(
@@ -148,7 +153,7 @@ class FencedTransport(httpx2.AsyncBaseTransport):
             request.url,
             headers={**request.headers, **_secret(delivery.call), "accept-encoding": "identity"},
             content=request.content,
-            extensions={"trace": passage.watch, "timeout": _timeouts(delivery.call.timeout_s)},
+            extensions={"trace": passage.watch, "timeout": _timeouts(patience_s)},
         )
         try:
             response = await self._inner.handle_async_request(outgoing)
