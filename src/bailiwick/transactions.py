@@ -306,10 +306,20 @@ class CloseChange(Struct, frozen=True, kw_only=True):
     state: str
 
 
+class UseOnce(Struct, frozen=True, kw_only=True):
+    """Guard and write: a name that counts once until a time. Blocked as `used_before`.
+
+    What was used is forgotten some time after that time, by the store's clock.
+    """
+
+    name: str
+    until_us: int
+
+
 _Acting = EpochIs | InsertAction | MoveAction | Take | Settle | Claim | Free | PutRun | AddParked
 _Keeping = Carry | OpenApproval | CloseApproval | CastVote | PutPayload | Append | MarkBreaker
 _Ahead = PutMandate | UseMandate | PutNotice | MoveNotice | Escalate
-_Standing = RaiseEpoch | PutStop | LiftStop | PutMode | PutStanding | Revoke | PutPerson
+_Standing = RaiseEpoch | PutStop | LiftStop | PutMode | PutStanding | Revoke | PutPerson | UseOnce
 _Releasing = PutRelease | Activate | PutChange | CloseChange
 _Erasing = RunIsClosed | Erase | DropRunKey | PutLegalHold | PutRound
 Op = _Acting | _Keeping | _Ahead | _Standing | _Releasing | _Erasing
@@ -340,7 +350,7 @@ class Blocked(Struct, frozen=True, kw_only=True):
 
     `code` is one of epoch_moved, disk_low, duplicate_name, action_moved, over_budget,
     run_key_moved, run_open, run_kept, effect_key_held, approval_moved, already_voted, not_stopped,
-    change_moved, mandate_over, notice_moved.
+    change_moved, mandate_over, notice_moved, used_before.
     """
 
     code: str

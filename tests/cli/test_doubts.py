@@ -32,6 +32,7 @@ drop table mandates;
 drop table mandate_uses;
 drop table notices;
 drop table carried;
+drop table used_once;
 drop index records_of_control;
 drop index checkpoints_cosigned;
 alter table checkpoints drop column cosignature;

@@ -10,12 +10,15 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
+from bailiwick import Bailiwick
 from bailiwick.config import Settings, load_settings
+from bailiwick.housekeeping import tick
 from bailiwick.operations import found
 from bailiwick.operations.server_checks import server_checks
 from bailiwick.store import postgres
 from bailiwick.store.postgres.inspecting import ServerLook, Standby, inspect
 from bailiwick.store.postgres.migrating import Schema
+from bailiwick.wiring import open_world
 from tests.cli.desk import MORE, PEOPLE, Desk, acting, write_project
 from tests.postgres import Server
 
@@ -68,6 +71,57 @@ def test_a_project_is_founded_on_an_empty_database_once(server: Server, tmp_path
     assert not (tmp_path / "two" / "keys").exists()
     assert server.password not in made.out + made.err + again.out + again.err
     assert yaml.safe_load((tmp_path / "one" / "bailiwick.yaml").read_text())["keys"] == "keys"
+
+
+@pytest.mark.claim("ledger.one-log-a-database")
+def test_a_second_tenant_of_a_database_signs_with_its_log_s_keys(
+    server: Server, tmp_path: Path
+) -> None:
+    desk = Desk(tmp_path, tmp_path)
+    store = server.url(server.create())
+    two = ("init", "two", "--store", store, "--tenant", "globex")
+    assert desk.here("ada", "init", "one", "--store", store).code == 0
+    strange = desk.here("ada", *two)
+    assert (strange.code, strange.fault) == (2, "log_keys_needed")
+    nowhere = desk.here("ada", *two, "--log-keys", "nowhere")
+    assert (nowhere.code, nowhere.fault) == (69, "key_unreadable")
+    assert not (tmp_path / "two" / "keys").exists()
+    joined = desk.here("ada", *two, "--log-keys", "one/keys")
+    assert joined.code == 0, joined.err
+    for name in ("two", "one"):
+        verified = desk.here("ada", "--project", name, "ledger", "verify")
+        assert verified.code == 0, verified.out
+    logs = [[*(tmp_path / each / "keys").glob("log-*")] for each in ("one", "two")]
+    assert logs[0][0].read_bytes() == logs[1][0].read_bytes()
+    assert load_settings(tmp_path / "two").tenant == "globex"
+    wrong = desk.here("ada", "init", "three", "--tenant", "Globex!")
+    assert (wrong.code, wrong.fault) == (2, "tenant_invalid")
+
+
+@pytest.mark.claim("store.own-tenant-alone")
+async def test_nobody_carries_on_what_is_another_tenant_s(server: Server, tmp_path: Path) -> None:
+    """What ran out of time at one, and what its people are to be told, the other leaves alone."""
+    store = f"store: {server.url(server.create())}\n"
+    hasty = (
+        "tenant: globex\npark_seconds: 1\n"
+        "credentials:\n  h: {env: H, hosts: [127.0.0.1], tools: [notify.webhook], access: write}\n"
+        "notify: {webhook: {url: 'http://127.0.0.1:1/told', credential: h}}\n"
+    )
+    for name, more, keys in (("one", "", None), ("two", hasty, tmp_path / "one" / "keys")):
+        settings = {"bailiwick.yaml": MORE["bailiwick.yaml"] + store + more}
+        await found(write_project(tmp_path / name, settings), PEOPLE, log_keys=keys)
+    mine, its = (open_world(load_settings(tmp_path / name)) for name in ("one", "two"))
+    try:
+        taker = await Bailiwick(its).session("note-taker", subject="anna")
+        note = {"customer": "c_1", "text": "hello", "visible_to": "customer"}
+        assert (await taker.act("notes.add", note)).status == "parked"
+        await asyncio.sleep(1.1)
+        assert (await tick(mine)).woken == 0
+        assert len(await its.outbox.due("globex", "looking")) == 1
+        assert (await tick(its)).woken == 1
+    finally:
+        await mine.close()
+        await its.close()
 
 
 def test_doctor_looks_at_the_server_and_says_what_to_do(server: Server, blank: str) -> None:

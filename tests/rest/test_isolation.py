@@ -1,7 +1,6 @@
 """Two tenants, each with a server of its own, on one PostgreSQL database and under equal names."""
 
 import asyncio
-import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from bailiwick.errors import LedgerError
 from bailiwick.operations import found
 from bailiwick.server.rest.rows import AGENTS, PEOPLE
 from tests.cli.desk import MORE, Desk, write_project
@@ -20,14 +18,12 @@ from tests.rest.asking import Asking
 from tests.rest.test_agents import act, note
 
 
-def tenant(folder: Path, name: str, store: str) -> Desk:
+def tenant(folder: Path, name: str, store: str, log_keys: Path | None = None) -> Desk:
     """The project of a tenant, founded."""
     more = {"bailiwick.yaml": MORE["bailiwick.yaml"] + f"store: {store}\ntenant: {name}\n"}
     (folder / name).mkdir()
     project = write_project(folder / name / "project", more)
-    # The log is the database's: the second tenant has the log's key only after it was founded.
-    with contextlib.suppress(LedgerError):
-        asyncio.run(found(project, STAFF))
+    asyncio.run(found(project, STAFF, log_keys=log_keys))
     (folder / name / "homes").mkdir()
     return Desk(project, folder / name / "homes")
 
@@ -38,12 +34,12 @@ def both(
 ) -> Iterator[tuple[Asking, Asking]]:
     """Two servers, which even sign with the same keys: what keeps tenants apart is the tenant."""
     folder, store = tmp_path_factory.mktemp("tenants"), server.url(server.create())
-    one, two = tenant(folder, "one", store), tenant(folder, "two", store)
-    for use in ("token-*.key", "log-*.key"):
-        for mine in (two.project / "keys").glob(use):
-            mine.unlink()
-        for theirs in (one.project / "keys").glob(use):
-            shutil.copy(theirs, two.project / "keys")
+    one = tenant(folder, "one", store)
+    two = tenant(folder, "two", store, one.project / "keys")
+    for mine in (two.project / "keys").glob("token-*.json"):
+        mine.unlink()
+    for theirs in (one.project / "keys").glob("token-*.json"):
+        shutil.copy(theirs, two.project / "keys")
     asked = (Asking(Up(one)), Asking(Up(two)))
     for each in asked:
         each.log_in("ada", "bo", "vi")

@@ -21,6 +21,7 @@ from bailiwick.transactions import (
     RaiseEpoch,
     Settle,
     Take,
+    UseOnce,
 )
 from tests.s08_intend.depot import NOW_US, Where, action, depot, hold
 
@@ -225,3 +226,19 @@ async def test_a_run_keeps_the_first_key_that_was_written_for_it(where: Where) -
         assert [type(each) for each in (first, same, other)] == [Committed, Committed, Blocked]
         assert other == Blocked(code="run_key_moved")
         assert store.rows("select wrapped_key from runs") == [(b"1",)]
+
+
+async def test_a_name_counts_once_until_its_time_is_over(where: Where) -> None:
+    async with depot(where) as store, depot(where, alone=False) as other:
+        once = UseOnce(name="n", until_us=NOW_US + 10)
+        first, again = await store.together((once, insert("a")), (once, insert("b")))
+        assert (type(first), again) == (Committed, Blocked(code="used_before"))
+        assert await other.commit(insert("c"), once) == Blocked(code="used_before")
+        rivals = await asyncio.gather(
+            *(each.commit(UseOnce(name="m", until_us=NOW_US + 20)) for each in (store, other))
+        )
+        assert sorted(type(each).__name__ for each in rivals) == ["Blocked", "Committed"]
+        assert store.rows("select id from actions") == [("act-a",)]
+        store.clock[0] = NOW_US + 10
+        assert isinstance(await store.commit(UseOnce(name="o", until_us=NOW_US + 30)), Committed)
+        assert store.rows("select name from used_once order by name") == [("m",), ("o",)]

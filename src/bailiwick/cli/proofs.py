@@ -50,6 +50,11 @@ def verify(frame: Frame) -> int:
         ]
     if answer["unsequenced"]:
         lines.append(f"{_records(answer['unsequenced'])} without a place in the log yet")
+    if answer["other_tenants"]:
+        lines.append(
+            f"the rows of {_many(answer['other_tenants'], 'other tenant')} are verified"
+            " in their own projects"
+        )
     frame.tell(answer, [*lines, str(answer["witness"])])
     return FOUND if found else OK
 

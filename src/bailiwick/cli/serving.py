@@ -1,6 +1,7 @@
 """up, mcp: the project behind one address, or at the pipes of one client."""
 
 import asyncio
+import gc
 
 import click
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from bailiwick.wiring import on_demand
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one.")
 @pass_frame
 def up(frame: Frame, host: str | None, port: int | None) -> int:
-    """Serve this project: MCP at /mcp, until SIGTERM or an interrupt.
+    """Serve this project: pages at /, MCP at /mcp, REST at /v1; until SIGTERM or an interrupt.
 
     What is under way then is carried to its end. Where it listens says `serve` in bailiwick.yaml.
     Needs `bailiwick[server]`.
@@ -27,7 +28,13 @@ def up(frame: Frame, host: str | None, port: int | None) -> int:
     def ready(url: str) -> None:
         frame.tell({"url": url, "mcp": f"{url}/mcp"}, [f"bailiwick is up at {url}"])
 
-    on_demand("server")(settings, ready)
+    # What is imported and compiled until it serves is no garbage: to look for some among it would
+    # take a quarter of the start. The server enables the collector again.
+    gc.disable()
+    try:
+        on_demand("server")(settings, ready)
+    finally:
+        gc.enable()
     return OK
 
 

@@ -38,6 +38,7 @@ from bailiwick.wiring import on_demand
 _STARTER = Path(__file__).parent / "starter"
 _RENAMED = {"gitignore": ".gitignore"}
 _FILE = b"store: state/bailiwick.sqlite"
+_TENANT = b"tenant: default"
 _QUEUE = "support"
 _MAX_INPUT = 1024 * 1024
 
@@ -57,28 +58,46 @@ _CODES: Mapping[str, int] = {
     "folder", default=".", type=click.Path(path_type=Path, file_okay=False, resolve_path=True)
 )
 @click.option("--admin", default="admin", show_default=True, help="The first person's name.")
-@click.option("--store", help="postgresql://… of an empty database, instead of a file.")
+@click.option("--store", help="postgresql://… of a database, instead of a file.")
+@click.option("--tenant", help="The name under which the project's data lie in the database.")
+@click.option(
+    "--log-keys",
+    type=click.Path(path_type=Path, file_okay=False, resolve_path=True),
+    help="The `keys` of the project that has another tenant on the database: they share its log.",
+)
 @pass_frame
-def init(frame: Frame, folder: Path, admin: str, store: str | None) -> int:
+def init(
+    frame: Frame,
+    folder: Path,
+    *,
+    admin: str,
+    store: str | None,
+    tenant: str | None,
+    log_keys: Path | None,
+) -> int:
     """Make a small project that works in FOLDER (by default, here).
 
     It has one agent, a tool that reads, a tool that writes, rules with tests, limits, keys, a
     database, and a first administrator whose password is shown once.
     """
-    if not NAME.fullmatch(admin):
-        raise BadInput(
-            f"`{admin}` cannot name a person",
-            code="person_invalid",
-            help="use a-z, 0-9, `.`, `_` and `-`",
-        )
+    for name, what in ((admin, "person"), (tenant, "tenant")):
+        if name is not None and not NAME.fullmatch(name):
+            raise BadInput(
+                f"`{name}` cannot name a {what}",
+                code=f"{what}_invalid",
+                help="use a-z, 0-9, `.`, `_` and `-`",
+            )
     files = {
         _RENAMED.get(path.name, path.relative_to(_STARTER).as_posix()): path.read_bytes()
         for path in sorted(_STARTER.rglob("*"))
         if path.is_file() and path.suffix != ".pyc"
     }
-    if store is not None:
-        kept = files["bailiwick.yaml"]
-        files["bailiwick.yaml"] = kept.replace(_FILE, f"store: {json.dumps(store)}".encode())
+    for default, setting, value in ((_FILE, "store", store), (_TENANT, "tenant", tenant)):
+        if value is not None:
+            kept = files["bailiwick.yaml"]
+            files["bailiwick.yaml"] = kept.replace(
+                default, f"{setting}: {json.dumps(value)}".encode()
+            )
     there = [name for name in files if (folder / name).exists()]
     if there:
         raise ControlError(
@@ -91,7 +110,9 @@ def init(frame: Frame, folder: Path, admin: str, store: str | None) -> int:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
         newcomer = Newcomer(admin, queues=(_QUEUE,))
-        founded = asyncio.run(operations.found(folder, [newcomer], access_for=admin))
+        founded = asyncio.run(
+            operations.found(folder, [newcomer], access_for=admin, log_keys=log_keys)
+        )
     except BailiwickError:
         for name in files:
             (folder / name).unlink(missing_ok=True)

@@ -8,15 +8,12 @@ it.
 import hashlib
 import json
 from collections import OrderedDict
-from typing import NamedTuple, Protocol
-
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
+from typing import Protocol
 
 from bailiwick import identity
 from bailiwick.errors import IdentityError
 from bailiwick.nouns import Caller, Credential, Grant, Outcome
-from bailiwick.ports import Bundle, World
+from bailiwick.ports import Bundle, ControlState, World
 from bailiwick.wiring import agent_key_file
 
 # A capability is exchanged for a fresh one when less than this is left of it.
@@ -43,17 +40,23 @@ class BearerDoor:
         A capability is not looked at here: the spine does. `run` is the one that a call is in; a
         capability has its own.
         """
+        store = self._world.store
+        control = await store.control(self._world.settings.tenant)
+        return await self._as_credential(bearer, run, control, await store.now_us())
+
+    async def _as_credential(
+        self, bearer: str, run: str | None, control: ControlState, now_us: int
+    ) -> Credential:
+        """An access key is exchanged once, until that ends or the control epoch moves."""
         if not identity.is_access_key(bearer):
             return Credential(token=bearer, proof="", door=self.address)
         world = self._world
-        tenant, now_us = world.settings.tenant, await world.store.now_us()
-        control = await world.store.control(tenant)
         known_as = (hashlib.sha256(bearer.encode()).digest(), run)
         known = self._exchanged.get(known_as)
         if known is not None and known[1] == control.epoch and now_us < known[2]:
             self._exchanged.move_to_end(known_as)
             return known[0]
-        bundle = await world.bundle(tenant, control.release)
+        bundle = await world.bundle(world.settings.tenant, control.release)
         credential = identity.open_door(
             world,
             control,
@@ -71,16 +74,20 @@ class BearerDoor:
             self._exchanged.popitem(last=False)
         return credential
 
-    async def admitted(self, bearer: str) -> tuple[Credential, Caller]:
-        """What a bearer shows, and who it is. Raises `IdentityError` if it does not hold."""
+    async def admitted(self, bearer: str) -> "Bearer":
+        """Who shows a bearer's credential. Raises `IdentityError` if it does not hold."""
         if not bearer:
             raise IdentityError(
                 "the request has no bearer's credential",
                 code="token_missing",
                 help="send `Authorization: Bearer …` with an access key or a token",
             )
-        credential = await self.credential(bearer)
-        return credential, await _caller(self._world, credential)
+        world = self._world
+        control = await world.store.control(world.settings.tenant)
+        now_us = await world.store.now_us()
+        credential = await self._as_credential(bearer, None, control, now_us)
+        caller = identity.check_credential(world, control, credential, now_us)
+        return Bearer(self, bearer, credential, caller)
 
 
 class Visitor(Protocol):
@@ -92,26 +99,38 @@ class Visitor(Protocol):
     async def caller(self) -> Caller:
         """Who it is. Raises `IdentityError`."""
 
+    def would_need(self, scope: str) -> None:
+        """Hear which scope a call would have been covered by; empty if none would have been."""
+
     @property
     def principal(self) -> str:
         """Whom what is sealed for it is bound to: the agent and the subject."""
 
 
-class Bearer(NamedTuple):
+class Bearer:
     """Who shows a credential at a door, with one request."""
 
-    door: BearerDoor
-    shown: str
-    admitted: Credential
-    who: Caller
+    def __init__(
+        self, door: BearerDoor, shown: str, credential: Credential, caller: Caller
+    ) -> None:
+        self.who = caller
+        # The scope to ask for, where the credential did not cover what was asked.
+        self.needs = ""
+        self._door = door
+        self._shown = shown
+        self._credential = credential
 
     async def credential(self, run: str | None) -> Credential:
         """What is shown, as the spine takes it."""
-        return self.admitted if run is None else await self.door.credential(self.shown, run)
+        return self._credential if run is None else await self._door.credential(self._shown, run)
 
     async def caller(self) -> Caller:
         """Who it is."""
         return self.who
+
+    def would_need(self, scope: str) -> None:
+        """Keep it for the answer."""
+        self.needs = scope
 
     @property
     def principal(self) -> str:
@@ -163,14 +182,14 @@ class KeyHolder:
         """Its agent and its subject."""
         return json.dumps([self._agent, self._subject])
 
+    def would_need(self, scope: str) -> None:
+        """Nothing: its tokens have all that the agent's manifest has."""
+
     async def caller(self) -> Caller:
         """Who it is."""
-        return await _caller(self._world, await self.credential(None))
-
-
-async def _caller(world: World, credential: Credential) -> Caller:
-    control = await world.store.control(world.settings.tenant)
-    return identity.check_credential(world, control, credential, await world.store.now_us())
+        world, credential = self._world, await self.credential(None)
+        control = await world.store.control(world.settings.tenant)
+        return identity.check_credential(world, control, credential, await world.store.now_us())
 
 
 def step_up(bundle: Bundle, caller: Caller, tool: str, outcome: Outcome) -> str:
@@ -182,10 +201,3 @@ def step_up(bundle: Bundle, caller: Caller, tool: str, outcome: Outcome) -> str:
     if outcome.code not in _NOT_COVERED or manifest is None:
         return ""
     return tool if identity.tool_granted(manifest.tools, tool) else ""
-
-
-def principal(caller: Caller) -> AuthenticatedUser:
-    """Who a session of the older revision belongs to: it answers to nobody else."""
-    return AuthenticatedUser(
-        AccessToken(token="", client_id=caller.agent, scopes=[], subject=caller.subject)
-    )

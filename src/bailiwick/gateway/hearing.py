@@ -21,7 +21,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from bailiwick.nouns import Outcome
+from bailiwick.nouns import McpBinding, Outcome, Tool
 from bailiwick.values import JSON, canonical, digest
 
 Context = ServerRequestContext[Any, Any]
@@ -77,11 +77,11 @@ async def asking_first(ctx: Context, call_next: CallNext) -> HandlerResult:
 class ClientListener:
     """The client of one request, as who listens to the call that it makes (`ports.Listener`)."""
 
-    def __init__(self, ctx: Context, level: str, *, repeats: bool) -> None:
-        """`repeats` says that the call may be made again from the start."""
+    def __init__(self, ctx: Context, level: str, tool: Tool) -> None:
         self._ctx = ctx
         self.level = level
-        self._asks_later = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS and repeats
+        self._may_be_asked = may_ask(tool)
+        self._asks_later = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS and asks_later(tool)
         self._said = _said(ctx) if self._asks_later else {}
         self._open: dict[str, Mapping[str, JSON]] = {}
         self._known_as: dict[str, str] = {}
@@ -117,7 +117,9 @@ class ClientListener:
         able = self._ctx.session.client_capabilities
         older = self._ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS
         asked = self._asks_later or (
-            older and any(getattr(able, each, None) for _, _, each in _QUESTIONS.values())
+            older
+            and self._may_be_asked
+            and any(getattr(able, each, None) for _, _, each in _QUESTIONS.values())
         )
         token = (self._ctx.meta or {}).get("progress_token")
         return bool(self.level or asked or token is not None)
@@ -186,6 +188,16 @@ class ClientListener:
         else:
             self._lacks[_QUESTIONS[str(question["method"])][2]] = {}
         return None
+
+
+def may_ask(tool: Tool) -> bool:
+    """Whether the tool's server may ask anything of a client while it carries out a call."""
+    return isinstance(tool.binding, McpBinding) and bool(tool.binding.upstream.may_ask)
+
+
+def asks_later(tool: Tool) -> bool:
+    """Whether a question of the tool's server can be the answer: what is read is read again."""
+    return tool.effect == "read" and may_ask(tool)
 
 
 def _said(ctx: Context) -> dict[str, Mapping[str, JSON]]:

@@ -44,6 +44,7 @@ from bailiwick.gateway import telling
 from bailiwick.gateway.doors import Visitor
 from bailiwick.gateway.hearing import session_of
 from bailiwick.gateway.offers import Offers, no_resource, refused
+from bailiwick.gateway.waiting import Leaves
 from bailiwick.nouns import Caller, Listing, Outcome, Tool
 from bailiwick.ports import World
 from bailiwick.values import JSON, digest
@@ -140,14 +141,14 @@ class Subscriptions:
         who: Who,
         offers: Offers,
         tools: Callable[[Caller], Awaitable[JSON]],
-        is_leaving: Callable[[], bool],
+        process: Leaves,
     ) -> None:
         """`tools` gives a caller's tools as it is told of them."""
         self._world = world
         self._who = who
         self._offers = offers
         self._tools = tools
-        self._is_leaving = is_leaving
+        self._process = process
         self._all: dict[object, Subscriber] = {}
         self._epoch = -1
         self._counts: dict[tuple[str, str], tuple[JSON, JSON]] = {}
@@ -282,7 +283,7 @@ class Subscriptions:
             (each.caller.agent, each.caller.subject) == (caller.agent, caller.subject)
             for each in self._all.values()
         )
-        if len(self._all) >= _MOST or theirs >= _MOST_OF_ONE or self._is_leaving():
+        if len(self._all) >= _MOST or theirs >= _MOST_OF_ONE or self._process.leaving:
             return None
         subscriber = self._all[key] = Subscriber(ctx, visitor, caller)
         if self._looking is None or self._looking.done():
@@ -305,7 +306,7 @@ class Subscriptions:
         try:
             while self._all:
                 await asyncio.sleep(_LOOK_S)
-                if self._is_leaving():
+                if self._process.leaving:
                     for each in list(self._all.values()):
                         each.end()
                     return

@@ -1,13 +1,14 @@
 """The server: what a client asks, in either revision, and what is answered."""
 
-import asyncio
 import hmac
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any, Protocol, cast
 
 import mcp_types as types
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
@@ -16,20 +17,21 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from bailiwick.act import act
-from bailiwick.errors import BailiwickError, StoreUnavailable
-from bailiwick.gateway import asking, telling, waiting
-from bailiwick.gateway.doors import step_up
-from bailiwick.gateway.hearing import ClientListener, LogLevels, asking_first
+from bailiwick.errors import BailiwickError
+from bailiwick.gateway import telling, waiting
+from bailiwick.gateway.calling import Answering, WireCall
+from bailiwick.gateway.hearing import asking_first
 from bailiwick.gateway.listening import ChangingServer, Subscriptions
-from bailiwick.gateway.offering import Offering, described, is_tool
+from bailiwick.gateway.offering import described, is_tool
 from bailiwick.gateway.offers import Offers, as_error
+from bailiwick.gateway.plain import Plain
 from bailiwick.gateway.resuming import ResumableSessions
-from bailiwick.gateway.tasks import Tasks, Who, meta_of, takes_tasks
+from bailiwick.gateway.tasks import Tasks, Who
 from bailiwick.nouns import Caller, Outcome, Tool
-from bailiwick.ports import LISTENER, World
+from bailiwick.ports import World
 from bailiwick.values import JSON, shown
 
 Context = ServerRequestContext[Any, Any]
@@ -61,17 +63,19 @@ class Writes(Protocol):
     async def flush(self) -> object: ...
 
 
-class _Plainly:
-    """Answers what needs no stream of events without one, which takes the SDK half of the work.
+class _Streaming:
+    """Answers by a stream of events only what needs one: it takes the SDK twice the work.
 
     A request of the newer revision needs a stream only if it asks to hear of progress or logs.
     """
 
-    def __init__(self, streams: ASGIApp, answers: ASGIApp) -> None:
+    def __init__(self, who: Who, streams: ASGIApp, answers: ASGIApp) -> None:
+        self._who = who
         self._streams = streams
         self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["user"] = _principal(await self._who(Request(scope)).caller())
         revision = dict(scope["headers"]).get(b"mcp-protocol-version", b"").decode("latin-1")
         if scope["method"] != "POST" or revision not in MODERN_PROTOCOL_VERSIONS:
             await self._streams(scope, receive, send)
@@ -88,10 +92,7 @@ class _Plainly:
 
 
 class Gateway:
-    """The MCP server over one world, for whoever `who` says that a request is from.
-
-    Once `leaving` is set it takes no new call; `quiet` is set while none is under way.
-    """
+    """The MCP server over one world, for whoever `who` says that a request is from."""
 
     def __init__(self, world: World, who: Who, *, pages: str) -> None:
         """`who` is given the HTTP request, if there is one.
@@ -101,11 +102,9 @@ class Gateway:
         self._world = world
         self._who = who
         self._approvals = f"{pages}/approvals/" if pages else ""
-        self.leaving = False
-        self.quiet = asyncio.Event()
-        self.quiet.set()
-        self._under_way = 0
-        self._offering = Offering()
+        self._tasks = Tasks(world, who, self._approvals)
+        self._answering = Answering(world, self._tasks, self._approvals)
+        self.under_way = self._answering.under_way
         self._server: Server[Any] = ChangingServer(
             "bailiwick",
             version=version("bailiwick"),
@@ -115,13 +114,11 @@ class Gateway:
             on_call_tool=self._call_tool,
             get_tool_input_schema=self._no_mirrored_headers,
         )
-        self._tasks = Tasks(world, who, self._approvals)
         self._tasks.add_to(self._server)
-        self._levels = LogLevels()
-        self._levels.add_to(self._server)
+        self._answering.levels.add_to(self._server)
         offers = Offers(world, who, self._usable, self._read, self._approvals)
         offers.add_to(self._server)
-        self._subscriptions = Subscriptions(world, who, offers, self._told_of, self._leaves)
+        self._subscriptions = Subscriptions(world, who, offers, self._told_of, self.under_way)
         self._subscriptions.add_to(self._server)
         # Our own telemetry tells of actions; the SDK's spans would tell of them twice.
         sealing = RequestStateSecurity(
@@ -154,7 +151,10 @@ class Gateway:
             max_request_body_size=_BODY_BYTES,
         )
         async with self._subscriptions, streams.run(), answers.run():
-            yield _Plainly(streams.handle_request, answers.handle_request)
+            plain = Plain(self._server, self._answering, self._who, hosts=hosts)
+            yield plain.before(
+                _Streaming(self._who, streams.handle_request, answers.handle_request)
+            )
 
     async def over_pipes(self, read: Reads | None = None, write: Writes | None = None) -> None:
         """Serve one client, a message a line, until it leaves; by default over our own pipes."""
@@ -192,89 +192,50 @@ class Gateway:
         tenant = world.settings.tenant
         control = await world.store.control(tenant)
         bundle = await world.bundle(tenant, control.release)
-        return await self._offering.usable(bundle, control, caller)
+        return await self._answering.offering.usable(bundle, control, caller)
 
     async def _call_tool(self, ctx: Context, params: types.CallToolRequestParams) -> Any:
-        world = self._world
         try:
-            with self._carrying():
-                control = await world.store.control(world.settings.tenant)
-                bundle = await world.bundle(world.settings.tenant, control.release)
-                tool = self._offering.named(bundle).get(params.name)
-                if tool is None or not is_tool(tool):
-                    raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {shown(params.name)}")
-                outcome = await self._act(ctx, tool, params.arguments or {})
-                return await self._told(ctx, params, outcome)
+            tool = await self._answering.named(params.name)
         except BailiwickError as error:
             return telling.fault(error)
+        if tool is None:
+            raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {shown(params.name)}")
+        again = waiting.was_shown(params)
+        return await self._answering.answer(
+            self._call(ctx, tool, params.arguments or {}, again=again)
+        )
 
     async def _read(self, ctx: Context, tool: Tool, arguments: Mapping[str, JSON]) -> Outcome:
         """Read what a server offers beside its tools."""
         try:
-            with self._carrying():
-                return await self._act(ctx, tool, arguments)
+            return await self._answering.outcome(self._call(ctx, tool, arguments))
         except BailiwickError as error:
             raise as_error(error) from error
 
-    async def _act(self, ctx: Context, tool: Tool, arguments: Mapping[str, JSON]) -> Outcome:
-        visitor = self._who(ctx.request)
-        asked = await asking.proposal(
-            self._world, visitor, tool=tool.name, arguments=arguments, meta=meta_of(ctx)
+    def _call(
+        self, ctx: Context, tool: Tool, arguments: Mapping[str, JSON], *, again: bool = False
+    ) -> WireCall:
+        return WireCall(
+            tool,
+            arguments,
+            meta=waiting.meta_of(ctx),
+            visitor=self._who(ctx.request),
+            able=waiting.able_of(ctx),
+            again=again,
+            ctx=ctx,
         )
-        repeats = tool.effect == "read"
-        client = ClientListener(ctx, self._levels.of(ctx), repeats=repeats)
-        listens = LISTENER.set(client if client.hears else None)
-        try:
-            outcome = await act(self._world, asked)
-        finally:
-            LISTENER.reset(listens)
-        client.asks_first(outcome)
-        if outcome.step == 2 and ctx.request is not None:
-            world = self._world
-            control = await world.store.control(world.settings.tenant)
-            bundle = await world.bundle(world.settings.tenant, control.release)
-            caller = await visitor.caller()
-            ctx.request.state.step_up = step_up(bundle, caller, tool.name, outcome)
-        return outcome
-
-    @contextmanager
-    def _carrying(self) -> Iterator[None]:
-        """A call is under way. Raises `StoreUnavailable` (`draining`) when we leave."""
-        if self.leaving:
-            raise StoreUnavailable(
-                "this process is leaving, and takes nothing new",
-                code="draining",
-                help="make the same call again: it is done once, whoever answers",
-            )
-        self._under_way += 1
-        self.quiet.clear()
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self.quiet.set()
-
-    async def _told(
-        self, ctx: Context, params: types.CallToolRequestParams, outcome: Outcome
-    ) -> types.CallToolResult | types.InputRequiredResult | dict[str, Any]:
-        """Answer with what is known, after what time the client can be made to wait."""
-        if outcome.status == "parked" and takes_tasks(ctx):
-            return await self._tasks.created(ctx, outcome)
-        if outcome.status == "parked" and self._approvals and waiting.takes_elicitation(ctx):
-            if waiting.answered(params) is None:
-                return waiting.asks_for_people(outcome, self._approvals + outcome.action)
-            outcome = await waiting.held(self._world, ctx, outcome, self._leaves)
-        elif outcome.status in ("parked", "running") and waiting.hears_progress(ctx):
-            outcome = await waiting.held(self._world, ctx, outcome, self._leaves)
-        return telling.result(outcome, self._approvals)
-
-    def _leaves(self) -> bool:
-        return self.leaving
 
     def _no_mirrored_headers(self, name: str) -> Mapping[str, Any] | None:
         """No argument is mirrored in a header here: nothing goes by headers but the routing."""
         return None
+
+
+def _principal(caller: Caller) -> AuthenticatedUser:
+    """Who a session of the older revision belongs to: it answers to nobody else."""
+    return AuthenticatedUser(
+        AccessToken(token="", client_id=caller.agent, scopes=[], subject=caller.subject)
+    )
 
 
 def _offset(params: types.PaginatedRequestParams | None) -> int:

@@ -14,7 +14,6 @@ import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import Server
 from mcp.shared.exceptions import MCPError
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from bailiwick import cases
 from bailiwick.cancelling import cancel
@@ -36,12 +35,10 @@ class _TaskParams(types.RequestParams):
     task_id: str
 
 
-def takes_tasks(ctx: Context) -> bool:
-    """Whether the client declared, with this request, that it polls tasks."""
-    if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-        return False
-    able = ctx.session.client_capabilities
-    return bool(able and able.extensions and EXTENSION in able.extensions)
+def takes_tasks(able: Mapping[str, JSON]) -> bool:
+    """Whether a client that is `able` polls tasks."""
+    extensions = able.get("extensions")
+    return isinstance(extensions, Mapping) and EXTENSION in extensions
 
 
 class Tasks:
@@ -59,15 +56,15 @@ class Tasks:
         server.add_request_handler("tasks/update", _TaskParams, self._update)
         server.add_request_handler("tasks/cancel", _TaskParams, self._cancel)
 
-    async def created(self, ctx: Context, outcome: Outcome) -> dict[str, Any]:
-        """The result that makes a task of a call that waits."""
+    async def created(self, able: Mapping[str, JSON], outcome: Outcome) -> dict[str, Any]:
+        """The result that makes a task of a call that waits, of a client that is `able`."""
         action = await self._world.store.action(self._world.settings.tenant, outcome.action)
         assert action is not None
-        return {"resultType": "task", **self._described(ctx, action, outcome, created=True)}
+        return {"resultType": "task", **self._described(able, action, outcome, created=True)}
 
     async def _get(self, ctx: Context, params: _TaskParams) -> dict[str, Any]:
         action, outcome = await self._found(ctx, params.task_id)
-        told = self._described(ctx, action, outcome)
+        told = self._described(waiting.able_of(ctx), action, outcome)
         if told["status"] == "completed":
             result = telling.result(outcome, self._approvals)
             told["result"] = result.model_dump(by_alias=True, mode="json", exclude_none=True)
@@ -93,7 +90,7 @@ class Tasks:
 
     async def _found(self, ctx: Context, id: str) -> tuple[Action, Outcome]:
         """The caller's own action. What is another's is as unknown as what is not there."""
-        if not takes_tasks(ctx):
+        if not takes_tasks(waiting.able_of(ctx)):
             raise MCPError(
                 types.MISSING_REQUIRED_CLIENT_CAPABILITY,
                 "the client did not declare the tasks extension",
@@ -110,7 +107,12 @@ class Tasks:
         return action, outcome
 
     def _described(
-        self, ctx: Context, action: Action, outcome: Outcome, *, created: bool = False
+        self,
+        able: Mapping[str, JSON],
+        action: Action,
+        outcome: Outcome,
+        *,
+        created: bool = False,
     ) -> dict[str, Any]:
         told: dict[str, Any] = {
             "taskId": action.id,
@@ -127,18 +129,12 @@ class Tasks:
         url = self._approvals and self._approvals + action.id
         if outcome.status == "parked":
             told["statusMessage"] = telling.waiting_words(action.id, url)
-            if url and waiting.takes_elicitation(ctx) and not created:
+            if url and waiting.takes_addresses(able) and not created:
                 asked = waiting.asks_for_people(outcome, url).model_dump(
                     by_alias=True, mode="json", exclude_none=True
                 )
                 told |= {"status": "input_required", "inputRequests": asked["inputRequests"]}
         return told
-
-
-def meta_of(ctx: Context) -> Mapping[str, JSON]:
-    """What a request says beside its parameters."""
-    meta = (ctx.params or {}).get("_meta")
-    return meta if isinstance(meta, Mapping) else {}
 
 
 def _time(at_us: int) -> str:

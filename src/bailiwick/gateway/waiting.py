@@ -11,8 +11,8 @@ as well there, and needs no second round.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
@@ -29,18 +29,24 @@ _PROGRESS_S = 5.0
 APPROVAL = "approval"
 
 
+class Leaves(Protocol):
+    """Whether this process takes nothing new any more."""
+
+    leaving: bool
+
+
 async def held(
     world: World,
     ctx: ServerRequestContext[Any, Any],
     outcome: Outcome,
-    leaving: Callable[[], bool],
+    process: Leaves,
 ) -> Outcome:
     """The outcome once people have decided, or as it is after `hold_seconds`, or when we leave."""
     hold_s = world.settings.serve.hold_seconds
     loop = asyncio.get_running_loop()
     until_s, told_s = loop.time() + hold_s, 0.0
     began_s = loop.time()
-    while outcome.status in ("parked", "running") and not leaving():
+    while outcome.status in ("parked", "running") and not process.leaving:
         if (now_s := loop.time()) >= until_s:
             break
         if now_s - told_s >= _PROGRESS_S:
@@ -58,21 +64,29 @@ def hears_progress(ctx: ServerRequestContext[Any, Any]) -> bool:
     return bool(ctx.meta) and ctx.meta.get("progress_token") is not None  # type: ignore[union-attr]
 
 
-def takes_elicitation(ctx: ServerRequestContext[Any, Any]) -> bool:
-    """Whether the client would show its user an address, and then ask again."""
+def able_of(ctx: ServerRequestContext[Any, Any]) -> Mapping[str, JSON]:
+    """The capabilities that a client declared with this request (2026-07-28)."""
     if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
-        return False
-    able = ctx.session.client_capabilities
-    return able is not None and able.elicitation is not None and able.elicitation.url is not None
+        return {}
+    able = meta_of(ctx).get(types.CLIENT_CAPABILITIES_META_KEY)
+    return able if isinstance(able, Mapping) else {}
 
 
-def answered(params: types.CallToolRequestParams) -> Mapping[str, JSON] | None:
-    """What the client's user said to an elicitation of ours; None if nothing was asked."""
-    told = params.input_responses
-    if not told or APPROVAL not in told:
-        return None
-    reply = told[APPROVAL]
-    return reply.model_dump(by_alias=True) if hasattr(reply, "model_dump") else dict(reply)
+def meta_of(ctx: ServerRequestContext[Any, Any]) -> Mapping[str, JSON]:
+    """What a request says beside its parameters."""
+    meta = (ctx.params or {}).get("_meta")
+    return meta if isinstance(meta, Mapping) else {}
+
+
+def takes_addresses(able: Mapping[str, JSON]) -> bool:
+    """Whether a client that is `able` would show its user an address, and then ask again."""
+    elicitation = able.get("elicitation")
+    return isinstance(elicitation, Mapping) and elicitation.get("url") is not None
+
+
+def was_shown(params: types.CallToolRequestParams) -> bool:
+    """Whether the client's user has answered an elicitation of ours."""
+    return APPROVAL in (params.input_responses or {})
 
 
 def asks_for_people(outcome: Outcome, url: str) -> types.InputRequiredResult:

@@ -7,7 +7,6 @@ answer is tried again after a while, twelve times in some eight hours; then it i
 """
 
 import asyncio
-from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -22,9 +21,9 @@ _FIRST_PAUSE_US, _LONGEST_PAUSE_US = 5_000_000, 3_600_000_000
 _TRIES = 5
 
 
-async def deliver(world: World, tenants: Sequence[str]) -> list[BaseException]:
+async def deliver(world: World) -> list[BaseException]:
     """Deliver what is due now; give the faults. No notice keeps another waiting."""
-    due = [each for tenant in tenants for each in await world.outbox.due(tenant, world.owner)]
+    due = await world.outbox.due(world.settings.tenant, world.owner)
     carried = (_carry(world, each) for each in due)
     results = await asyncio.gather(*carried, return_exceptions=True)
     return [result for result in results if result is not None]

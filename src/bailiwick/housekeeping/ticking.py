@@ -7,7 +7,7 @@ processes may tick. It is not a scheduler: nothing is planned here.
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -58,21 +58,23 @@ async def tick(world: World, busy: set[str] | None = None, *, delivers: bool = T
 
     `busy` are the actions that other ticks of this process are still carrying on: a slow one may
     outlive its lease, and is not begun again. Raises what the store and the log raise.
+
+    Other tenants of the database keep their own house: their actions want their credentials, and
+    their people are told by them. The log is of all.
     """
     faults: list[BaseException] = []
-    tenants = await world.due.tenants()
     if world.telemetry.wants_standing():
-        await _kept(faults, _measure(world, tenants))
+        await _kept(faults, _measure(world))
     if await _kept(faults, ledger.look_back(world)) or await ledger.held(world):
         return Tick(0, 0, (ledger.is_held(),))
-    woken = await _wake(world, tenants, set() if busy is None else busy, faults)
-    erased = [await _kept(faults, retain(world, tenant)) or 0 for tenant in tenants]
+    woken = await _wake(world, set() if busy is None else busy, faults)
+    erased = await _kept(faults, retain(world, world.settings.tenant)) or 0
     sequenced = await ledger.grow(world)
     for told in (ledger.publish, ledger.confer):  # nothing waits for tiles or for a witness
         await _kept(faults, told(world))
     if delivers:
-        faults += await _kept(faults, deliver(world, tenants)) or ()
-    return Tick(woken, sequenced, tuple(faults), sum(erased))
+        faults += await _kept(faults, deliver(world)) or ()
+    return Tick(woken, sequenced, tuple(faults), erased)
 
 
 async def _kept(faults: list[BaseException], duty: Awaitable[T]) -> T | None:
@@ -84,9 +86,7 @@ async def _kept(faults: list[BaseException], duty: Awaitable[T]) -> T | None:
         return None
 
 
-async def _wake(
-    world: World, tenants: Sequence[str], busy: set[str], faults: list[BaseException]
-) -> int:
+async def _wake(world: World, busy: set[str], faults: list[BaseException]) -> int:
     """Claim the actions that are due and carry them on, some at a time; say how many."""
     gate = asyncio.Semaphore(_AT_ONCE)
 
@@ -98,19 +98,19 @@ async def _wake(
             busy.discard(asked.action)
 
     due: list[Wake] = []
-    for tenant in tenants:
-        for claim in (world.due.stale_intents, world.due.decided_parks, world.due.expired_parks):
-            claimed = await _kept(faults, claim(tenant, world.owner, busy)) or ()
-            due += (Wake(tenant=tenant, action=id) for id in claimed)
+    tenant = world.settings.tenant
+    for claim in (world.due.stale_intents, world.due.decided_parks, world.due.expired_parks):
+        claimed = await _kept(faults, claim(tenant, world.owner, busy)) or ()
+        due += (Wake(tenant=tenant, action=id) for id in claimed)
     busy.update(asked.action for asked in due)
     results = await asyncio.gather(*map(wake, due), return_exceptions=True)
     faults += [result for result in results if result is not None]
     return len(due)
 
 
-async def _measure(world: World, tenants: Sequence[str]) -> None:
-    """Tell telemetry how the tenants stand; the log is theirs together."""
+async def _measure(world: World) -> None:
+    """Tell telemetry how the tenant stands; the log is all tenants' together."""
+    tenant = world.settings.tenant
     waited_us = await ledger.waiting_us(world.ledger, world.now_us())
-    for tenant in tenants:
-        in_doubt = await world.due.in_doubt(tenant)
-        world.telemetry.stands(tenant, in_doubt=in_doubt, unsequenced_us=waited_us)
+    in_doubt = await world.due.in_doubt(tenant)
+    world.telemetry.stands(tenant, in_doubt=in_doubt, unsequenced_us=waited_us)

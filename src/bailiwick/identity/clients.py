@@ -1,11 +1,11 @@
 """How an agent proves itself to the token endpoint as an OAuth client (RFC 7523, section 2.2).
 
 Its assertion is signed with a registered key, `aud` our issuer or token endpoint, and lives for at
-most five minutes. It is used once: this process remembers those it took, and takes none that was
-issued before it began, so that a restart forgets nothing that could come again. Of processes that
-share a database each takes an assertion once.
+most five minutes. It is used once, in whichever process and after whichever restart: its name is
+written down until its time is over, before anything is given for it.
 """
 
+import hashlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -15,7 +15,6 @@ from msgspec import Struct
 
 from bailiwick.errors import BadInput, IdentityError
 from bailiwick.identity.agents import check_account
-from bailiwick.identity.assertions import SeenAssertions
 from bailiwick.identity.jose import (
     ALG,
     MAX_CHARS,
@@ -26,8 +25,9 @@ from bailiwick.identity.jose import (
     read_public_jwk,
 )
 from bailiwick.identity.tokens import check_times
-from bailiwick.ports import ControlState
-from bailiwick.values import JSON, parse
+from bailiwick.ports import ControlState, World
+from bailiwick.transactions import Blocked, Commit, UseOnce
+from bailiwick.values import JSON, canonical, parse
 
 MAX_SECONDS = 300
 _JTI = 256
@@ -57,22 +57,35 @@ class ClientClaims(Struct, frozen=True, kw_only=True):
     nbf: int | None = None
 
 
-def check_client(
+async def check_client(
+    world: World,
     control: ControlState,
     assertion: str,
     audiences: Collection[str],
-    seen: SeenAssertions,
     *,
     now_us: int,
-    since_us: int,
 ) -> tuple[str, str]:
     """The agent that signed an assertion, and the id of the key that it signed with.
 
-    `since_us` is when this process began. Raises `IdentityError`: `assertion_malformed`,
-    `assertion_forged`, `assertion_wrong_audience`, `assertion_not_yet_valid`, `assertion_expired`,
-    `assertion_replayed`, `assertions_full`, `agent_unknown`, `agent_disabled`,
-    `agent_key_unknown`.
+    Raises `IdentityError`: `assertion_malformed`, `assertion_forged`, `assertion_wrong_audience`,
+    `assertion_not_yet_valid`, `assertion_expired`, `assertion_replayed`, `agent_unknown`,
+    `agent_disabled`, `agent_key_unknown`; `StoreUnavailable` if it cannot be written down.
     """
+    claims, key_id = _proved(control, assertion, audiences, now_us)
+    named = canonical(["client assertion", claims.sub, claims.jti])
+    once = UseOnce(name=hashlib.sha256(named).hexdigest(), until_us=claims.exp * SECOND)
+    used = await world.store.commit(Commit(tenant=control.tenant, ops=(once,)))
+    if isinstance(used, Blocked):
+        raise IdentityError(
+            "the assertion was used before", code="assertion_replayed", help=CLIENT.help
+        )
+    return claims.sub, key_id
+
+
+def _proved(
+    control: ControlState, assertion: str, audiences: Collection[str], now_us: int
+) -> tuple[ClientClaims, str]:
+    """What an assertion says that holds, and the id of the key that it is signed with."""
     header, claims = _read(assertion)
     standing = control.standings.get(claims.sub)
     keys = standing.keys if standing else {}
@@ -102,14 +115,7 @@ def check_client(
             help=f"set `aud` to one of {', '.join(audiences)}",
         )
     check_times("assertion", max(claims.iat, claims.nbf or 0), claims.exp, now_us)
-    if claims.iat * SECOND < since_us:
-        raise IdentityError(
-            "the assertion was made before this process began, so it may have been used",
-            code="assertion_replayed",
-            help=CLIENT.help,
-        )
-    seen.use(control.tenant, claims.sub, claims.jti, claims.exp, now_us)
-    return claims.sub, key_id
+    return claims, key_id
 
 
 def subjects_of(key: Mapping[str, JSON], agent: str) -> tuple[str, ...]:

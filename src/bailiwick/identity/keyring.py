@@ -119,17 +119,21 @@ class Keyring:
         return self._secrets[use]
 
 
-def create_keyring(folder: Path, random: Random) -> None:
+def create_keyring(folder: Path, random: Random, *, log_keys: Path | None = None) -> None:
     """Make a folder with one new key for each use; all of them or none are there on return.
 
-    `random(n)` gives n unpredictable bytes. Raises `IdentityError` `keys_exist` if the folder is
-    there and not empty: keys are never overwritten.
+    `random(n)` gives n unpredictable bytes. The log's keys are copied from the folder `log_keys`,
+    where one is named. Raises `IdentityError`: `keys_exist` if the folder is there and not empty,
+    since keys are never overwritten, and what `load_keyring` raises for a log's key.
     """
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         _write_signing_key(draft, "token", 1, random)
-        _write_signing_key(draft, "log", 1, random)
+        if log_keys is None:
+            _write_signing_key(draft, "log", 1, random)
+        else:
+            _copy_log_keys(log_keys, draft)
         write_private(draft / f"vault-{_new_kid(1, random)}.key", _secret_text(random(32)))
         for use in SECRET_USES:
             write_private(draft / f"{use}.key", _secret_text(random(32)))
@@ -238,6 +242,15 @@ def _write_signing_key(folder: Path, use: str, number: int, random: Random) -> s
     key = Ed25519PrivateKey.from_private_bytes(random(32))
     write_private(folder / f"{use}-{kid}.json", msgspec.json.encode(private_jwk(key, kid)))
     return kid
+
+
+def _copy_log_keys(source: Path, folder: Path) -> None:
+    found = _files(source, "log", "json")
+    if not found:
+        _absent(source, "log")
+    for kid, path in found:
+        _read_signing_key(path, kid)
+        write_private(folder / path.name, read_private(path, "key"))
 
 
 def _read_signing_key(path: Path, kid: str) -> Ed25519PrivateKey:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from bailiwick import identity, ledger
 from bailiwick.config import load_settings
-from bailiwick.errors import ControlError
+from bailiwick.errors import BailiwickError, ControlError, LedgerError
 from bailiwick.ledger import records
 from bailiwick.nouns import Person, Role
 from bailiwick.ports import World
@@ -57,15 +57,22 @@ class Founded(NamedTuple):
 
 
 async def found(
-    project: Path, people: Sequence[Newcomer], *, access_for: str | None = None
+    project: Path,
+    people: Sequence[Newcomer],
+    *,
+    access_for: str | None = None,
+    log_keys: Path | None = None,
 ) -> Founded:
     """Found the project whose files lie in a folder.
 
-    With `access_for` each agent gets an access key by which it acts for that subject.
+    With `access_for` each agent gets an access key by which it acts for that subject. A database
+    has one log, whose keys a further tenant takes over from `log_keys`, another project's folder
+    of keys.
 
-    Raises `ControlError` (`project_founded`) when it has keys or a database already, and
-    `CatalogError`, `PolicyError`, `ConfigError` or `IdentityError` for its files and people, before
-    anything is made.
+    Raises `ControlError` (`project_founded`) when it has keys or a database already,
+    `log_keys_needed` when the database's log is not signed by its keys, and `CatalogError`,
+    `PolicyError`, `ConfigError` or `IdentityError` for its files and people, before anything is
+    made.
     """
     settings = load_settings(project)
     made = [keys_folder(settings), *([] if settings.is_shared else [settings.path(settings.store)])]
@@ -84,17 +91,43 @@ async def found(
         )
         for each in people
     ]
-    identity.create_keyring(keys_folder(settings), os.urandom)
+    identity.create_keyring(keys_folder(settings), os.urandom, log_keys=log_keys)
     world = open_world(settings)
     try:
-        if await world.store.epoch(settings.tenant):
-            shutil.rmtree(keys_folder(settings))
-            raise _founded_already(f"the database has a tenant `{settings.tenant}` already")
-        founded = await _found(world, project, accounts, access_for)
+        founded = await _first(world, project, accounts, access_for)
         await ledger.sequence(world.ledger, world.keys)
     finally:
         await world.close()
     return founded
+
+
+async def _first(
+    world: World, project: Path, accounts: Sequence[Account], access_for: str | None
+) -> Founded:
+    """Make the tenant; without one the keys go again."""
+    settings = world.settings
+    try:
+        if await world.store.epoch(settings.tenant):
+            raise _founded_already(f"the database has a tenant `{settings.tenant}` already")
+        await _join(world)
+        return await _found(world, project, accounts, access_for)
+    except BailiwickError:
+        shutil.rmtree(keys_folder(settings))
+        raise
+
+
+async def _join(world: World) -> None:
+    """See that the database's log is ours to sign. Raises `ControlError`."""
+    try:
+        await ledger.sequence(world.ledger, world.keys)
+    except LedgerError as error:
+        if error.code != "signature_missing":
+            raise
+        raise ControlError(
+            "the database has the log of another tenant, which our keys have not signed",
+            code="log_keys_needed",
+            help="found with the log's keys from that project, and with its `log_origin`",
+        ) from None
 
 
 def _founded_already(what: str) -> ControlError:

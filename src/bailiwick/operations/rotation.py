@@ -33,12 +33,16 @@ async def keys_rewrap(world: World, person: Person, given: Parameters) -> JSON:
 
 
 async def runs_by_key(world: World) -> Counter[str | None]:
-    """How many runs are under each vault key, of all tenants; None: under none that is here."""
+    """How many runs are under each vault key, of all tenants; None: under none that is here.
+
+    Runs of other tenants are not missed: their keys may lie elsewhere.
+    """
     found: Counter[str | None] = Counter()
     for tenant in await world.due.tenants():
         after = ""
         while page := await world.due.run_keys(tenant, after, _STEP):
-            found.update(ledger.unwrapped(world, tenant, *each)[0] for each in page)
+            kids = [ledger.unwrapped(world, tenant, *each)[0] for each in page]
+            found.update(kid for kid in kids if kid or tenant == world.settings.tenant)
             after = page[-1][0]
     return found
 

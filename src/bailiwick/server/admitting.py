@@ -1,40 +1,18 @@
 """What requests pass before anything looks at them: whether we are leaving, and who bears what."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bailiwick.errors import BailiwickError, IdentityError
-from bailiwick.gateway import Bearer, BearerDoor, Gateway, principal
-from bailiwick.server.problems import new_request_id, of_fault, problem, request_id
+from bailiwick.gateway import Bearer, BearerDoor, Gateway
+from bailiwick.server.problems import of_fault, problem
 
 # What is asked while we leave is still answered: whether we live, and whether we are ready.
 _ALWAYS = ("/health/", "/metrics")
-
-
-class Naming:
-    """Gives each request a name, the client's own if it sends one, and says it in the answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        named = new_request_id(Headers(scope=scope).get("x-request-id", ""))
-        request_id.set(named)
-
-        async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["x-request-id"] = named
-            await send(message)
-
-        await self._app(scope, receive, sending)
 
 
 class Leaving:
@@ -53,10 +31,10 @@ class Leaving:
         """Take nothing new, and wait until nothing is under way."""
         self.leaving = True
         for each in self._gateways:
-            each.leaving = True
+            each.under_way.leaving = True
         await self._quiet.wait()
         for each in list(self._gateways):
-            await each.quiet.wait()
+            await each.under_way.quiet.wait()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(_ALWAYS):
@@ -89,8 +67,8 @@ class Leaving:
 class Bearers:
     """Agents at a door: who bears no good credential is told how to get one (RFC 6750, RFC 9728).
 
-    Who is good is told on as `state.visitor`. A handler that sets `state.step_up` to a scope turns
-    its answer into a challenge for that scope, if the answer has not begun.
+    Who is good is told on as `state.visitor`. An answer that he needs another scope for becomes a
+    challenge for that scope, if it has not begun.
     """
 
     def __init__(self, app: ASGIApp, door: BearerDoor, metadata: str) -> None:
@@ -99,27 +77,23 @@ class Bearers:
         self._metadata = metadata
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        bearer = bearer_of(Headers(scope=scope))
         try:
-            credential, caller = await self._door.admitted(bearer)
+            visitor = await self._door.admitted(bearer_of(scope["headers"]))
         except IdentityError as fault:
             await challenged(fault, self._metadata)(scope, receive, send)
             return
         except BailiwickError as fault:
             await of_fault(fault, 503)(scope, receive, send)
             return
-        state: dict[str, Any] = scope.setdefault("state", {})
-        state["visitor"] = Bearer(self._door, bearer, credential, caller)
-        scope["user"] = principal(caller)
-        await self._app(scope, receive, self._stepping_up(state, send))
+        scope.setdefault("state", {})["visitor"] = visitor
+        await self._app(scope, receive, self._stepping_up(visitor, send))
 
-    def _stepping_up(self, state: dict[str, Any], send: Send) -> Send:
+    def _stepping_up(self, visitor: Bearer, send: Send) -> Send:
         async def sending(message: Message) -> None:
-            scope = state.get("step_up")
-            if scope and message["type"] == "http.response.start":
+            if visitor.needs and message["type"] == "http.response.start":
                 message["status"] = 403
                 MutableHeaders(scope=message)["www-authenticate"] = stepping_up(
-                    scope, self._metadata
+                    visitor.needs, self._metadata
                 )
             await send(message)
 
@@ -141,8 +115,8 @@ def stepping_up(scope: str, metadata: str) -> str:
     return f'Bearer error="insufficient_scope", scope="{scope}", resource_metadata="{metadata}"'
 
 
-def bearer_of(headers: Headers) -> str:
+def bearer_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """The credential of an `Authorization: Bearer` header; empty if there is none, or two."""
-    given = headers.getlist("authorization")
-    kind, _, credential = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-    return credential.strip() if kind.lower() == "bearer" else ""
+    given = [value for name, value in headers if name == b"authorization"]
+    kind, _, credential = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
+    return credential.strip().decode("latin-1") if kind.lower() == b"bearer" else ""

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -24,26 +25,30 @@ from bailiwick.errors import BailiwickError
 from bailiwick.gateway import BearerDoor, Gateway, lent
 from bailiwick.ports import World
 from bailiwick.runtime import Bailiwick
-from bailiwick.server.admitting import Bearers, Leaving, Naming, bearer_of
+from bailiwick.server.admitting import Bearers, Leaving, bearer_of
 from bailiwick.server.metrics import CONTENT_TYPE, Counting, Counts, RequestLog
 from bailiwick.server.oauth import RESOURCE, Tokens
 from bailiwick.server.pages import pages
 from bailiwick.server.people import People
 from bailiwick.server.problems import of_fault, problem
 from bailiwick.server.rest import rest
-from bailiwick.server.rest.faults import told
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-class _Endpoint:
-    """An ASGI application as the endpoint of a route: Starlette wraps plain functions."""
+class _Beside:
+    """Serves one path beside the router, through whose layers every call of a tool would go."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, route: Route, others: ASGIApp) -> None:
+        self._route = route
+        self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        if scope["type"] == "http" and scope["path"] == self._route.path:
+            scope["endpoint"] = self._route.endpoint
+            await self._route.app(scope, receive, send)
+        else:
+            await self._others(scope, receive, send)
 
 
 @asynccontextmanager
@@ -52,7 +57,7 @@ async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIt
     world = bailiwick.world
     door = BearerDoor(world, f"{url}/mcp")
     people = People(bailiwick.perform)
-    gateway = Gateway(world, lambda asked: asked.state.visitor, pages=url)
+    gateway = Gateway(world, lambda asked: asked.scope["state"]["visitor"], pages=url)
     hosts, origins = _addresses(world, url)
 
     async def live(_: Request) -> Response:
@@ -75,9 +80,9 @@ async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIt
     async def metrics(request: Request) -> Response:
         if not _is_for_all(world):
             try:
-                await people.give(bearer_of(request.headers), "whoami")
+                await people.give(bearer_of(request.headers.raw), "whoami")
             except BailiwickError as fault:
-                return told(fault)
+                return of_fault(fault)
         able = not leaving.leaving and await is_ready() is None
         waiting = 0
         if able:
@@ -86,8 +91,10 @@ async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIt
 
     async with gateway.over_http(hosts, origins) as mcp, lent(world, pages=url) as gateways:
         gateways.append(gateway)
+        bearers = Bearers(mcp, door, f"{url}{RESOURCE}/mcp")
+        called = Route("/mcp", ServerErrorMiddleware(bearers, handler=_failed))
         routes = [
-            Route("/mcp", _Endpoint(Bearers(mcp, door, f"{url}{RESOURCE}/mcp"))),
+            called,
             Route("/health/live", live),
             Route("/health/ready", ready),
             Route("/metrics", metrics),
@@ -95,12 +102,12 @@ async def application(bailiwick: Bailiwick, url: str, counts: Counts) -> AsyncIt
             *rest(world, people, url),
         ]
         # What no route here has is the pages', which tell programs of faults as problems too.
-        shown, addresses = pages(world, url, hosts, lambda: leaving.leaving)
+        shown, addresses = pages(world, people, url, hosts, lambda: leaving.leaving)
         app = Starlette(routes=routes, exception_handlers={405: _other, Exception: _failed})
         app.router.default = shown
         log = RequestLog(world.settings) if world.settings.serve.requests else None
-        served = Counting(app, [*routes, *addresses], counts, log)
-        leaving = Leaving(Naming(served), gateways)
+        served = Counting(_Beside(called, app), [*routes, *addresses], counts, log)
+        leaving = Leaving(served, gateways)
         try:
             yield leaving
         finally:

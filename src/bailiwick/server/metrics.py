@@ -5,7 +5,7 @@ a caller chooses becomes one. No payload, subject, resource or credential is cou
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bailiwick.config import Settings
 from bailiwick.ports import Told
-from bailiwick.server.problems import request_id
+from bailiwick.server.problems import new_request_id, request_id
 from bailiwick.telemetry.lines import STDERR, Lines
 from bailiwick.telemetry.postbox import Postbox
 
@@ -24,6 +24,7 @@ _MOST = 2000
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _PEOPLE_S = (10.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0)
 _STANDING_S = 5.0
+_NAME = b"x-request-id"
 
 
 class Counts:
@@ -77,17 +78,21 @@ class Counts:
         self._ready = Gauge(
             "bailiwick_ready", "Whether this process takes calls", registry=registry
         )
-        self._kinds: set[tuple[str, ...]] = set()
+        # Each kind's own counters: the library looks them up by their labels under a lock.
+        self._kinds: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
+        self._routes: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self._measured_s = 0.0
 
     def report(self, told: Told) -> None:
         """Count one action."""
         kind = (told.tool, told.status, told.code)
-        if kind not in self._kinds and len(self._kinds) >= _MOST:
-            kind = ("other", told.status, "other")
-        self._kinds.add(kind)
-        self._actions.labels(*kind).inc()
-        self._took.labels(kind[0]).observe(sum(told.steps_us) / 1_000_000)
+        if kind not in self._kinds:
+            if len(self._kinds) >= _MOST:
+                kind = ("other", told.status, "other")
+            self._kinds[kind] = (self._actions.labels(*kind), self._took.labels(kind[0]))
+        actions, took = self._kinds[kind]
+        actions.inc()
+        took.observe(sum(told.steps_us) / 1_000_000)
         if told.waited_us is not None:
             self._waited.observe(told.waited_us / 1_000_000)
 
@@ -112,8 +117,13 @@ class Counts:
 
     def served(self, method: str, route: str, status: int, took_s: float) -> None:
         """Count one request."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._served.labels(route).observe(took_s)
+        kind = (method, route, status)
+        if kind not in self._routes:
+            requests = self._requests.labels(method, route, str(status))
+            self._routes[kind] = (requests, self._served.labels(route))
+        requests, served = self._routes[kind]
+        requests.inc()
+        served.observe(took_s)
 
     def told(self, *, waiting: int, ready: bool) -> bytes:
         """Everything, in Prometheus' text format."""
@@ -148,7 +158,10 @@ class RequestLog:
 
 
 class Counting:
-    """Counts each request of an application, and writes its line if there is a log."""
+    """Names each request of an application, counts it, and writes its line if there is a log.
+
+    The name is the client's own if it sends one, and stands in the answer.
+    """
 
     def __init__(
         self, app: ASGIApp, routes: Sequence[Route], counts: Counts, log: RequestLog | None
@@ -163,10 +176,14 @@ class Counting:
             await self._app(scope, receive, send)
             return
         began_s = time.monotonic()
+        named = new_request_id(_of(scope["headers"]))
+        request_id.set(named)
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 self._tell(scope, message["status"], time.monotonic() - began_s)
+                others = [each for each in message["headers"] if each[0] != _NAME]
+                message["headers"] = [*others, (_NAME, named.encode())]
             await send(message)
 
         await self._app(scope, receive, sending)
@@ -187,6 +204,13 @@ class Counting:
                     "request_id": request_id.get(),
                 }
             )
+
+
+def _of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    for name, value in headers:
+        if name == _NAME:
+            return value.decode("latin-1")
+    return ""
 
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})

@@ -25,7 +25,7 @@ from bailiwick.errors import BadInput, BailiwickError, IdentityError
 from bailiwick.identity.tokens import Detail
 from bailiwick.nouns import Caller, Credential, Grant, Manifest
 from bailiwick.ports import Bundle, ControlState, World
-from bailiwick.server.rest.faults import BadRequest, told
+from bailiwick.server.problems import BadRequest, of_fault
 from bailiwick.server.rest.reading import bytes_of
 from bailiwick.values import JSON, parse, shown
 
@@ -59,8 +59,6 @@ class Tokens:
         self._world = world
         self._url = url
         self._doors = {f"{url}{door}": door for door in doors}
-        self._seen = identity.SeenAssertions()
-        self._since_us = world.now_us()
 
     def routes(self) -> list[Route]:
         """The endpoint, and the documents of RFC 8414 and RFC 9728."""
@@ -121,14 +119,14 @@ class Tokens:
                 return _no("invalid_client", str(fault), 401)
             return _no(_ERRORS.get(fault.code, "invalid_request"), str(fault))
         except BailiwickError as fault:
-            return told(fault)
+            return of_fault(fault)
 
     async def _given(self, said: _Said, request: Request) -> Response:
         world = self._world
         tenant, now_us = world.settings.tenant, await world.store.now_us()
         control = await world.store.control(tenant)
         bundle = await world.bundle(tenant, control.release)
-        client = self._client(control, said, request, now_us)
+        client = await self._client(control, said, request, now_us)
         manifest = bundle.manifests.get(client.agent)
         if manifest is None:
             raise IdentityError("the agent has no manifest", code="agent_unknown")
@@ -146,7 +144,9 @@ class Tokens:
             raise IdentityError("the access key is for another subject", code="subject_not_allowed")
         return JSONResponse(_told(caller, credential, now_us), headers=_UNKEPT)
 
-    def _client(self, control: ControlState, said: _Said, request: Request, now_us: int) -> _Client:
+    async def _client(
+        self, control: ControlState, said: _Said, request: Request, now_us: int
+    ) -> _Client:
         """Who asks. Raises `IdentityError` if that cannot be told, or is told in two ways."""
         basic = _basic(request)
         ways = [said.get("client_assertion"), said.get("client_secret"), basic and basic[1]]
@@ -159,13 +159,12 @@ class Tokens:
         if said.get("client_assertion") is not None:
             if said.get("client_assertion_type") != _BY_JWT:
                 raise IdentityError("the assertion is of another type", code="client_unproven")
-            agent, key_id = identity.check_client(
+            agent, key_id = await identity.check_client(
+                self._world,
                 control,
                 said["client_assertion"],
                 (self._url, f"{self._url}/v1/token"),
-                self._seen,
                 now_us=now_us,
-                since_us=self._since_us,
             )
             key = control.standings[agent].keys[key_id]
             if said.get("client_id", agent) != agent:

@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from bailiwick import approval
 from bailiwick.errors import ApprovalError, StoreUnavailable
+from bailiwick.identity import LogIn
 from bailiwick.identity.jose import decode
-from bailiwick.identity.sessions import MAX_SECONDS
-from bailiwick.nouns import Vote
+from bailiwick.nouns import Role, Vote
 from bailiwick.values import JSON
 
 Perform = Callable[[Mapping[str, JSON]], Awaitable[JSON]]
@@ -27,17 +27,13 @@ _OPENING = 2
 _WAITING = 16
 
 
-class LoggedIn(Struct, frozen=True, kw_only=True):
-    """Who has logged in: the statement to send with each request, and until when it holds."""
+class Entered(Struct, frozen=True, kw_only=True):
+    """Who has logged in: the session, and the account as it is now."""
 
-    statement: str
+    login: LogIn
     person: str
-    roles: tuple[str, ...]
+    roles: tuple[Role, ...]
     queues: tuple[str, ...]
-    expires_in: int
-
-    def __repr__(self) -> str:
-        return f"LoggedIn({self.person!r})"
 
 
 class People:
@@ -49,19 +45,18 @@ class People:
         self._opening = asyncio.Semaphore(_OPENING)
         self._waiting = 0
 
-    async def log_in(self, name: str, password: str) -> LoggedIn:
+    async def log_in(self, name: str, password: str) -> Entered:
         """Open a session. The try is counted before the password is looked at.
 
         Raises `IdentityError`: `password_wrong`, `account_waiting` (with `wait_s`),
         `person_disabled`; `StoreUnavailable` (`logins_full`) when too many ask at once.
         """
         told = await self._opened(name, password)
-        return LoggedIn(
-            statement=str(told["statement"]),
+        return Entered(
+            login=LogIn(str(told["statement"]), _key(told)),
             person=str(told["person"]),
-            roles=tuple(map(str, cast("list[str]", told["roles"]))),
+            roles=tuple(cast("list[Role]", told["roles"])),
             queues=tuple(map(str, cast("list[str]", told["queues"]))),
-            expires_in=MAX_SECONDS,
         )
 
     async def give(
@@ -112,8 +107,7 @@ class People:
             signature="",
             on_behalf_of=on_behalf_of,
         )
-        key = Ed25519PrivateKey.from_private_bytes(decode(str(opened["key"])))
-        signed = approval.sign_vote(vote, key)
+        signed = approval.sign_vote(vote, _key(opened))
         members: JSON = {name: getattr(signed, name) for name in signed.__struct_fields__}
         return await self.give(statement, f"approvals {choice}", {"vote": members})
 
@@ -130,3 +124,7 @@ class People:
         finally:
             self._waiting -= 1
         return cast("Mapping[str, JSON]", answer)
+
+
+def _key(opened: Mapping[str, JSON]) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(decode(str(opened["key"])))

@@ -451,6 +451,13 @@ def _revoke(batch: Batch, tenant: str, op: transactions.Revoke) -> None:
     sql.run(batch.connection, "revoke", values)
 
 
+def _use_once(batch: Batch, tenant: str, op: transactions.UseOnce) -> transactions.Blocked | None:
+    if not sql.run(batch.connection, "use_once", {"tenant": tenant, **_members(op)}):
+        return transactions.Blocked(code="used_before")
+    sql.run(batch.connection, "forget_used", {"tenant": tenant, "now_us": batch.now_us})
+    return None
+
+
 def _put_person(batch: Batch, tenant: str, op: transactions.PutPerson) -> None:
     values = {
         "tenant": tenant,
@@ -527,6 +534,7 @@ HANDLERS: dict[type, Callable[[Batch, str, Any], transactions.Blocked | None]] =
     transactions.PutStanding: _put_standing,
     transactions.Carry: _carry,
     transactions.Revoke: _revoke,
+    transactions.UseOnce: _use_once,
     transactions.PutPerson: _put_person,
     transactions.PutRelease: _put_release,
     transactions.Activate: _activate,

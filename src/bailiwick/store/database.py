@@ -23,7 +23,7 @@ from bailiwick.transactions import MarkBreaker
 
 T = TypeVar("T")
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 _KEPT_BALANCES = 4096
 _KEPT_HOLDS = 4096

@@ -41,7 +41,8 @@ class Hearing:
         self.listener = listener
         self._may_ask = may_ask
         self._caller = contextvars.copy_context()
-        self._queue: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(_MOST_WAITING)
+        # Made when it begins to tell: most calls have no listener.
+        self._queue: asyncio.Queue[Callable[[], Awaitable[None]]]
         self._asking: set[asyncio.Task[Any]] = set()
         self._told = self._left_out = self._questions = 0
 
@@ -142,6 +143,7 @@ class Hearing:
 
     def begin(self) -> "asyncio.Task[None]":
         """Begin to tell the listener, as his own code: in the context of his call."""
+        self._queue = asyncio.Queue(_MOST_WAITING)
         return asyncio.create_task(self._pump(), context=self._caller)
 
     def end(self) -> None:

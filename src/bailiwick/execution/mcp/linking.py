@@ -11,7 +11,8 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import mcp_types
@@ -27,7 +28,6 @@ from bailiwick.execution.mcp.definitions import Offer
 from bailiwick.execution.mcp.listing import LISTS, all_pages, readable
 from bailiwick.execution.mcp.messages import RESULT, answer_of, asks_for_input, request_of
 from bailiwick.execution.mcp.pipes import Pipes, started
-from bailiwick.execution.mcp.posting import Posts
 from bailiwick.execution.mcp.questions import MOST_ROUNDS, Questions, continuing
 from bailiwick.execution.mcp.updates import Updates
 from bailiwick.execution.mcp.wire import (
@@ -40,6 +40,9 @@ from bailiwick.execution.mcp.wire import (
 from bailiwick.nouns import ToolAnswer
 from bailiwick.ports import Lost, NotSent
 from bailiwick.values import JSON, shown
+
+if TYPE_CHECKING:
+    from bailiwick.execution.mcp.posting import Posts
 
 # The client logs what it could not read: it would quote an answer on the terminal.
 _TALKATIVE = ("mcp.client", "client", "mcp.shared.jsonrpc_dispatcher")
@@ -231,11 +234,13 @@ class Link:
         if url is None or revision not in MODERN_PROTOCOL_VERSIONS:
             yield
             return
-        self._posts = Posts(url, revision, self._tls)
+        # Its HTTP client takes a while to load, which only a server of this revision is worth.
+        made = await asyncio.to_thread(resolve_name, "bailiwick.execution.mcp.posting:Posts")
+        posts = self._posts = made(url, revision, self._tls)
         try:
             yield
         finally:
-            await self._posts.close()
+            await posts.close()
 
     @asynccontextmanager
     async def _transport(self, delivery: Delivery) -> AsyncIterator[TransportStreams]:

@@ -9,6 +9,7 @@ each time, with jitter, five seconds at most. An upstream idle for five minutes 
 import asyncio
 import random
 import ssl
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -17,14 +18,14 @@ from pathlib import Path
 import msgspec
 
 from bailiwick.execution.mcp.definitions import Offer, confusable
-from bailiwick.execution.mcp.hearing import heard
+from bailiwick.execution.mcp.hearing import Hearing, heard
 from bailiwick.execution.mcp.linking import Link
 from bailiwick.execution.mcp.listing import LISTS
 from bailiwick.execution.mcp.wire import CURRENT, Delivery
 from bailiwick.execution.passage import Passage
 from bailiwick.execution.tls import context_for
 from bailiwick.nouns import McpUpstream, ToolAnswer, ToolCall
-from bailiwick.ports import Lost, NotSent
+from bailiwick.ports import LISTENER, Lost, NotSent
 from bailiwick.values import JSON
 
 _OPEN_SECONDS = 60.0
@@ -43,6 +44,8 @@ class Upstreams:
         """Commands run in `folder`. It belongs to the event loop that uses it first."""
         self._folder = folder
         self._running: dict[_Key, Supervisor] = {}
+        # How often what is listed changed: what was compared before is compared again then.
+        self.listings = 0
 
     async def ask(self, call: ToolCall, passage: Passage) -> ToolAnswer:
         """Make a call once, or give what is listed. Raises `NotSent` or `Lost`.
@@ -56,8 +59,13 @@ class Upstreams:
         if supervisor is None or supervisor.ended:
             tls = context_for(call.upstream.url or "")
             supervisor = self._running[key] = Supervisor(self, key, self._folder, tls)
-        async with heard(call.upstream.may_ask) as hearing:
+            self.listings += 1
+        if LISTENER.get() is None:
+            hearing = Hearing(None, call.upstream.may_ask)
             answer = await supervisor.ask(Delivery(call, passage, hearing))
+        else:
+            async with heard(call.upstream.may_ask) as hearing:
+                answer = await supervisor.ask(Delivery(call, passage, hearing))
         account = hearing.account
         return msgspec.structs.replace(answer, heard=account) if account else answer
 
@@ -72,6 +80,7 @@ class Upstreams:
     def forget(self, key: _Key) -> None:
         """An upstream has been idle and ends."""
         self._running.pop(key, None)
+        self.listings += 1
 
     async def close(self) -> None:
         """End every upstream. Calls under way are lost."""
@@ -92,6 +101,8 @@ class Supervisor:
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
         self._carrying: set[asyncio.Task[ToolAnswer]] = set()
         self._link: Link | None = None
+        self._used_s = time.monotonic()
+        self._distinct: dict[tuple[str, tuple[str, ...]], int] = {}
         self._failures = 0
         self._task = asyncio.create_task(self._supervise())
 
@@ -100,7 +111,10 @@ class Supervisor:
         if self._queue.qsize() + len(self._carrying) >= _WAITING:
             raise NotSent("upstream_busy", "too many calls wait for this upstream")
         waiting = _Waiting(delivery)
-        self._queue.put_nowait(waiting)
+        if (link := self._free_link()) is not None:
+            self._begin(waiting, link)
+        else:
+            self._queue.put_nowait(waiting)
         try:
             async with asyncio.timeout(delivery.call.timeout_s):
                 return await waiting.answer
@@ -131,6 +145,20 @@ class Supervisor:
         if self._link is not None:
             await self._link.end()
 
+    def _free_link(self) -> Link | None:
+        """The session, if it is open and no call has to wait for another: none need queue then."""
+        link = self._link
+        if link is None or link.gone or self._task.cancelling() or not self._queue.empty():
+            return None
+        return None if self._key[0].calls_at_once else link
+
+    def _begin(self, waiting: "_Waiting", link: Link) -> None:
+        self._used_s = time.monotonic()
+        waiting.task = asyncio.create_task(self._carry(link, waiting.delivery))
+        self._carrying.add(waiting.task)
+        waiting.task.add_done_callback(self._carrying.discard)
+        waiting.task.add_done_callback(partial(_hand_over, waiting))
+
     async def _supervise(self) -> None:
         most = self._key[0].calls_at_once
         while True:
@@ -140,7 +168,8 @@ class Supervisor:
                 async with asyncio.timeout(_IDLE_SECONDS):
                     waiting = await self._queue.get()
             except TimeoutError:
-                if self._carrying or not self._queue.empty():
+                idle_s = time.monotonic() - self._used_s
+                if self._carrying or not self._queue.empty() or idle_s < _IDLE_SECONDS:
                     continue
                 break
             if waiting.answer.done():
@@ -157,10 +186,7 @@ class Supervisor:
                 # It is not in the queue any more, where `close` would find it.
                 waiting.fail(_closed())
                 raise
-            waiting.task = asyncio.create_task(self._carry(link, waiting.delivery))
-            self._carrying.add(waiting.task)
-            waiting.task.add_done_callback(self._carrying.discard)
-            waiting.task.add_done_callback(partial(_hand_over, waiting))
+            self._begin(waiting, link)
         self._owner.forget(self._key)
         if self._link is not None:
             await self._link.end()
@@ -201,14 +227,20 @@ class Supervisor:
 
     async def _hold(self, link: Link, call: ToolCall) -> None:
         """Raise `NotSent` unless the tool is the one that was accepted."""
-        self.offer = await link.offer()
-        live = self.offer.digests.get(call.tool)
+        offer = await link.offer()
+        if offer is not self.offer:
+            self.offer = offer
+            self._owner.listings += 1
+        live = offer.digests.get(call.tool)
         if live is None:
-            listed = call.tool in self.offer.definitions
+            listed = call.tool in offer.definitions
             reason = "is not plain JSON or too large" if listed else "is not offered any more"
             raise _held("definition_missing", call, reason)
-        for code, other in confusable(self.name, call.tool, self._owner.offers(), call.beside):
-            raise _held(code, call, f"can be taken for `{other}`")
+        compared = (call.tool, call.beside)
+        if self._distinct.get(compared) != self._owner.listings:
+            for code, other in confusable(self.name, call.tool, self._owner.offers(), call.beside):
+                raise _held(code, call, f"can be taken for `{other}`")
+            self._distinct[compared] = self._owner.listings
         if live != call.pin:
             raise _held("definition_changed", call, "is not the one that was accepted")
 

@@ -10,9 +10,9 @@ from bailiwick import approval
 from bailiwick.errors import ApprovalError, BailiwickError, ControlError
 from bailiwick.nouns import Vote
 from bailiwick.server.pages.events import mark_of
-from bailiwick.server.pages.faults import status_of
 from bailiwick.server.pages.rendering import differences
 from bailiwick.server.pages.visiting import Object, Visit
+from bailiwick.server.problems import status_of
 
 _MOVED = ("vote_stale", "approval_moved", "approval_closed", "approval_expired", "already_voted")
 _REASON = 4000

@@ -2,26 +2,24 @@
 
 import re
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from bailiwick.errors import BadInput, IdentityError
-from bailiwick.identity import LogIn
-from bailiwick.identity.jose import decode
-from bailiwick.operations import perform
-from bailiwick.server.pages.visiting import Console, Object, Visit, form_of
+from bailiwick.errors import BadInput, IdentityError, StoreUnavailable
+from bailiwick.server.pages.visiting import Console, Visit, form_of
+from bailiwick.server.people import People
+from bailiwick.server.problems import status_of, waits_s
 
 # A path of ours: never another host, which `//` and `/\` would be to a browser.
 _OURS = re.compile(r"/(?![/\\])[\w./?=&%-]{0,300}", re.ASCII).fullmatch
-_NO = {"password_wrong": 401, "account_waiting": 429, "person_disabled": 403}
 
 
 class Entrance:
     """The login page, and what becomes of a try."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, people: People) -> None:
         self._console = console
+        self._people = people
 
     async def page(self, request: Request) -> Response:
         """Ask for name and password."""
@@ -33,25 +31,21 @@ class Entrance:
         """Try a name and a password."""
         form = await form_of(request)
         name, wanted = str(form.get("name", "")).strip(), _local(str(form.get("next", "/")))
-        parameters: Object = {"name": name, "password": str(form.get("password", ""))}
+        password = str(form.get("password", ""))
         try:
-            if not (name and parameters["password"]):
+            if not (name and password):
                 raise BadInput("both the name and the password are needed", code="login_incomplete")
-            answer = await perform(
-                self._console.world, {"command": "login", "parameters": parameters}
-            )
-        except (IdentityError, BadInput) as fault:
+            entered = await self._people.log_in(name, password)
+        except (IdentityError, BadInput, StoreUnavailable) as fault:
+            status = status_of(fault)
             response = self._console.shown(
-                "login.html", _NO.get(fault.code, 422), wanted=wanted, name=name, fault=fault
+                "login.html", status, wanted=wanted, name=name, fault=fault
             )
-            wait_s = fault.details.get("wait_s")
-            if isinstance(wait_s, int):
+            if (wait_s := waits_s(fault, status)) is not None:
                 response.headers["retry-after"] = str(wait_s)
             return response
-        assert isinstance(answer, dict)
-        key = Ed25519PrivateKey.from_private_bytes(decode(str(answer["key"])))
         response = RedirectResponse(wanted, 303)
-        self._console.keep(response, LogIn(str(answer["statement"]), key))
+        self._console.keep(response, entered.login)
         return response
 
 

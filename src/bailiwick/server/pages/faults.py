@@ -7,36 +7,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bailiwick.errors import BailiwickError, LedgerError, StoreError
+from bailiwick.errors import BailiwickError
 from bailiwick.server.pages.visiting import Console, is_session, to_login
-from bailiwick.server.problems import problem
+from bailiwick.server.problems import problem, status_of, waits_s
 
 Answer = Callable[[Request, Exception], Awaitable[Response]]
-
-_STATUS: Mapping[str, int] = {
-    "action_unknown": 404,
-    "approval_unknown": 404,
-    "not_found": 404,
-    "approval_closed": 409,
-    "approval_moved": 409,
-    "form_foreign": 403,
-    "form_too_large": 413,
-    "host_unknown": 421,
-    "not_allowed": 403,
-    "not_sequenced": 503,
-    "payload_missing": 410,
-    "request_changed": 409,
-    "request_foreign": 403,
-}
-
-
-def status_of(fault: BailiwickError) -> int:
-    """The HTTP status that tells of a fault."""
-    if fault.code in _STATUS:
-        return _STATUS[fault.code]
-    if isinstance(fault, StoreError):
-        return 503
-    return 500 if isinstance(fault, LedgerError) else 422
 
 
 def handled(console: Console) -> Mapping[Any, Answer]:
@@ -46,8 +21,7 @@ def handled(console: Console) -> Mapping[Any, Answer]:
         assert isinstance(raised, BailiwickError)
         if is_session(raised):
             return to_login(console, request, ended=True)
-        status = status_of(raised)
-        return await told(console, request, status, raised.code, raised.message, help=raised.help)
+        return await of_fault(console, request, raised)
 
     async def http(request: Request, raised: Exception) -> Response:
         assert isinstance(raised, HTTPException)
@@ -70,6 +44,15 @@ def handled(console: Console) -> Mapping[Any, Answer]:
     return {BailiwickError: fault, HTTPException: http, 500: unknown}
 
 
+async def of_fault(console: Console, request: Request, fault: BailiwickError) -> Response:
+    """The page that tells of a fault, with its status, and after what time to come again."""
+    status = status_of(fault)
+    response = await told(console, request, status, fault.code, fault.message, help=fault.help)
+    if (wait_s := waits_s(fault, status)) is not None:
+        response.headers["retry-after"] = str(wait_s)
+    return response
+
+
 async def missing(console: Console, request: Request) -> Response:
     """There is nothing at an address: a page for people, a problem document for programs."""
     message = "there is nothing at this address"
@@ -88,7 +71,7 @@ async def told(
     help: str = "",
 ) -> Response:
     """The page that tells of a fault. It reads nothing: the store may be what is at fault."""
-    response = console.shown(
+    return console.shown(
         "fault.html",
         status,
         visit=getattr(request.state, "visit", None),
@@ -98,18 +81,15 @@ async def told(
         help=help,
         title=_TITLES.get(status, "Something went wrong"),
     )
-    if status == 503:
-        response.headers["retry-after"] = "1"
-    return response
 
 
 _TITLES: Mapping[int, str] = {
     403: "Not allowed",
     404: "Not found",
-    409: "It has changed",
-    410: "No longer there",
+    409: "Not as things stand",
     413: "Too long",
     421: "Not under this name",
     422: "That cannot be done",
+    429: "Too often",
     503: "Not just now",
 }

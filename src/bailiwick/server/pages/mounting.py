@@ -15,10 +15,11 @@ from bailiwick.ports import World
 from bailiwick.server.pages import actions, approvals, stops
 from bailiwick.server.pages.entering import Entrance, leave
 from bailiwick.server.pages.events import Streams
-from bailiwick.server.pages.faults import handled, status_of, told
+from bailiwick.server.pages.faults import handled, of_fault
 from bailiwick.server.pages.guarding import Guard
 from bailiwick.server.pages.rendering import STATIC
 from bailiwick.server.pages.visiting import Console, Handler, page
+from bailiwick.server.people import People
 
 
 class _Static(StaticFiles):
@@ -31,23 +32,25 @@ class _Static(StaticFiles):
 
 
 def pages(
-    world: World, url: str, hosts: Sequence[str], leaving: Callable[[], bool] = lambda: False
+    world: World,
+    people: People,
+    url: str,
+    hosts: Sequence[str],
+    leaving: Callable[[], bool] = lambda: False,
 ) -> tuple[ASGIApp, Sequence[Route]]:
     """The pages of an open project, at its public address and under the names in `hosts`.
 
     Gives the application, and its addresses. `leaving` says that the process takes nothing new.
     """
     console = Console(world, url, leaving)
-    streams, entrance = Streams(world), Entrance(console)
+    streams, entrance = Streams(world), Entrance(console, people)
 
     async def home(_: Request) -> Response:
         return RedirectResponse("/approvals", 303)
 
     async def refused(request: Request, code: str, message: str) -> Response:
         fault = BadInput(message, code=code, help="nothing was done")
-        return await told(
-            console, request, status_of(fault), code, message, help="nothing was done"
-        )
+        return await of_fault(console, request, fault)
 
     def visited(path: str, handler: Handler, method: str = "GET") -> Route:
         return Route(path, page(console, handler), methods=[method])

@@ -8,8 +8,8 @@ from starlette.responses import Response
 from bailiwick.errors import BadInput, BailiwickError, ControlError, StoreError
 from bailiwick.limits.switches import SCOPES
 from bailiwick.server.pages.events import mark_of
-from bailiwick.server.pages.faults import status_of
 from bailiwick.server.pages.visiting import Object, Visit
+from bailiwick.server.problems import status_of
 
 _LISTED = 100
 

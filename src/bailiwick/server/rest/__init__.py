@@ -2,12 +2,14 @@
 
 rows        the table: method, path, command, what is given, what is told
 given told  the structs of requests and answers
-reading     a request as its row's struct           faults    a fault's status
-paging      cursors                                 handling  a row as an endpoint
+reading     a request as its row's struct           paging    cursors
+handling    a row as an endpoint
 acting      the agent's own routes
 openapi     the OpenAPI 3.1 document of the table
 """
 
+import asyncio
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -39,10 +41,11 @@ _SAID = {
 
 def rest(world: World, people: People, url: str) -> list[Route]:
     """The routes of REST v1, and of its OpenAPI document at /v1/openapi.json."""
-    described = msgspec.json.encode(openapi(url))
+    described = cache(lambda: msgspec.json.encode(openapi(url)))
 
     async def told(_: Request) -> Response:
-        return Response(described, media_type="application/json")
+        # Made when it is first asked for: it takes a while.
+        return Response(await asyncio.to_thread(described), media_type="application/json")
 
     door = BearerDoor(world, f"{url}/v1")
     ours = OfPeople(world, people)

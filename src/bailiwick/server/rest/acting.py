@@ -30,9 +30,8 @@ from bailiwick.gateway import Bearer, BearerDoor, Offering, step_up
 from bailiwick.nouns import Caller, Outcome
 from bailiwick.ports import World
 from bailiwick.server.admitting import bearer_of, challenged, stepping_up
-from bailiwick.server.problems import problem
+from bailiwick.server.problems import BadRequest, problem
 from bailiwick.server.rest import given as g
-from bailiwick.server.rest.faults import BadRequest
 from bailiwick.server.rest.handling import written
 from bailiwick.server.rest.paging import page
 from bailiwick.server.rest.reading import read
@@ -75,9 +74,8 @@ class OfAgents:
 
     async def __call__(self, row: RestRow, request: Request) -> Response:
         """Answer one request. Raises `BailiwickError` for what is wrong with it."""
-        shown = bearer_of(request.headers)
         try:
-            bearer = Bearer(self._door, shown, *await self._door.admitted(shown))
+            bearer = await self._door.admitted(bearer_of(request.headers.raw))
         except IdentityError as fault:
             return challenged(fault, self._metadata)
         caller = bearer.who

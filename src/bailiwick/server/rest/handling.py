@@ -12,12 +12,13 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from bailiwick.errors import BadInput, BailiwickError, IdentityError
+from bailiwick.identity import MAX_SECONDS
 from bailiwick.ports import World
 from bailiwick.server.admitting import bearer_of
 from bailiwick.server.people import Choice, People
-from bailiwick.server.problems import problem
+from bailiwick.server.problems import BadRequest, of_fault, problem
 from bailiwick.server.rest import given as g
-from bailiwick.server.rest.faults import BadRequest, told
+from bailiwick.server.rest import told as t
 from bailiwick.server.rest.paging import cursor, page, place
 from bailiwick.server.rest.reading import read
 from bailiwick.server.rest.rows import LOGIN, VOTES, RestRow, Who
@@ -54,7 +55,7 @@ class Endpoint:
             try:
                 answer = await self._handlers[row.who](row, request)
             except BailiwickError as fault:
-                answer = told(fault)
+                answer = of_fault(fault)
         await answer(scope, receive, send)
 
 
@@ -77,7 +78,7 @@ class OfPeople:
         """Answer one request. Raises `BailiwickError` for everything that is wrong with it."""
         if row.who == "nobody":
             return await self._log_in(row, request)
-        statement = bearer_of(request.headers)
+        statement = bearer_of(request.headers.raw)
         if not statement:
             raise IdentityError(
                 "the request has no bearer's credential",
@@ -98,8 +99,15 @@ class OfPeople:
     async def _log_in(self, row: RestRow, request: Request) -> Response:
         assert row is LOGIN
         given = cast("g.LogInWith", await read(row, request))
-        logged_in = await self._people.log_in(given.name, given.password)
-        return self._written(row, request, msgspec.to_builtins(logged_in))
+        entered = await self._people.log_in(given.name, given.password)
+        told = t.SessionTold(
+            statement=entered.login.statement,
+            person=entered.person,
+            roles=entered.roles,
+            queues=entered.queues,
+            expires_in=MAX_SECONDS,
+        )
+        return self._written(row, request, msgspec.to_builtins(told))
 
     async def _vote(self, row: RestRow, statement: str, given: g.Voted) -> JSON:
         choice: Choice = "approve" if row.command == "approvals approve" else "deny"

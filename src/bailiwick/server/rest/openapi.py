@@ -71,7 +71,7 @@ def statuses(row: RestRow) -> tuple[int, ...]:
     found |= {304} if row.method == "GET" else set()
     found |= {400, 413, 415} if row.has_body else set()
     if row.who == "nobody":
-        return tuple(sorted(found | {403, 429}))
+        return tuple(sorted(found | {401, 403, 429}))
     found |= {401}
     if row.who == "person":
         # A vote may open a signing key, and tries of a password are counted.

@@ -6,7 +6,7 @@ import hmac
 from collections.abc import Sequence
 
 from bailiwick.ports import World
-from bailiwick.server.rest.faults import BadRequest
+from bailiwick.server.problems import BadRequest
 from bailiwick.values import JSON, canonical
 
 _MAC_BYTES = 12

@@ -12,7 +12,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 
 from bailiwick.errors import BadInput
-from bailiwick.server.rest.faults import BadRequest
+from bailiwick.server.problems import BadRequest
 from bailiwick.server.rest.given import Given
 from bailiwick.server.rest.rows import RestRow
 from bailiwick.values import JSON, parse, shown

@@ -150,6 +150,8 @@ class PostgresBatch:
             tables[name].stored -= tables[name].changed  # what is still there is written anew
         for name in _ADDED:
             yield f"insert_{name}", tables[name].left(stored=False), COLUMNS[name][1]
+        columns = (*COLUMNS["used_once"][1], "now_us")
+        yield "insert_used_once", tables["used_once"].left(stored=False), columns
         columns = ("tenant", "id", "state", "decided_by")
         yield "update_changes", tables["changes"].left(stored=True), columns
         columns = ("tenant", "id", "wrapped_key", "parked_us", "parked_until_us")
@@ -544,6 +546,16 @@ def _revoke(batch: PostgresBatch, tenant: str, op: transactions.Revoke) -> None:
         batch.put("revocations", (tenant, op.id), {**row, "at_us": batch.now_us})
 
 
+def _use_once(
+    batch: PostgresBatch, tenant: str, op: transactions.UseOnce
+) -> transactions.Blocked | None:
+    if batch.row("used_once", (tenant, op.name)) is not None:
+        return transactions.Blocked(code="used_before")
+    row = {"tenant": tenant, **_members(op), "now_us": batch.now_us}
+    batch.put("used_once", (tenant, op.name), row)
+    return None
+
+
 def _put_person(batch: PostgresBatch, tenant: str, op: transactions.PutPerson) -> None:
     name = op.person.name
     row = {"tenant": tenant, "name": name, "body": encode(op.person)}
@@ -615,6 +627,7 @@ HANDLERS: dict[type, Callable[[PostgresBatch, str, Any], transactions.Blocked | 
     transactions.PutStanding: _put_standing,
     transactions.Carry: _carry,
     transactions.Revoke: _revoke,
+    transactions.UseOnce: _use_once,
     transactions.PutPerson: _put_person,
     transactions.PutRelease: _put_release,
     transactions.Activate: _activate,

@@ -17,7 +17,7 @@ from bailiwick.errors import StoreFenced
 from bailiwick.store.postgres.connections import Address, fault_of
 from bailiwick.store.postgres.statements import SQL
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 _OLDEST_SERVER = 150_000
 
 FOLDER = Path(__file__).parent.parent / "migrations" / "postgres"

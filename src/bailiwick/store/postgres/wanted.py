@@ -25,6 +25,7 @@ COLUMNS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "mandate_uses": (3, ("tenant", "mandate", "action")),
     "carried": (3, ("tenant", "run", "data_class")),
     "revocations": (2, ("tenant", "id", "by_person", "reason", "at_us")),
+    "used_once": (2, ("tenant", "name", "until_us")),
     "people": (2, ("tenant", "name", "body", "secret")),
     "releases": (2, ("tenant", "digest", "body", "created_at_us")),
     "runs": (
@@ -58,6 +59,7 @@ READS: Mapping[str, str] = {
     "effect_keys": "read_effect_keys",
     "notices": "lock_notices",
     "votes": "read_votes",
+    "used_once": "read_used_once",
 }
 
 
@@ -143,5 +145,6 @@ _KEYS: Mapping[type, Callable[[str, Any], Iterable[Named]]] = {
     transactions.MarkBreaker: lambda tenant, op: [("breakers", (tenant, op.target))],
     transactions.PutStop: lambda tenant, op: [("stops", (tenant, op.stop.scope, op.stop.target))],
     transactions.LiftStop: lambda tenant, op: [("stops", (tenant, op.scope, op.target))],
+    transactions.UseOnce: lambda tenant, op: [("used_once", (tenant, op.name))],
     transactions.CloseChange: lambda tenant, op: [("changes", (tenant, op.id))],
 }

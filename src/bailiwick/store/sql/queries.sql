@@ -125,6 +125,15 @@ select id from revocations where tenant = :tenant;
 insert into revocations (tenant, id, by_person, reason, at_us)
 values (:tenant, :id, :by, :reason, :at_us) on conflict do nothing;
 
+-- name: use_once!
+-- A name that counts once: none is written if it is there.
+insert into used_once (tenant, name, until_us) values (:tenant, :name, :until_us)
+on conflict do nothing;
+
+-- name: forget_used!
+-- Names whose time is over.
+delete from used_once where tenant = :tenant and until_us <= :now_us;
+
 -- name: put_person!
 -- A person's account, new or changed.
 insert into people (tenant, name, body, secret) values (:tenant, :name, :body, :secret)

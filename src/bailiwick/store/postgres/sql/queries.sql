@@ -138,6 +138,11 @@ where (tenant, action, person, request_digest) in (
     select * from unnest(cast(:tenant as text[]), cast(:action as text[]), cast(:person as text[]),
         cast(:request_digest as text[])));
 
+-- name: read_used_once
+-- Which names were used.
+select tenant, name, until_us from used_once
+where (tenant, name) in (select * from unnest(cast(:tenant as text[]), cast(:name as text[])));
+
 -- name: lock_runs
 -- Runs that begin, if they have begun; whose waiting is counted; that lose their key.
 select tenant, id, agent, wrapped_key, started_at_us, parked_us, parked_until_us from runs
@@ -305,6 +310,17 @@ insert into revocations (tenant, id, by_person, reason, at_us)
 select * from unnest(cast(:tenant as text[]), cast(:id as text[]), cast(:by_person as text[]),
     cast(:reason as text[]), cast(:at_us as bigint[]))
 on conflict do nothing;
+
+-- name: insert_used_once
+-- Names that count once; one that another process wrote meanwhile fails here. Some of those whose
+-- time is over are forgotten; those that another process deletes just now are left to it.
+with gone as (
+    delete from used_once where (tenant, name) in (
+        select tenant, name from used_once
+        where until_us <= (cast(:now_us as bigint[]))[1]
+        limit 100 for update skip locked))
+insert into used_once (tenant, name, until_us)
+select * from unnest(cast(:tenant as text[]), cast(:name as text[]), cast(:until_us as bigint[]));
 
 -- name: put_people
 -- People's accounts, new or changed.
