@@ -344,6 +344,7 @@ CLAIMS: dict[str, str] = {
     "gateway.lost-sessions": "A session lost with its process is answered 404; no action is lost.",
     "gateway.hears-of-its-own-alone": "A client hears that its own lists changed, no others'.",
     "gateway.listeners-are-bounded": "What waits for a listener is bounded; the slow are dropped.",
+    "gateway.hostile-servers": "What a hostile server tries is held, named and recorded.",
     "gateway.keys-end-at-once": "An access key that is revoked ends at once, at every door.",
     "gateway.lists-what-could-be": "A client is shown what its agent could ever do, and no more.",
     "gateway.pending-attaches": "A call that waits for people is done once, however often asked.",

@@ -38,6 +38,10 @@ IDLE_SECONDS = 2.0
 MAX_LISTING_BYTES = 4 * 1024 * 1024
 # What may be said in one call beside its answer.
 MAX_SAID_BYTES = 8 * 1024 * 1024
+# The client gives up a session over a longer one, and does not say why.
+MAX_LINE_BYTES = 1024 * 1024
+# The client takes a sixth of a millisecond for each, on the loop that everybody shares.
+MAX_SAID_EVENTS = 2000
 
 
 class Delivery:
@@ -178,14 +182,16 @@ class FencedTransport(httpx2.AsyncBaseTransport):
         mine = calls or request.method == "GET"
         most = delivery.call.max_bytes if mine else MAX_LISTING_BYTES
         headers = {name: each for name, each in response.headers.items() if name != "set-cookie"}
-        if headers.get("content-type", "").startswith("text/event-stream"):
-            most += MAX_SAID_BYTES
-        bounded = _Bounded(response.stream, most, self, delivery if mine else None)
+        events = headers.get("content-type", "").startswith("text/event-stream")
+        bounded = _Bounded(response.stream, most, self, delivery if mine else None, events=events)
         return httpx2.Response(response.status_code, headers=headers, stream=bounded)
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """An answer that ends early, as if cut, when it is too large or breaks; and says so."""
+    """An answer that ends early, as if cut, when it is too large or breaks; and says so.
+
+    In a stream of events more may be said beside it, in so many events and lines of such a length.
+    """
 
     def __init__(
         self,
@@ -193,25 +199,40 @@ class _Bounded(httpx2.AsyncByteStream):
         most: int,
         transport: FencedTransport,
         delivery: Delivery | None,
+        *,
+        events: bool,
     ) -> None:
         self._inner = inner
         self._most = most
         self._transport = transport
         self._delivery = delivery
+        self._events = events
+        self._size = self._line = self._said = 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
         try:
             async for chunk in self._inner:
-                size += len(chunk)
-                if size > self._most:
-                    message = f"the answer is larger than {self._most} bytes"
-                    self._failed(Lost(TOO_LARGE, message))
+                if too := self._too(chunk):
+                    self._failed(Lost(TOO_LARGE, f"the answer {too}"))
                     return
                 yield chunk
         except (httpx2.TransportError, OSError) as error:
             what = f"the answer was cut: `{type(error).__name__}`"
             self._failed(Lost("answer_lost", what))
+
+    def _too(self, chunk: bytes) -> str:
+        """In what the answer is too much with this chunk; empty if it is not."""
+        self._size += len(chunk)
+        if not self._events:
+            return f"is larger than {self._most} bytes" if self._size > self._most else ""
+        self._said += chunk.count(b"\ndata:") + chunk.count(b"\rdata:")
+        ended = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+        self._line = len(chunk) - ended - 1 if ended >= 0 else self._line + len(chunk)
+        if self._line > MAX_LINE_BYTES:
+            return f"has a line of more than {MAX_LINE_BYTES} bytes"
+        if self._size > self._most + MAX_SAID_BYTES:
+            return f"is larger than {self._most + MAX_SAID_BYTES} bytes"
+        return f"has more than {MAX_SAID_EVENTS} events" if self._said > MAX_SAID_EVENTS else ""
 
     def _failed(self, error: Lost) -> None:
         self._transport.failure = error
