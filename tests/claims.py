@@ -333,6 +333,7 @@ CLAIMS: dict[str, str] = {
     "gateway.conformance": "Gateway and client are as MCP's official suites have it.",
     "gateway.drains": "Asked to leave, it takes nothing new, ends what is under way, exits with 0.",
     "gateway.meta-is-ours": "What a server says in `_meta` is not taken for Bailiwick's word.",
+    "gateway.dead-upstream-alone": "A server that is gone takes no other, and no list, with it.",
     "gateway.offers-are-calls": "Resources and prompts are read by decided, recorded calls.",
     "gateway.one-outcome-after-a-crash": "Killed in mid-call, the client's retry gets one outcome.",
     "gateway.pipes-prove-the-key": "Over pipes a client acts by the agent's key, or not at all.",

@@ -1,6 +1,7 @@
 """What an MCP server offers beside tools reaches a client, decided and recorded as every call."""
 
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,34 @@ async def test_resources_are_read_by_calls_and_what_two_servers_list_is_held(
                 await client.get_prompt("third_test_simple_prompt")
                 with pytest.raises(MCPError, match="Unknown prompt"):
                     await client.get_prompt("test_simple_prompt")
+
+
+def gone() -> dict[str, str]:
+    """A server at whose address nobody answers, beside the one that does."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/mcp"
+    upstream = {"name": "gone", "url": url, "owner": "x", "offers": ["resources", "prompts"]}
+    return {
+        "tools/gone.yaml": json.dumps({"upstreams": [upstream], "tools": []}),
+        f"agents/{AGENT}.yaml": MANIFEST.replace('"fixture.*"', '"fixture.*", "gone.*"'),
+    }
+
+
+@pytest.mark.claim("gateway.dead-upstream-alone")
+async def test_a_server_that_is_gone_takes_nothing_else_with_it(tmp_path: Path) -> None:
+    async with fixture() as url, governed(tmp_path / "project", url, more=gone()) as before:
+        for mode in MODES.values():
+            async with Client(before, mode=mode) as client:
+                tools = {each.name for each in (await client.list_tools()).tools}
+                assert "test_simple_text" in tools
+                done = await client.call_tool("test_simple_text", {})
+                assert not done.is_error
+                prompts = {each.name for each in (await client.list_prompts()).prompts}
+                assert "test_simple_prompt" in prompts
+                resources = {str(each.uri) for each in (await client.list_resources()).resources}
+                assert "test://static-text" in resources
+                with pytest.raises(MCPError, match="Unknown prompt"):
+                    await client.get_prompt("gone_anything")
 
 
 async def _resources(client: Client, revision: str) -> None:

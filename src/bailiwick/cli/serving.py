@@ -15,7 +15,7 @@ from bailiwick.wiring import on_demand
 @click.option("--port", type=click.IntRange(0, 65535), help="The port; 0 takes a free one.")
 @pass_frame
 def up(frame: Frame, host: str | None, port: int | None) -> int:
-    """Serve this project: MCP at /mcp, until SIGTERM or an interrupt.
+    """Serve this project: pages at /, MCP at /mcp, REST at /v1; until SIGTERM or an interrupt.
 
     What is under way then is carried to its end. Where it listens says `serve` in bailiwick.yaml.
     Needs `bailiwick[server]`.
