@@ -27,7 +27,7 @@ from bailiwick.act import act
 from bailiwick.cancelling import cancel
 from bailiwick.errors import IdentityError
 from bailiwick.gateway import Bearer, BearerDoor, Offering, step_up
-from bailiwick.nouns import Caller, Outcome
+from bailiwick.nouns import PERIOD_US, Caller, Outcome
 from bailiwick.ports import World
 from bailiwick.server.admitting import challenged, shown_of, stepping_up
 from bailiwick.server.problems import BadRequest, problem
@@ -42,6 +42,7 @@ _LATER_S = 2
 _KEY = re.compile(
     r'"([\x20-\x21\x23-\x5b\x5d-\x7e]*)"|([A-Za-z0-9_][A-Za-z0-9_.:/+*#-]*)'
 ).fullmatch
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.:/+*#-]")
 _BY_STATUS: Mapping[str, int] = {
     "done": 200,
     "parked": 202,
@@ -161,13 +162,39 @@ class OfAgents:
         )
 
 
+def _limits(outcome: Outcome, wait_s: str) -> dict[str, str]:
+    """The budgets that the action does not fit, as draft-ietf-httpapi-ratelimit-headers has it.
+
+    What is left of them is told by `/v1/budgets`; it was too little for this one.
+    """
+    periods = cast("Mapping[str, int]", PERIOD_US)
+    over = cast("list[tuple[str, str, str, int]]", outcome.details.get("over", []))
+    named = [
+        (f'"{_budget(node)}:{unit}:{period}"', limit, lasts_us // 1_000_000)
+        for node, unit, period, limit in over
+        if (lasts_us := periods.get(period))
+    ]
+    if not named:
+        return {}
+    return {
+        "ratelimit-policy": ", ".join(f"{name};q={limit};w={w}" for name, limit, w in named),
+        "ratelimit": ", ".join(f"{name};r=0;t={wait_s}" for name, _, _ in named),
+    }
+
+
+def _budget(node: str) -> str:
+    """A budget's name as a string of a structured field (RFC 9651): plain characters alone."""
+    kind, _, rest = node.partition(":")
+    return kind if kind == "customer" else _NOT_PLAIN.sub("_", f"{kind}:{rest}" if rest else kind)
+
+
 def status_of(outcome: Outcome) -> int:
     """The status of an outcome: the same one each time it is told."""
     if outcome.status == "running" and outcome.earlier:
         return 409
     if outcome.verdict == "contradicted":
         return 502
-    if outcome.status == "denied" and outcome.retry_after_s is not None:
+    if outcome.code == "denied" and outcome.retry_after_s is not None:
         return 429
     if outcome.status in _BY_STATUS:
         return _BY_STATUS[outcome.status]
@@ -182,6 +209,7 @@ def _headers(outcome: Outcome, status: int, challenge: str) -> dict[str, str]:
         headers["location"] = f"/v1/outcomes/{outcome.action}"
     if outcome.retry_after_s is not None:
         headers["retry-after"] = str(max(1, -int(-outcome.retry_after_s // 1)))
+        headers.update(_limits(outcome, headers["retry-after"]))
     elif status in (202, 503) or (status == 409 and outcome.status == "running"):
         headers["retry-after"] = str(_LATER_S)
     if challenge:
