@@ -294,6 +294,7 @@ CLAIMS: dict[str, str] = {
     "adapters.own-functions-do-not-run": "A governed agent's functions never run themselves.",
     "adapters.tools-as-granted": "A session lists the tools that its grants cover, and no others.",
     # mcp
+    "mcp.abilities-are-the-callers": "A server hears what it may ask of who made the call.",
     "mcp.both-revisions": "Servers of both MCP revisions are called, over pipes and HTTP.",
     "mcp.action-id-goes-out": "A call of an MCP tool carries the action's id and key.",
     "mcp.refused-is-failed-cut-is-unknown": "No connection is failed; a cut answer is unknown.",
@@ -341,10 +342,14 @@ CLAIMS: dict[str, str] = {
     "gateway.questions-reach-the-client": "What a server asks in a call its client is asked.",
     "gateway.replicas-are-one": "Servers on one database answer for each other, and wake for it.",
     "gateway.lost-sessions": "A session lost with its process is answered 404; no action is lost.",
+    "gateway.hears-of-its-own-alone": "A client hears that its own lists changed, no others'.",
+    "gateway.listeners-are-bounded": "What waits for a listener is bounded; the slow are dropped.",
+    "gateway.hostile-servers": "What a hostile server tries is held, named and recorded.",
     "gateway.keys-end-at-once": "An access key that is revoked ends at once, at every door.",
     "gateway.lists-what-could-be": "A client is shown what its agent could ever do, and no more.",
     "gateway.pending-attaches": "A call that waits for people is done once, however often asked.",
     "gateway.tasks-are-their-owners": "A task is seen and cancelled by its own agent alone.",
+    "gateway.streams-are-taken-up-again": "Who lost a session's connection hears the rest alone.",
     "gateway.unknown-is-not-failed": "What nobody knows is never told as a failure or a success.",
     "gateway.no-fault-on-any-input": "Whatever is sent to /mcp is answered, and without a fault.",
     # rest

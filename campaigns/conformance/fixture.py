@@ -21,6 +21,7 @@ from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import PromptsListChanged, ToolsListChanged
 
+from bailiwick.gateway.resuming import Kept, SessionEvents
 from campaigns.conformance.asking import ASKING, CONTEXT, Answer, Asked, Context, Handler, text
 
 # The smallest picture and sound: one pixel, no sample.
@@ -63,6 +64,14 @@ async def _progresses(asked: Asked) -> Answer:
         await asked.ctx.session.report_progress(percent, 100, f"{percent} of 100")
         await asyncio.sleep(0.05)
     return text("progressed three times")
+
+
+async def _breaks_off(asked: Asked) -> Answer:
+    """Has its client come back for the answer (SEP-1699)."""
+    if asked.ctx.close_sse_stream is not None:
+        await asked.ctx.close_sse_stream()
+    await asyncio.sleep(0.1)
+    return text("come back for")
 
 
 async def _changes_tools(_: Asked) -> Answer:
@@ -114,6 +123,7 @@ _PLAIN: Mapping[str, Handler] = {
     "test_tool_with_logging": _logs,
     "test_logging_tool": _logs,
     "test_tool_with_progress": _progresses,
+    "test_reconnection": _breaks_off,
     "test_trigger_tool_change": _changes_tools,
     "test_trigger_prompt_change": _changes_prompts,
 }
@@ -304,7 +314,9 @@ def main() -> None:
         listening.listen(100)
         print(f"http://127.0.0.1:{listening.getsockname()[1]}/mcp", flush=True)
         config = uvicorn.Config(
-            server().streamable_http_app(), log_level="warning", timeout_graceful_shutdown=1
+            server().streamable_http_app(event_store=SessionEvents(Kept()), retry_interval=100),
+            log_level="warning",
+            timeout_graceful_shutdown=1,
         )
         asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
 

@@ -433,11 +433,21 @@ class Listener(Protocol):
     def level(self) -> str:
         """The least severe level of log messages that it wants (RFC 5424's words); empty: none."""
 
+    @property
+    def able(self) -> Mapping[str, JSON]:
+        """What it can be asked, as MCP's client capabilities: `elicitation` and so on."""
+
+    def lacks(self, required: Mapping[str, JSON]) -> None:
+        """What the server refused the call for want of, and it is not able to; as `able`."""
+
     async def progress(self, progress: float, total: float | None, message: str) -> None:
         """How far it got."""
 
     async def log(self, level: str, logger: str, data: JSON) -> None:
         """What it says of its work."""
+
+    async def polls(self) -> None:
+        """The server broke off, and has its client come back for the answer; ours may too."""
 
     async def asked(
         self, method: str, params: Mapping[str, JSON], name: str

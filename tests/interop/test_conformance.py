@@ -12,9 +12,15 @@ from campaigns.conformance.suites import PACKAGES, Suite, on_client, on_server
 OLDER = Suite(
     "server-2025-11-25",
     "conformance-2026",
-    10,
+    12,
     revision="2025-11-25",
-    scenarios=("server-initialize", "tools-list", "tools-call-error", "dns-rebinding-protection"),
+    scenarios=(
+        "server-initialize",
+        "tools-list",
+        "tools-call-error",
+        "dns-rebinding-protection",
+        "server-sse-polling",
+    ),
 )
 NEWER = Suite(
     "server-2026-07-28",

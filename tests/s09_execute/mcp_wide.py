@@ -19,6 +19,8 @@ from mcp.server.stdio import stdio_server
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
 
+from bailiwick.gateway.resuming import Kept, SessionEvents
+
 FOLDER = Path(sys.argv[1])
 PIXEL = base64.b64encode(b"\x89PNG").decode()
 SCHEMA = {"type": "object", "properties": {"text": {"type": "string"}}}
@@ -117,6 +119,19 @@ async def asking(context: Any, params: Any) -> dict[str, Any]:
     return said(json.dumps(answer))
 
 
+async def needs(context: Any, params: Any) -> dict[str, Any]:
+    """Refuses a client that cannot do what it is told to need, and says what it heard of it."""
+    needed = json.loads((params.arguments or {}).get("text") or "{}")
+    able = context.session.client_capabilities.model_dump(
+        by_alias=True, mode="json", exclude_none=True
+    )
+    write(tool="needs", able=able)
+    if any(form not in able.get(kind, {}) for kind, forms in needed.items() for form in forms):
+        code = types.MISSING_REQUIRED_CLIENT_CAPABILITY
+        raise MCPError(code, "the client must be able", {"requiredCapabilities": needed})
+    return said("able")
+
+
 async def loop(_: Any, params: Any) -> dict[str, Any]:
     write(tool="loop", state=params.request_state)
     state = int(params.request_state or 0) + 1
@@ -165,6 +180,14 @@ async def slow(_: Any, __: Any) -> dict[str, Any]:
     return said("late")
 
 
+async def breaks(context: Any, _: Any) -> dict[str, Any]:
+    """Has its client come back for the answer, where the revision lets it."""
+    if context.close_sse_stream is not None:
+        await context.close_sse_stream()
+    await asyncio.sleep(0.1)
+    return said("kept")
+
+
 TOOLS: dict[str, Callable[[Any, Any], Awaitable[dict[str, Any]]]] = {
     "plain": plain,
     "blocks": blocks,
@@ -172,12 +195,14 @@ TOOLS: dict[str, Callable[[Any, Any], Awaitable[dict[str, Any]]]] = {
     "ask": asking,
     "roots": asking,
     "sample": asking,
+    "needs": needs,
     "loop": loop,
     "forgets": forgets,
     "chatty": chatty,
     "loud": loud,
     "flood": flood,
     "slow": slow,
+    "breaks": breaks,
 }
 
 
@@ -299,7 +324,7 @@ def main() -> None:
     if len(sys.argv) == 2:
         asyncio.run(over_pipes())
         return
-    app = SERVER.streamable_http_app()
+    app = SERVER.streamable_http_app(event_store=SessionEvents(Kept()), retry_interval=50)
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error")
 
 

@@ -43,12 +43,21 @@ class Ear:
         self.pause_s = 0.0
         self.fails = False
         self.answers: Mapping[str, Any] = ANSWERS
+        self.able: Mapping[str, JSON] = {"elicitation": {}, "roots": {}, "sampling": {}}
+        self.lacked: list[Mapping[str, JSON]] = []
+        self.polled = 0
+
+    def lacks(self, required: Mapping[str, JSON]) -> None:
+        self.lacked.append(required)
 
     async def progress(self, progress: float, total: float | None, message: str) -> None:
         if self.fails:
             raise RuntimeError("deaf")
         await asyncio.sleep(self.pause_s)
         self.progressed.append((progress, total, message))
+
+    async def polls(self) -> None:
+        self.polled += 1
 
     async def log(self, level: str, logger: str, data: JSON) -> None:
         self.logged.append((level, logger, data))
@@ -118,6 +127,17 @@ async def test_progress_and_log_messages_are_heard_in_order(
     assert report.evidence["heard"] == {"told": 6}
     unheard = await run(at, tool, id="act-2", text="3")
     assert (unheard.status, "heard" in unheard.evidence) == ("done", False)
+
+
+@BOTH
+async def test_who_listens_hears_that_a_server_has_its_client_come_back(
+    at: Bench, wide: Notes, protocol: Protocol
+) -> None:
+    tool = await tool_of(at, upstream_of(wide, "http", protocol), "breaks", effect="read")
+    with listening(Ear()) as ear:
+        report = await run(at, tool)
+    assert report.status == "done"
+    assert (ear.polled > 0) == (protocol == "2025-11-25")
 
 
 @pytest.mark.claim("mcp.heard-is-bounded")
@@ -226,6 +246,33 @@ async def test_a_question_that_nobody_allowed_reaches_nobody(
     else:
         assert report.status == "done"
         assert "not supported" in wide.journal[0]["answer"]["error"]
+
+
+@pytest.mark.claim("mcp.abilities-are-the-callers")
+@WAYS
+async def test_a_server_hears_what_may_be_asked_of_the_one_who_listens(
+    at: Bench, wide: Notes, over: str
+) -> None:
+    upstream = upstream_of(wide, over, "2026-07-28", "elicitation", "roots")
+    needs = await tool_of(at, upstream, "needs", effect="read", retries=0)
+    form = '{"elicitation": {"form": {}}}'
+    assert (await run(at, needs)).status == "done"
+    with listening(Ear()) as ear:
+        assert (await run(at, needs, id="act-2", text=form)).status == "done"
+        # It says so for nobody else: of one session, each call has a listener of its own.
+        ear.able = {"elicitation": {"url": {}}, "sampling": {"tools": {}, "other": {}}}
+        refused = await run(at, needs, id="act-3", text=form)
+        assert (refused.status, refused.code) == ("failed", "provider_refused")
+        assert ear.lacked == [{"elicitation": {"form": {}}}]
+        # What its file does not let it ask, no listener could have been able to.
+        refused = await run(at, needs, id="act-4", text='{"sampling": {"context": {}}}')
+        assert (refused.status, len(ear.lacked)) == ("failed", 1)
+    assert [each["able"] for each in wide.journal] == [
+        {},
+        {"elicitation": {"form": {}}, "roots": {}},
+        {"elicitation": {"url": {}}},
+        {"elicitation": {"url": {}}},
+    ]
 
 
 @pytest.mark.claim("mcp.asks-only-what-it-may")

@@ -2,6 +2,7 @@
 
 read            one look at the world, with a read credential; a value or a refusal
 listed          what an MCP server offers beside its tools, as it lists it now
+updates         which resources of an MCP server changed
 execute         done, failed (certainly not done) or unknown
 reconcile       after a crash: the same, or None when it is too early to say
 action_names    what an expression may read as `action`
@@ -17,7 +18,7 @@ CredentialBroker    the door `Broker`; `egress.EgressDoor` is the door `Egress`,
 from bailiwick.execution.broker import CredentialBroker
 from bailiwick.execution.executing import execute, read
 from bailiwick.execution.keys import action_names, provider_key
-from bailiwick.execution.listing import listed
+from bailiwick.execution.listing import listed, updates
 from bailiwick.execution.outgoing import placed
 from bailiwick.execution.reconciling import reconcile
 from bailiwick.execution.sending import authorization, upstream_host
@@ -32,5 +33,6 @@ __all__ = [
     "provider_key",
     "read",
     "reconcile",
+    "updates",
     "upstream_host",
 ]

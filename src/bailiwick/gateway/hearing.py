@@ -49,10 +49,10 @@ class LogLevels:
         """The least severe level that the client wants; empty for none."""
         if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
             return str(((ctx.params or {}).get("_meta") or {}).get(_LEVEL, ""))
-        return self._set.get(_session(ctx), "")
+        return self._set.get(session_of(ctx), "")
 
     async def _take(self, ctx: Context, params: types.SetLevelRequestParams) -> types.EmptyResult:
-        self._set[_session(ctx)] = params.level
+        self._set[session_of(ctx)] = params.level
         if len(self._set) > _KEPT:
             self._set.popitem(last=False)
         return types.EmptyResult()
@@ -85,7 +85,7 @@ class ClientListener:
         self._said = _said(ctx) if self._asks_later else {}
         self._open: dict[str, Mapping[str, JSON]] = {}
         self._known_as: dict[str, str] = {}
-        self._unable: set[str] = set()
+        self._lacks: dict[str, JSON] = {}
 
     def asks_first(self, outcome: Outcome) -> None:
         """Raise what the client has to answer before there is a result, if there is anything.
@@ -104,12 +104,11 @@ class ClientListener:
                     by_name=False,
                 )
             )
-        if self._unable and outcome.status != "done":
-            needed: dict[str, JSON] = {ability: {} for ability in sorted(self._unable)}
+        if self._lacks and outcome.status != "done":
             raise MCPError(
                 types.MISSING_REQUIRED_CLIENT_CAPABILITY,
                 "the server asks for what the client did not declare",
-                {"requiredCapabilities": needed},
+                {"requiredCapabilities": self._lacks},
             )
 
     @property
@@ -125,9 +124,29 @@ class ClientListener:
         token = (self._ctx.meta or {}).get("progress_token")
         return bool(self.level or asked or token is not None)
 
+    @property
+    def able(self) -> Mapping[str, JSON]:
+        """What it declared; nothing of a client that cannot be asked about this call."""
+        ctx = self._ctx
+        able = ctx.session.client_capabilities
+        newer = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+        if able is None or (newer and not self._asks_later):
+            return {}
+        return able.model_dump(by_alias=True, mode="json", exclude_none=True)
+
+    def lacks(self, required: Mapping[str, JSON]) -> None:
+        """Keep it for the answer, if the client could have declared it."""
+        if self._asks_later:
+            self._lacks.update(required)
+
     async def progress(self, progress: float, total: float | None, message: str) -> None:
         """Tell the client, if it asked to hear of progress."""
         await self._ctx.session.report_progress(progress, total, message or None)
+
+    async def polls(self) -> None:
+        """End the stream of the call, if the client comes back for what is kept of it."""
+        if self._ctx.close_sse_stream is not None:
+            await self._ctx.close_sse_stream()
 
     async def log(self, level: str, logger: str, data: JSON) -> None:
         """Send it on, in the stream of the call."""
@@ -167,7 +186,7 @@ class ClientListener:
             known_as = name if name and name not in self._open else same[:32]
             self._open[known_as], self._known_as[known_as] = question, same
         else:
-            self._unable.add(_QUESTIONS[str(question["method"])][2])
+            self._lacks[_QUESTIONS[str(question["method"])][2]] = {}
         return None
 
 
@@ -197,6 +216,6 @@ def _said(ctx: Context) -> dict[str, Mapping[str, JSON]]:
     return {**kept["said"], **said}
 
 
-def _session(ctx: Context) -> str:
+def session_of(ctx: Context) -> str:
     """The session's id; over pipes there is one client, and none."""
     return str(ctx.request.headers.get("mcp-session-id", "")) if ctx.request is not None else ""

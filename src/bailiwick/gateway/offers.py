@@ -26,7 +26,8 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from bailiwick import execution
 from bailiwick.errors import BailiwickError, ExecutionError
 from bailiwick.gateway import telling
-from bailiwick.nouns import Listing, McpBinding, McpMethod, Outcome, Tool
+from bailiwick.gateway.doors import Visitor
+from bailiwick.nouns import Caller, Listing, McpBinding, McpMethod, Outcome, Tool
 from bailiwick.ports import World
 from bailiwick.values import JSON, shown
 
@@ -65,11 +66,13 @@ class Offers:
     def __init__(
         self,
         world: World,
-        usable: Callable[[Context], Awaitable[Sequence[Tool]]],
+        who: Callable[[Any], Visitor],
+        usable: Callable[[Caller], Awaitable[Sequence[Tool]]],
         carry: Carry,
         approvals: str,
     ) -> None:
         self._world = world
+        self._who = who
         self._usable = usable
         self._carry = carry
         self._approvals = approvals
@@ -80,31 +83,24 @@ class Offers:
         server.add_request_handler("resources/list", page, self._resources)
         server.add_request_handler("resources/templates/list", page, self._templates)
         server.add_request_handler("resources/read", types.ReadResourceRequestParams, self._read)
-        # Of 2025-11-25. No update is ever told: who subscribes loses nothing by reading again.
-        server.add_request_handler(
-            "resources/subscribe", types.SubscribeRequestParams, self._subscribe
-        )
-        server.add_request_handler(
-            "resources/unsubscribe", types.UnsubscribeRequestParams, self._subscribe
-        )
         server.add_request_handler("prompts/list", page, self._prompts)
         server.add_request_handler("prompts/get", types.GetPromptRequestParams, self._prompt)
         server.add_request_handler("completion/complete", types.CompleteRequestParams, self._fill)
 
     async def _resources(self, ctx: Context, _: Any) -> types.ListResourcesResult:
-        found = await self._list(ctx, "resources/list")
+        found = await self._list(await self._caller(ctx), "resources/list")
         return types.ListResourcesResult.model_validate(
             {"resources": _entries(found, "uri")}, by_name=False
         )
 
     async def _templates(self, ctx: Context, _: Any) -> types.ListResourceTemplatesResult:
-        found = await self._list(ctx, "resources/templates/list")
+        found = await self._list(await self._caller(ctx), "resources/templates/list")
         return types.ListResourceTemplatesResult.model_validate(
             {"resourceTemplates": _entries(found, "uriTemplate")}, by_name=False
         )
 
     async def _prompts(self, ctx: Context, _: Any) -> types.ListPromptsResult:
-        found = await self._list(ctx, "prompts/list")
+        found = await self._list(await self._caller(ctx), "prompts/list")
         return types.ListPromptsResult.model_validate(
             {"prompts": _entries(found, "name")}, by_name=False
         )
@@ -113,25 +109,18 @@ class Offers:
         self, ctx: Context, params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
         uri = str(params.uri)
-        tool = await self._reader_of(ctx, uri)
+        tool = await self.reader_of(await self._caller(ctx), uri)
         if tool is None:
-            raise _no_resource(ctx, uri, {})
+            raise no_resource(ctx, uri, {})
         outcome = await self._carry(ctx, tool, {"uri": uri})
         if outcome.code in _NOT_THERE:
-            raise _no_resource(ctx, uri, telling.as_status(outcome, self._approvals))
+            raise no_resource(ctx, uri, telling.as_status(outcome, self._approvals))
         return self._told(types.ReadResourceResult, outcome)
-
-    async def _subscribe(
-        self, ctx: Context, params: types.SubscribeRequestParams | types.UnsubscribeRequestParams
-    ) -> types.EmptyResult:
-        if await self._reader_of(ctx, str(params.uri)) is None:
-            raise _no_resource(ctx, str(params.uri), {})
-        return types.EmptyResult()
 
     async def _prompt(
         self, ctx: Context, params: types.GetPromptRequestParams
     ) -> types.GetPromptResult:
-        listed = await self._has(ctx, "prompts/list", params.name)
+        listed = await self._has(await self._caller(ctx), "prompts/list", params.name)
         if listed is None:
             raise MCPError(types.INVALID_PARAMS, f"Unknown prompt: {shown(params.name)}")
         arguments: dict[str, JSON] = {"name": listed.entry["name"]}
@@ -142,12 +131,13 @@ class Offers:
     async def _fill(
         self, ctx: Context, params: types.CompleteRequestParams
     ) -> types.CompleteResult:
+        caller = await self._caller(ctx)
         if isinstance(params.ref, types.PromptReference):
-            listed = await self._has(ctx, "prompts/list", params.ref.name)
+            listed = await self._has(caller, "prompts/list", params.ref.name)
         else:
-            listed = await self._has(ctx, "resources/templates/list", params.ref.uri)
+            listed = await self._has(caller, "resources/templates/list", params.ref.uri)
         upstream = _upstream(listed.tool) if listed else ""
-        usable = await self._tools(ctx, "completion/complete")
+        usable = await self._tools(caller, "completion/complete")
         tool = next((each for each in usable if _upstream(each) == upstream), None)
         if tool is None or listed is None:
             raise MCPError(types.INVALID_PARAMS, "nothing here completes what `ref` names")
@@ -159,11 +149,11 @@ class Offers:
         }
         return self._told(types.CompleteResult, await self._carry(ctx, tool, arguments))
 
-    async def _reader_of(self, ctx: Context, uri: str) -> Tool | None:
+    async def reader_of(self, caller: Caller, uri: str) -> Tool | None:
         """The tool that reads an address: whose upstream lists it, or has the one template."""
-        if (listed := await self._has(ctx, "resources/list", uri)) is not None:
+        if (listed := await self._has(caller, "resources/list", uri)) is not None:
             return listed.tool
-        templates = await self._list(ctx, "resources/templates/list")
+        templates = await self._list(caller, "resources/templates/list")
         matching = {
             each.tool.name: each.tool
             for each in templates
@@ -171,17 +161,24 @@ class Offers:
         }
         return matching.popitem()[1] if len(matching) == 1 else None
 
-    async def _has(self, ctx: Context, what: Listing, name: str) -> Listed | None:
-        return next((each for each in await self._list(ctx, what) if each.name == name), None)
+    async def seen(self, caller: Caller, what: Listing) -> list[Mapping[str, JSON]]:
+        """What a caller is shown of a list."""
+        return _entries(await self._list(caller, what), _GOES_BY[what])
 
-    async def _tools(self, ctx: Context, method: McpMethod) -> list[Tool]:
+    async def _caller(self, ctx: Context) -> Caller:
+        return await self._who(ctx.request).caller()
+
+    async def _has(self, caller: Caller, what: Listing, name: str) -> Listed | None:
+        return next((each for each in await self._list(caller, what) if each.name == name), None)
+
+    async def _tools(self, caller: Caller, method: McpMethod) -> list[Tool]:
         return [
             tool
-            for tool in await self._usable(ctx)
+            for tool in await self._usable(caller)
             if isinstance(tool.binding, McpBinding) and tool.binding.method == method
         ]
 
-    async def _list(self, ctx: Context, what: Listing) -> list[Listed]:
+    async def _list(self, caller: Caller, what: Listing) -> list[Listed]:
         """What the upstreams list that the caller may read; who does not answer is left out."""
 
         async def ask(tool: Tool) -> list[Listed]:
@@ -193,7 +190,7 @@ class Offers:
             return [Listed(tool, each, f"{prefix}{each[by]}") for each in entries]
 
         by = _GOES_BY[what]
-        tools = await self._tools(ctx, _READ_BY[what])
+        tools = await self._tools(caller, _READ_BY[what])
         found = [each for some in await asyncio.gather(*map(ask, tools)) for each in some]
         named = Counter(each.name for each in found)
         return [each for each in found if named[each.name] == 1]
@@ -201,7 +198,7 @@ class Offers:
     def _told(self, kind: type[R], outcome: Outcome) -> R:
         if outcome.status != "done" or not isinstance(outcome.result, Mapping):
             status = telling.as_status(outcome, self._approvals)
-            raise MCPError(REFUSED, outcome.message or outcome.status, status)
+            raise refused(outcome.message or outcome.status, status)
         theirs = outcome.result.get("_meta", {})
         assert isinstance(theirs, Mapping)
         meta = telling.meta_beside(theirs, outcome)
@@ -210,11 +207,16 @@ class Offers:
 
 def as_error(error: BailiwickError) -> MCPError:
     """A fault where only an error can say it."""
-    data = {"status": "refused", "code": error.code, "help": error.help}
-    return MCPError(REFUSED, error.message, data)
+    return refused(error.message, {"status": "refused", "code": error.code, "help": error.help})
 
 
-def _no_resource(ctx: Context, uri: str, status: Mapping[str, JSON]) -> MCPError:
+def refused(message: str, status: Mapping[str, JSON]) -> MCPError:
+    """A no, with what a tool's answer would have as structured content."""
+    return MCPError(REFUSED, message, dict(status))
+
+
+def no_resource(ctx: Context, uri: str, status: Mapping[str, JSON]) -> MCPError:
+    """There is none of this address, as far as this caller can see."""
     modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
     code = types.INVALID_PARAMS if modern else _NO_RESOURCE
     return MCPError(code, "Resource not found", {**status, "uri": uri})

@@ -24,9 +24,11 @@ from bailiwick.errors import BailiwickError
 from bailiwick.gateway import telling, waiting
 from bailiwick.gateway.calling import Answering, WireCall
 from bailiwick.gateway.hearing import asking_first
+from bailiwick.gateway.listening import ChangingServer, Subscriptions
 from bailiwick.gateway.offering import described, is_tool
 from bailiwick.gateway.offers import Offers, as_error
 from bailiwick.gateway.plain import Plain
+from bailiwick.gateway.resuming import ResumableSessions
 from bailiwick.gateway.tasks import Tasks, Who
 from bailiwick.nouns import Caller, Outcome, Tool
 from bailiwick.ports import World
@@ -103,7 +105,7 @@ class Gateway:
         self._tasks = Tasks(world, who, self._approvals)
         self._answering = Answering(world, self._tasks, self._approvals)
         self.under_way = self._answering.under_way
-        self._server: Server[Any] = Server(
+        self._server: Server[Any] = ChangingServer(
             "bailiwick",
             version=version("bailiwick"),
             title="Bailiwick",
@@ -114,7 +116,10 @@ class Gateway:
         )
         self._tasks.add_to(self._server)
         self._answering.levels.add_to(self._server)
-        Offers(world, self._usable, self._read, self._approvals).add_to(self._server)
+        offers = Offers(world, who, self._usable, self._read, self._approvals)
+        offers.add_to(self._server)
+        self._subscriptions = Subscriptions(world, who, offers, self._told_of, self.under_way)
+        self._subscriptions.add_to(self._server)
         # Our own telemetry tells of actions; the SDK's spans would tell of them twice.
         sealing = RequestStateSecurity(
             keys=[hmac.digest(world.keys.secret_key("equality"), _STATE, "sha256")],
@@ -123,6 +128,7 @@ class Gateway:
         self._server.middleware[:] = [
             RequestStateBoundary(sealing, default_audience="bailiwick"),
             asking_first,
+            self._subscriptions.noting,
         ]
 
     @asynccontextmanager
@@ -135,16 +141,16 @@ class Gateway:
         security = TransportSecuritySettings(
             enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins
         )
-        streams, answers = (
-            StreamableHTTPSessionManager(
-                self._server,
-                json_response=whole,
-                security_settings=security,
-                max_request_body_size=_BODY_BYTES,
-            )
-            for whole in (False, True)
+        streams = ResumableSessions(
+            self._server, security_settings=security, max_request_body_size=_BODY_BYTES
         )
-        async with streams.run(), answers.run():
+        answers = StreamableHTTPSessionManager(
+            self._server,
+            json_response=True,
+            security_settings=security,
+            max_request_body_size=_BODY_BYTES,
+        )
+        async with self._subscriptions, streams.run(), answers.run():
             plain = Plain(self._server, self._answering, self._who, hosts=hosts)
             yield plain.before(
                 _Streaming(self._who, streams.handle_request, answers.handle_request)
@@ -153,14 +159,16 @@ class Gateway:
     async def over_pipes(self, read: Reads | None = None, write: Writes | None = None) -> None:
         """Serve one client, a message a line, until it leaves; by default over our own pipes."""
         # The SDK's types ask for files; lines and `write` are all that it uses.
-        async with stdio_server(cast("Any", read), cast("Any", write)) as (incoming, outgoing):
+        pipes = stdio_server(cast("Any", read), cast("Any", write))
+        async with self._subscriptions, pipes as (incoming, outgoing):
             options = self._server.create_initialization_options()
             await self._server.run(incoming, outgoing, options)
 
     async def _list_tools(
         self, ctx: Context, params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        tools = [described(tool) for tool in await self._usable(ctx) if is_tool(tool)]
+        usable = await self._usable(await self._who(ctx.request).caller())
+        tools = [described(tool) for tool in usable if is_tool(tool)]
         first = _offset(params)
         more = first + _PAGE < len(tools)
         return types.ListToolsResult(
@@ -170,11 +178,18 @@ class Gateway:
             ttl_ms=0,
         )
 
-    async def _usable(self, ctx: Context) -> Sequence[Tool]:
-        """What the client could ever use."""
+    async def _told_of(self, caller: Caller) -> JSON:
+        """The tools that a client is shown."""
+        return [
+            described(tool).model_dump(by_alias=True, mode="json", exclude_none=True)
+            for tool in await self._usable(caller)
+            if is_tool(tool)
+        ]
+
+    async def _usable(self, caller: Caller) -> Sequence[Tool]:
+        """What a caller could ever use."""
         world = self._world
         tenant = world.settings.tenant
-        caller = await self._who(ctx.request).caller()
         control = await world.store.control(tenant)
         bundle = await world.bundle(tenant, control.release)
         return await self._answering.offering.usable(bundle, control, caller)

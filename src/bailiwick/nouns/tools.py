@@ -194,7 +194,7 @@ class ToolCall(Struct, frozen=True, kw_only=True):
 
     `pin` and `beside` are those of the tool's binding; `meta` goes out as the request's `_meta`.
     `credential` names the secret: calls under different ones never share a session. `method` is
-    what is called, or listed.
+    what is called, or listed, or what is asked for updates of the resources in `arguments`.
     """
 
     upstream: McpUpstream
@@ -207,7 +207,7 @@ class ToolCall(Struct, frozen=True, kw_only=True):
     secret: str
     timeout_s: float
     max_bytes: int
-    method: McpMethod | Listing = "tools/call"
+    method: McpMethod | Listing | Literal["resources/subscribe"] = "tools/call"
 
     def __repr__(self) -> str:
         return f"ToolCall({self.upstream.name}/{self.tool} …)"

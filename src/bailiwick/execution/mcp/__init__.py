@@ -9,7 +9,9 @@ linking       one session: what it lists, one call in it
 posting       a tool's call in the revision without sessions: one POST and its answer
 messages      a call as a request, and what its result means
 listing       all pages of a list, bounded and made safe
+updates       which of its resources changed
 hearing       what is heard while a call runs: progress, log messages, questions
+abilities     what a server hears that its client can be asked
 questions     the server's questions, in both revisions, and the call that is continued
 pipes         standard input and output of a process
 wire          HTTP, and what the transports know of the call they carry

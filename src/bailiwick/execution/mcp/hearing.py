@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bailiwick.errors import BadInput
+from bailiwick.execution.mcp.abilities import Abilities, abilities, as_capabilities
 from bailiwick.nouns import Asking
 from bailiwick.ports import LISTENER, Listener
 from bailiwick.values import JSON, parse, shown
@@ -51,6 +52,23 @@ class Hearing:
         return "" if self.listener is None else self.listener.level
 
     @property
+    def able(self) -> Abilities:
+        """What can be asked of who listens: what the upstream's file allows and he can answer."""
+        able = abilities(self.listener.able) if self.listener is not None else {}
+        return {kind: forms for kind, forms in able.items() if kind in self._may_ask}
+
+    def lacks(self, required: Abilities) -> None:
+        """Tell what the server refused for want of, where the file would let it ask."""
+        able = self.able
+        lacking: Abilities = {
+            kind: forms
+            for kind, forms in required.items()
+            if kind in self._may_ask and (kind not in able or not forms <= able[kind])
+        }
+        if self.listener is not None and lacking:
+            self.listener.lacks(as_capabilities(lacking))
+
+    @property
     def account(self) -> dict[str, JSON]:
         """What is kept of it with the action's result: numbers, no texts."""
         counts = {"told": self._told, "left_out": self._left_out, "questions": self._questions}
@@ -73,6 +91,11 @@ class Hearing:
         except BadInput as error:
             said = f"(left out: {error.code})"
         self._tell(lambda: to.log(level, shown(logger, _MOST_WORDS), said))
+
+    def polls(self) -> None:
+        """Tell that the server has its client come back for the answer."""
+        if (to := self.listener) is not None:
+            self._tell(to.polls)
 
     def may_ask(self, method: str) -> bool:
         """Whether the upstream's file allows this kind of question."""

@@ -8,7 +8,7 @@ roots), repeats no call, and hands out no list that is more than ten seconds old
 import asyncio
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from pkgutil import resolve_name
@@ -23,12 +23,20 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
+from bailiwick.execution.mcp.abilities import required
 from bailiwick.execution.mcp.definitions import Offer
 from bailiwick.execution.mcp.listing import LISTS, all_pages, readable
 from bailiwick.execution.mcp.messages import RESULT, answer_of, asks_for_input, request_of
 from bailiwick.execution.mcp.pipes import Pipes, started
 from bailiwick.execution.mcp.questions import MOST_ROUNDS, Questions, continuing
-from bailiwick.execution.mcp.wire import CURRENT, MAX_LISTING_BYTES, Delivery, FencedTransport
+from bailiwick.execution.mcp.updates import Updates
+from bailiwick.execution.mcp.wire import (
+    CURRENT,
+    MAX_LISTING_BYTES,
+    Delivery,
+    FencedTransport,
+    Truthful,
+)
 from bailiwick.nouns import ToolAnswer
 from bailiwick.ports import Lost, NotSent
 from bailiwick.values import JSON, shown
@@ -70,6 +78,7 @@ class Link:
         self._under_way: set[Delivery] = set()
         self._listing = asyncio.Lock()
         self._lists: dict[str, tuple[float, Any]] = {}
+        self._updates = Updates()
         self.opened = asyncio.get_running_loop().create_future()
         self.task = asyncio.create_task(self._live(delivery))
         # Nobody awaits it: how it ended is told by `failure`.
@@ -128,6 +137,12 @@ class Link:
         by = LISTS[method][1]
         given: dict[str, JSON] = await self._list(method, lambda listed: readable(listed, by))
         return given
+
+    async def updates(self, uris: Iterable[str]) -> dict[str, JSON]:
+        """Say how often each of its resources has changed in this `session`."""
+        assert self._client is not None
+        counts = await self._updates.of(self._client, uris)
+        return {"session": self._updates.session, "counts": counts}
 
     async def ask(self, delivery: Delivery) -> ToolAnswer:
         """Make the call. Raises `NotSent`, or `Lost` once its first byte may have left."""
@@ -208,6 +223,7 @@ class Link:
             try:
                 await asyncio.wait(ends, return_when="FIRST_COMPLETED")
             finally:
+                self._updates.end()
                 for each in ends:
                     each.cancel()
 
@@ -230,16 +246,16 @@ class Link:
     async def _transport(self, delivery: Delivery) -> AsyncIterator[TransportStreams]:
         if self._upstream.url is None:
             async with started(delivery.call, self._folder) as self._pipes:
-                yield self._pipes.incoming, self._pipes
+                yield self._pipes.incoming, Truthful(self._pipes)
             return
         self._http = FencedTransport(self._tls)
         async with (
             httpx2.AsyncClient(transport=self._http, trust_env=False) as http,
             streamable_http_client(
                 self._upstream.url, http_client=http, max_sse_event_size=MAX_LISTING_BYTES
-            ) as streams,
+            ) as (incoming, outgoing),
         ):
-            yield streams
+            yield incoming, Truthful(outgoing)
 
     def _callbacks(self) -> dict[str, Any]:
         """What the upstream may ask for is what it is told that we can do."""
@@ -270,6 +286,8 @@ class Link:
         return NotSent("definitions_unread", f"the upstream's {of} cannot be listed: `{what}`")
 
     async def _heard(self, message: IncomingMessage) -> None:
+        if isinstance(message, mcp_types.ResourceUpdatedNotification):
+            self._updates.heard(str(message.params.uri))
         for method in _CHANGED.get(type(message), ()):
             self._lists.pop(method, None)
 
@@ -309,6 +327,7 @@ def _answered(
     if pipes is not None and pipes.failure is not None:
         raise delivery.gave_up(*map(str, pipes.failure.args))
     if isinstance(error, MCPError) and error.code not in _ENDED:
+        delivery.hearing.lacks(required(error.error))
         if continued:
             raise _not_taken(delivery, error.message)
         return ToolAnswer(text=error.message, error_code=error.code, status=delivery.status)

@@ -202,11 +202,15 @@ async def _chunks(response: aiohttp.ClientResponse, most: int) -> AsyncIterator[
 
 async def _events(response: aiohttp.ClientResponse, most: int) -> AsyncIterator[bytes]:
     """The data of each event (HTML, 9.2.6). What has another type than `message` is no message."""
-    rest, data, kind = b"", list[bytes](), b""
+    rest, data, kind = list[bytes](), list[bytes](), b""
     async for chunk in _chunks(response, most):
-        lines = (rest + chunk).splitlines(keepends=True)
+        rest.append(chunk)
+        if b"\n" not in chunk and b"\r" not in chunk:
+            # A line that comes in many pieces is put together once.
+            continue
+        lines = b"".join(rest).splitlines(keepends=True)
         # The last line goes on, unless its end is here; after CR an LF may follow.
-        rest = b"" if lines[-1].endswith(b"\n") else lines.pop()
+        rest = [] if lines[-1].endswith(b"\n") else [lines.pop()]
         for line in lines:
             name, _, value = line.rstrip(b"\r\n").partition(b":")
             value = value.removeprefix(b" ")

@@ -217,6 +217,10 @@ class Supervisor:
         call = delivery.call
         if call.method in LISTS:
             return ToolAnswer(value=await link.listed(call.method))
+        if call.method == "resources/subscribe":
+            uris = call.arguments["uris"]
+            assert isinstance(uris, list)
+            return ToolAnswer(value=await link.updates(map(str, uris)))
         if call.method == "tools/call":
             await self._hold(link, call)
         return await link.ask(delivery)

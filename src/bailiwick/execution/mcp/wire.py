@@ -11,23 +11,37 @@ import ipaddress
 import ssl
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
+from types import TracebackType
+from typing import Self
 
 import httpx2
+import mcp_types
 import msgspec
+from mcp.client._transport import WriteStream
+from mcp.shared.message import SessionMessage
 from msgspec import Struct
 
+from bailiwick.execution.mcp.abilities import as_capabilities
 from bailiwick.execution.mcp.hearing import Hearing
 from bailiwick.execution.passage import Passage
 from bailiwick.nouns import ToolCall
 from bailiwick.ports import Lost, NotSent
 from bailiwick.values import shown
 
+# Servers say something now and then in a stream that only tells of changes.
+LISTEN_SECONDS = 120.0
+_LISTENS = "subscriptions/listen"
+TOO_LARGE = "result_too_large"
 CONNECT_SECONDS = 5.0
 CONNECTIONS = 32
 IDLE_SECONDS = 2.0
 MAX_LISTING_BYTES = 4 * 1024 * 1024
 # What may be said in one call beside its answer.
 MAX_SAID_BYTES = 8 * 1024 * 1024
+# The client gives up a session over a longer one, and does not say why.
+MAX_LINE_BYTES = 1024 * 1024
+# The client takes a sixth of a millisecond for each, on the loop that everybody shares.
+MAX_SAID_EVENTS = 2000
 
 
 class Delivery:
@@ -57,9 +71,44 @@ class _Message(Struct):
     method: str = ""
 
 
-def is_call(raw: bytes) -> bool:
-    """Tell whether a message is a call's."""
-    return msgspec.json.decode(raw, type=_Message).method in CALLS
+def method_of(raw: bytes) -> str:
+    """The method of a message; empty for an answer."""
+    return msgspec.json.decode(raw, type=_Message).method
+
+
+class Truthful:
+    """Where the client's messages go: a call says what can be asked of who listens to it.
+
+    The client says the same with every request of the revision without sessions.
+    """
+
+    def __init__(self, inner: WriteStream[SessionMessage]) -> None:
+        self._inner = inner
+
+    async def send(self, item: SessionMessage, /) -> None:
+        """Send a message on. Raises what the transport raises."""
+        message = item.message
+        if isinstance(message, mcp_types.JSONRPCRequest) and message.method in CALLS:
+            meta = (message.params or {}).get("_meta") or {}
+            if mcp_types.CLIENT_CAPABILITIES_META_KEY in meta:
+                able = as_capabilities(CURRENT.get().hearing.able)
+                meta[mcp_types.CLIENT_CAPABILITIES_META_KEY] = able
+        await self._inner.send(item)
+
+    async def aclose(self) -> None:
+        """End what is sent."""
+        await self._inner.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
 
 
 class FencedTransport(httpx2.AsyncBaseTransport):
@@ -77,12 +126,18 @@ class FencedTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request, or say as a server would that it failed."""
-        if request.method == "GET" and "last-event-id" not in request.headers:
-            return httpx2.Response(405, request=request)
         delivery = CURRENT.get()
-        calls = request.method == "POST" and is_call(request.content)
+        if request.method == "GET":
+            # What was too large once is not asked for again.
+            too_large = delivery.failure is not None and delivery.failure.args[0] == TOO_LARGE
+            if too_large or "last-event-id" not in request.headers:
+                return httpx2.Response(405, request=request)
+            delivery.hearing.polls()
+        method = method_of(request.content) if request.method == "POST" else ""
+        calls = method in CALLS
         try:
-            return await self._send(request, delivery, calls=calls)
+            patience_s = LISTEN_SECONDS if method == _LISTENS else delivery.call.timeout_s
+            return await self._send(request, delivery, patience_s, calls=calls)
         except (NotSent, Lost) as error:
             if calls:
                 delivery.failure = error
@@ -94,7 +149,7 @@ class FencedTransport(httpx2.AsyncBaseTransport):
         await self._inner.aclose()
 
     async def _send(
-        self, request: httpx2.Request, delivery: Delivery, *, calls: bool
+        self, request: httpx2.Request, delivery: Delivery, patience_s: float, *, calls: bool
     ) -> httpx2.Response:
         passage = delivery.passage if calls else Passage(set(), _open)
         outgoing = httpx2.Request(
@@ -102,7 +157,7 @@ class FencedTransport(httpx2.AsyncBaseTransport):
             request.url,
             headers={**request.headers, **_secret(delivery.call), "accept-encoding": "identity"},
             content=request.content,
-            extensions={"trace": passage.watch, "timeout": _timeouts(delivery.call.timeout_s)},
+            extensions={"trace": passage.watch, "timeout": _timeouts(patience_s)},
         )
         try:
             response = await self._inner.handle_async_request(outgoing)
@@ -127,14 +182,16 @@ class FencedTransport(httpx2.AsyncBaseTransport):
         mine = calls or request.method == "GET"
         most = delivery.call.max_bytes if mine else MAX_LISTING_BYTES
         headers = {name: each for name, each in response.headers.items() if name != "set-cookie"}
-        if headers.get("content-type", "").startswith("text/event-stream"):
-            most += MAX_SAID_BYTES
-        bounded = _Bounded(response.stream, most, self, delivery if mine else None)
+        events = headers.get("content-type", "").startswith("text/event-stream")
+        bounded = _Bounded(response.stream, most, self, delivery if mine else None, events=events)
         return httpx2.Response(response.status_code, headers=headers, stream=bounded)
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """An answer that ends early, as if cut, when it is too large or breaks; and says so."""
+    """An answer that ends early, as if cut, when it is too large or breaks; and says so.
+
+    In a stream of events more may be said beside it, in so many events and lines of such a length.
+    """
 
     def __init__(
         self,
@@ -142,25 +199,40 @@ class _Bounded(httpx2.AsyncByteStream):
         most: int,
         transport: FencedTransport,
         delivery: Delivery | None,
+        *,
+        events: bool,
     ) -> None:
         self._inner = inner
         self._most = most
         self._transport = transport
         self._delivery = delivery
+        self._events = events
+        self._size = self._line = self._said = 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
         try:
             async for chunk in self._inner:
-                size += len(chunk)
-                if size > self._most:
-                    message = f"the answer is larger than {self._most} bytes"
-                    self._failed(Lost("result_too_large", message))
+                if too := self._too(chunk):
+                    self._failed(Lost(TOO_LARGE, f"the answer {too}"))
                     return
                 yield chunk
         except (httpx2.TransportError, OSError) as error:
             what = f"the answer was cut: `{type(error).__name__}`"
             self._failed(Lost("answer_lost", what))
+
+    def _too(self, chunk: bytes) -> str:
+        """In what the answer is too much with this chunk; empty if it is not."""
+        self._size += len(chunk)
+        if not self._events:
+            return f"is larger than {self._most} bytes" if self._size > self._most else ""
+        self._said += chunk.count(b"\ndata:") + chunk.count(b"\rdata:")
+        ended = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+        self._line = len(chunk) - ended - 1 if ended >= 0 else self._line + len(chunk)
+        if self._line > MAX_LINE_BYTES:
+            return f"has a line of more than {MAX_LINE_BYTES} bytes"
+        if self._size > self._most + MAX_SAID_BYTES:
+            return f"is larger than {self._most + MAX_SAID_BYTES} bytes"
+        return f"has more than {MAX_SAID_EVENTS} events" if self._said > MAX_SAID_EVENTS else ""
 
     def _failed(self, error: Lost) -> None:
         self._transport.failure = error
