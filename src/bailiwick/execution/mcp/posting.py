@@ -30,8 +30,8 @@ from bailiwick.execution.mcp.wire import (
     CONNECTIONS,
     CURRENT,
     IDLE_SECONDS,
-    MAX_SAID_BYTES,
     Delivery,
+    Measure,
     redirected,
 )
 from bailiwick.nouns import ToolAnswer, ToolCall
@@ -169,12 +169,14 @@ async def _reply(response: aiohttp.ClientResponse, number: int, max_bytes: int) 
     if response.headers.get("content-encoding", "identity") != "identity":
         raise Lost("result_unreadable", "the answer has a content coding nobody asked for")
     if status < 400 and kind == _EVENTS:
-        async for event in _events(response, max_bytes + MAX_SAID_BYTES):
+        async for event in _events(response, Measure(max_bytes, events=True)):
             message = _decoded(event)
             if message is not None and message.id == number and _says(message):
                 return message
         raise Lost("answer_lost", "the answer's stream ended without a result")
-    said = _decoded(b"".join([chunk async for chunk in _chunks(response, max_bytes)]))
+    said = _decoded(
+        b"".join([chunk async for chunk in _chunks(response, Measure(max_bytes, events=False))])
+    )
     if status >= 400:
         # A request that was refused before it was read has no number.
         if said is not None and said.error is not UNSET:
@@ -196,20 +198,17 @@ def _decoded(raw: bytes) -> _Reply | None:
         return None
 
 
-async def _chunks(response: aiohttp.ClientResponse, most: int) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises `Lost` once it is larger than it may be."""
-    size = 0
+async def _chunks(response: aiohttp.ClientResponse, measure: Measure) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises `Lost` once it is more than it may be."""
     async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > most:
-            raise Lost("result_too_large", f"the answer is larger than {most} bytes")
+        measure.take(chunk)
         yield chunk
 
 
-async def _events(response: aiohttp.ClientResponse, most: int) -> AsyncIterator[bytes]:
+async def _events(response: aiohttp.ClientResponse, measure: Measure) -> AsyncIterator[bytes]:
     """The data of each event (HTML, 9.2.6). What has another type than `message` is no message."""
     rest, data, kind = list[bytes](), list[bytes](), b""
-    async for chunk in _chunks(response, most):
+    async for chunk in _chunks(response, measure):
         rest.append(chunk)
         if b"\n" not in chunk and b"\r" not in chunk:
             # A line that comes in many pieces is put together once.
