@@ -38,6 +38,8 @@ from bailiwick.nouns import ToolAnswer, ToolCall
 from bailiwick.ports import Lost, NotSent
 from bailiwick.values import shown
 
+_Mirrored = Mapping[tuple[str, ...], str]
+
 _CALL = "tools/call"
 _CLIENT = {"name": "bailiwick", "version": "1"}
 _JSON, _EVENTS = "application/json", "text/event-stream"
@@ -86,7 +88,8 @@ class Posts:
         """Make none yet. It belongs to the event loop that is running."""
         self._url = url
         self._numbers = count(1)
-        self._mirrored: dict[str, Mapping[tuple[str, ...], str]] = {}
+        # By the tool and its pin: the headers of each call, and which arguments go out as more.
+        self._routed: dict[tuple[str, str], tuple[dict[str, str], _Mirrored]] = {}
         self._plain = {**_PLAIN, "mcp-protocol-version": revision, "mcp-method": _CALL}
         self._envelope = {
             mcp_types.PROTOCOL_VERSION_META_KEY: revision,
@@ -140,16 +143,19 @@ class Posts:
         return message.result
 
     def _headers(self, call: ToolCall, definition: Definition | None) -> dict[str, str]:
-        headers = {**self._plain, "mcp-name": encode_header_value(call.tool)}
+        known = self._routed.get((call.tool, call.pin))
+        if known is None:
+            named = {**self._plain, "mcp-name": encode_header_value(call.tool)}
+            known = self._routed[call.tool, call.pin] = (named, _mirrored(definition))
+        headers = dict(known[0])
         if call.secret:
             headers["authorization"] = call.secret
-        mirrored = self._mirrored.get(call.pin)
-        if mirrored is None:
-            mirrored = self._mirrored[call.pin] = _mirrored(definition)
-        return {**headers, **mcp_param_headers(mirrored, call.arguments)} if mirrored else headers
+        if known[1]:
+            headers |= mcp_param_headers(known[1], call.arguments)
+        return headers
 
 
-def _mirrored(definition: Definition | None) -> Mapping[tuple[str, ...], str]:
+def _mirrored(definition: Definition | None) -> _Mirrored:
     """The arguments that go out as headers too, by the tool's definition (SEP-2243)."""
     schema = (definition or {}).get("inputSchema")
     return {} if find_invalid_x_mcp_header(schema) else x_mcp_header_map(schema)
