@@ -74,6 +74,19 @@ async def _breaks_off(asked: Asked) -> Answer:
     return text("come back for")
 
 
+async def _greets(asked: Asked) -> Answer:
+    return text(f"Hello, {asked.arguments.get('name')}!")
+
+
+async def _computes(asked: Asked) -> Answer:
+    await asyncio.sleep(min(float(asked.arguments.get("seconds", 0)), 5))
+    return text(f"computed {asked.arguments.get('label', '')}")
+
+
+async def _panics(_: Asked) -> Answer:
+    raise MCPError(types.INTERNAL_ERROR, "this tool fails by the protocol")
+
+
 async def _changes_tools(_: Asked) -> Answer:
     await _BUS.publish(ToolsListChanged())
     return text("tool list changed")
@@ -123,11 +136,21 @@ _PLAIN: Mapping[str, Handler] = {
     "test_tool_with_logging": _logs,
     "test_logging_tool": _logs,
     "test_tool_with_progress": _progresses,
+    "greet": _greets,
+    "slow_compute": _computes,
+    "failing_job": _fails,
+    "protocol_error_job": _panics,
     "test_reconnection": _breaks_off,
     "test_trigger_tool_change": _changes_tools,
     "test_trigger_prompt_change": _changes_prompts,
 }
 _SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "greet": {"type": "object", "properties": {"name": {"type": "string"}}},
+    "slow_compute": {
+        "type": "object",
+        "properties": {"seconds": {"type": "number"}, "label": {"type": "string"}},
+    },
+    "confirm_delete": {"type": "object", "properties": {"filename": {"type": "string"}}},
     "json_schema_2020_12_tool": _SCHEMA_2020,
     "test_x_mcp_header": {
         "type": "object",
@@ -137,7 +160,11 @@ _SCHEMAS: Mapping[str, Mapping[str, Any]] = {
 HANDLERS: Mapping[str, Handler] = {
     **_PLAIN,
     **{name: handler for name, (handler, _) in ASKING.items()},
-    **{name: _says(types.TextContent(text="taken")) for name in _SCHEMAS},
+    **{
+        name: _says(types.TextContent(text="taken"))
+        for name in _SCHEMAS
+        if name not in {*_PLAIN, *ASKING}
+    },
 }
 
 
