@@ -363,6 +363,7 @@ CLAIMS: dict[str, str] = {
     "rest.tenants-apart": "Nothing of a tenant works or shows at another's server, by any route.",
     "rest.api-keys-sign-nothing": "A person's API key neither votes, signs nor keeps accounts.",
     "rest.tokens-as-oauth": "The official client gets a token, by a key or a secret, and calls.",
+    "rest.tokens-of-a-key": "A token of a key is taken with a proof for the request, once.",
     "rest.tokens-narrow": "A token is for one door, and never wider than its agent's manifest.",
     "rest.assertions-once": "An assertion counts once, whoever is asked and after a restart too.",
     "rest.logins-bounded": "So many log in at once, by whichever door; the rest come again.",
