@@ -12,6 +12,8 @@ STORE ?= sqlite
 SOURCES = $(wildcard src tests examples campaigns bench)
 # The agent frameworks of src/bailiwick/adapters, each in an environment of its own for its tests.
 ADAPTERS = pydantic-ai langchain openai-agents
+# Others that `make bench` measures beside ours, likewise.
+PEERS = ctrlrun agt fastmcp contextforge
 UV := .venv-uv/bin/uv
 # What comes from npm, by locks of its own.
 NPM := tests/interop/node_modules/ready tests/pages/node_modules/ready \
@@ -43,7 +45,7 @@ lint: .venv/ready
 	@.venv/bin/mypy --strict $(SOURCES)
 	@.venv/bin/lint-imports --no-logo
 
-bench: .venv/ready .venv-bench-ctrlrun/ready .venv-bench-agt/ready
+bench: .venv/ready $(PEERS:%=.venv-bench-%/ready)
 	@.venv/bin/python -m bench $(ARGS)
 
 crash: .venv/ready
@@ -107,8 +109,8 @@ lock: $(UV)
 	@$(COMPILE) requirements/node.in -o requirements/node.txt
 	@$(COMPILE) --no-deps requirements/bfcl.in -o requirements/bfcl.txt
 	@$(COMPILE) --no-deps requirements/tau2.in -o requirements/tau2.txt
-	@$(COMPILE) requirements/bench-ctrlrun.in -o requirements/bench-ctrlrun.txt
-	@$(COMPILE) requirements/bench-agt.in -o requirements/bench-agt.txt
+	@$(foreach each,$(PEERS),$(COMPILE) requirements/bench-$(each).in \
+	  -o requirements/bench-$(each).txt &&) true
 
 clean:
 	@rm -rf .venv .venv-* .*_cache .hypothesis examples/*/state* bench/out campaigns/out \

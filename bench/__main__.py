@@ -20,6 +20,7 @@ from bench.lines import (
     DECIDE_BARE,
     FULL_RATIO,
     GATEWAY,
+    GATEWAY_PEERS,
     P50,
     PG_BARE_P50,
     PG_BARE_RATE,
@@ -236,6 +237,9 @@ def memory(scale: Scale) -> Iterator[Line]:
 
 def gateway(scale: Scale) -> Iterator[Line]:
     """What `bailiwick up` adds to an MCP call, and what it takes to run."""
+    for name, peer in GATEWAY_PEERS.items():
+        if not _python(f".venv-bench-{name}").exists():
+            say(f"{peer} is left out: `make bench` prepares its environment")
     say("the gateway, with twenty upstreams")
     yield from gateway_lines(ours("bench.gateway", scale.seconds))
 

@@ -18,6 +18,8 @@ GATEWAY = (
     "gateway.start.s",
     "gateway.memory.mb",
 )
+# Peers of the gateway, by what their module and environment are called.
+GATEWAY_PEERS = {"fastmcp": "FastMCP's proxy", "contextforge": "ContextForge"}
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,18 @@ def gateway_lines(found: Mapping[str, float]) -> Iterator[Line]:
         yield line(f"gateway.{what}.added.p50_ms", added, "ms", beside=straight)
     straight = found["direct.c16.per_s"]
     yield Line("gateway.direct.c16.per_s", _rounded(straight), "1/s")
-    yield line("gateway.c16.per_s", found["governed.c16.per_s"], "1/s", beside=straight)
+    yield line("gateway.c16.per_s", found["c16.per_s"], "1/s", beside=straight)
+    for name, peer in GATEWAY_PEERS.items():
+        if f"{name}.c16.per_s" not in found:
+            continue
+        for what in ("read", "write"):
+            added = found[f"{name}.{what}.ms"] - found[f"{name}.{what}.direct_ms"]
+            ours = found[f"{what}.ms"] - found[f"{what}.direct_ms"]
+            named = f"gateway.{what}.added.p50_ms"
+            yield Line(named, _rounded(added), "ms", peer, _ratio(added, ours))
+        theirs = found[f"{name}.c16.per_s"]
+        ratio = _ratio(theirs, found["c16.per_s"])
+        yield Line("gateway.c16.per_s", _rounded(theirs), "1/s", peer, ratio)
     yield line("gateway.start.s", found["start.s"], "s")
     yield line("gateway.memory.mb", found["memory.mb"], "MiB")
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -152,6 +152,20 @@ def shown(text: str, limit: int = 200) -> str:
         f"\\u{{{ord(char):x}}}" if _is_invisible(char) else char for char in text[:limit]
     )
     return head if len(text) <= limit else f"{head}… ({len(text)} characters)"
+
+
+def legible(value: JSON, words: Collection[str], limit: int) -> JSON:
+    """Give the same with the texts under these names made safe to show; their lines stay lines."""
+    if isinstance(value, (list, tuple)):
+        return [legible(each, words, limit) for each in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: "\n".join(shown(line, limit) for line in each.split("\n"))
+        if name in words and isinstance(each, str)
+        else legible(each, words, limit)
+        for name, each in value.items()
+    }
 
 
 def counted(number: int, noun: str) -> str:

@@ -66,6 +66,38 @@ def refund(
         known[order].append(context.action)
     PAID.write_text(json.dumps(known))
     return {{"refund": context.action}}
+
+
+FLAGS = Path("state/flags.json")
+SEEN = {{"tool": "shop.flags", "arguments": {{"order": "args.order"}}}}
+LAW = {{"effect": "write", "owner": "support", "resource": ("Order", "args.order"),
+       "reader": SEEN, "key_retention_s": "none", "settles_within_s": 0}}
+
+
+def flags() -> dict[str, str]:
+    known: dict[str, str] = json.loads(FLAGS.read_text()) if FLAGS.exists() else {{}}
+    return known
+
+
+@tool(name="shop.flags", effect="read", owner="support", resource=("Order", "args.order"))
+def flags_of(order: str) -> dict[str, object]:
+    """Shows what an order is marked with."""
+    return {{"word": flags().get(order, "")}}
+
+
+@tool(name="shop.flag", reverser="shop.unflag", reverser_arguments={{"order": "args.order"}},
+      expect="after.word == args.word", **LAW)
+def flag(order: str, word: str) -> str:
+    """Marks an order with a word."""
+    FLAGS.write_text(json.dumps({{**flags(), order: word}}))
+    return word
+
+
+@tool(name="shop.unflag", expect="after.word == ''", **LAW)
+def unflag(order: str) -> str:
+    """Takes an order's mark away."""
+    FLAGS.write_text(json.dumps({{each: word for each, word in flags().items() if each != order}}))
+    return order
 '''
 RULES = """\
 // A refund of 100.00 or more is two people's to decide, whatever the agent says about it.

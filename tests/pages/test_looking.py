@@ -1,14 +1,20 @@
 """Stories, stops, and whether every page can be used by everybody."""
 
+import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import httpx2
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
+from tests.cli.desk import soon
 from tests.gateway.served import Up
 from tests.pages.browsing import PHONE, WIDE, call, data, log_in, refund, spoken
+from tests.pages.shop import BIDI, NASTY
 from tests.pages.shots import happen
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
@@ -88,6 +94,112 @@ def test_a_story_is_live_and_tells_of_erasing(up: Up, page: Page) -> None:
     page.select_option("#state", "done")
     page.click("text=Show")
     expect(page.locator(f"a[href='/actions/{action}']")).to_be_visible()
+
+
+@pytest.mark.claim("pages.story")
+def test_a_story_tells_what_took_it_back(up: Up, page: Page) -> None:
+    action = str(call(up, "shop_flag", order="undo_1", word=NASTY)["action"])
+    undone = data(up, "di", "undo", action, "--yes", "--reason", NASTY + BIDI)
+    page.goto(f"{up.url}/actions/{action}")
+    expect(page.locator(".head .notice")).to_contain_text("Taken back by act_")
+    expect(page.locator(".head .notice")).to_contain_text("done")
+    page.click(".head .notice a")
+    expect(page.locator(".head .notice")).to_contain_text(f"It takes back {action}")
+    expect(page.locator("h1")).to_contain_text("shop.unflag")
+    assert_text_alone(page)
+    page.goto(f"{up.url}/actions")
+    assert f"undoes {action}" in spoken(page), undone
+
+
+@pytest.mark.claim("pages.story")
+def test_what_is_in_flight_is_shown_while_it_is(up: Up, page: Page) -> None:
+    with ThreadPoolExecutor(1) as beside:
+        flying = beside.submit(call, up, "faults_dawdle", customer="c_flying")
+        for _ in soon(2.5):
+            page.goto(f"{up.url}/stops")
+            if page.locator(".flying").count():
+                break
+        expect(page.locator(".flying")).to_contain_text("faults.dawdle")
+        page.click(".flying a")
+        expect(page.locator(".head")).to_contain_text("It is in flight")
+        here = page.locator(".steps > li.waits", has=page.get_by_text("execute", exact=True))
+        expect(here).to_have_count(1)
+        # It turns into its end under one's eyes.
+        expect(page.locator(".head")).not_to_contain_text("It is in flight", timeout=8000)
+        assert page.url.endswith(str(flying.result()["action"]))
+    page.goto(f"{up.url}/stops")
+    expect(page.locator("[data-live=flight]")).to_contain_text("Nothing is in flight")
+
+
+@pytest.mark.claim("pages.outside-text-stays-text")
+def test_what_stands_in_names_reasons_and_addresses_stays_text(
+    browser: Browser, up: Up, page: Page
+) -> None:
+    asked: list[str] = []
+
+    def hear(dialog: Dialog) -> None:
+        asked.append(dialog.message)
+        dialog.dismiss()
+
+    page.on("dialog", hear)
+    told = [
+        call(up, "notes_add", customer=NASTY, text=NASTY),
+        call(up, "shop_flag", order=NASTY, word=BIDI),
+        by_rest(up, NASTY, {"customer": BIDI}),
+        by_rest(up, "notes.add", {NASTY: BIDI}),
+    ]
+    stories = [f"/actions/{each['action']}" for each in told if each.get("action")]
+    assert len(stories) >= 2
+    data(up, "di", "kill", "tool", "shop.flags", "--reason", NASTY + BIDI)
+    nasty = quote(NASTY + '">' + BIDI, safe="")
+    in_address = [
+        f"/stops?scope={nasty}&target={nasty}&reason={nasty}",
+        f"/login?next={nasty}&ended={nasty}",
+        f"/actions?state={nasty}",
+        f"/actions/{nasty}",
+        f"/approvals/{nasty}",
+        f"/{nasty}",
+    ]
+    for path in ["/actions", "/approvals", "/stops", *stories, *in_address]:
+        page.goto(up.url + path)
+        assert_text_alone(page)
+    # Names that somebody tries to come in by, and the words of a form that is refused.
+    context = browser.new_context()
+    stranger = context.new_page()
+    stranger.goto(f"{up.url}/login")
+    stranger.fill("#name", NASTY + '"' + BIDI)
+    stranger.fill("#password", NASTY)
+    stranger.click("button.primary")
+    expect(stranger.locator("#fault")).to_be_visible()
+    assert_text_alone(stranger)
+    context.close()
+    page.goto(f"{up.url}/stops")
+    expect(page.locator(".band")).to_contain_text("<script>document.title")
+    page.fill("#target", NASTY + '"' + BIDI)
+    page.fill("#why", NASTY + '"')
+    page.click("button.stop-now")
+    assert_text_alone(page)
+    assert asked == []
+    for person in ("ada", "di"):
+        data(up, person, "resume", "tool", "shop.flags")
+
+
+def assert_text_alone(page: Page) -> None:
+    """Nothing of what others wrote is an element, a script, or a sign that misleads."""
+    assert page.title().endswith("Bailiwick"), page.url
+    assert page.locator("img, main script, [onerror]").count() == 0, page.url
+    # What one has typed oneself is in the field as it was.
+    told = re.sub(r'value="[^"]*"', "", page.content())
+    assert not any(hidden in told for hidden in "\u202e\u200b\x1b"), page.url
+
+
+def by_rest(up: Up, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Have the agent propose what no client of MCP could."""
+    headers = {"authorization": f"Bearer {up.key}", "idempotency-key": f'"{len(tool)}-xss"'}
+    body = {"tool": tool, "arguments": arguments}
+    answer = httpx2.post(f"{up.url}/v1/actions", json=body, headers=headers, timeout=30)
+    told: dict[str, Any] = answer.json()
+    return dict(told.get("outcome", told))
 
 
 @pytest.mark.claim("pages.stop")

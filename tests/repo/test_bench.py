@@ -41,7 +41,7 @@ FURTHER = {
     "gateway.write.direct.p50_ms",
     "gateway.direct.c16.per_s",
 }
-PEERS = {"ctrlrun", "agent-governance-toolkit"}
+PEERS = {"ctrlrun", "agent-governance-toolkit", "FastMCP's proxy", "ContextForge"}
 
 
 def bench(*arguments: str) -> subprocess.CompletedProcess[str]:

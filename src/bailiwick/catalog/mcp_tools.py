@@ -20,7 +20,7 @@ contradict a classification but never loosen it. A tool that is not classified i
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import msgspec
 from msgspec import Meta, Struct
@@ -39,12 +39,15 @@ from bailiwick.catalog.schemas import compile_schema, parameters
 from bailiwick.catalog.yaml_text import load_yaml
 from bailiwick.errors import CatalogError
 from bailiwick.nouns import Asking, McpBinding, McpUpstream
-from bailiwick.values import JSON, did_you_mean, shown
+from bailiwick.values import JSON, did_you_mean, legible, shown
 
 _TOOL = re.compile(r"[A-Za-z0-9._-]{1,128}")  # SEP-986
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Many servers still write the older name; where the dialects differ, the schema does not compile.
 _OLDER_DIALECT = re.compile(r"https?://json-schema\.org/draft-07/schema#?")
+# What of a definition a model reads, and no more than a pin has room for.
+_READ = ("title", "description")
+_MAX_WORDS = 256 * 1024
 # What a tool takes over from its upstream unless it says otherwise.
 _SHARED = ("owner", "timeout_s", "retries", "settles_within_s", "key_retention_s", "on_error")
 
@@ -243,9 +246,11 @@ def _upstream(form: McpUpstreamForm) -> McpUpstream:
 
 
 def _declaration(form: McpForm, upstream: McpUpstreamForm, pin: Pin, where: str) -> Declaration:
+    # Who accepted it was shown it so; a model is shown nothing that a person was not.
+    accepted = cast("Mapping[str, JSON]", legible(pin.definition, _READ, _MAX_WORDS))
     written = form.parameters
     if written is None:
-        written = pin.definition.get("inputSchema")
+        written = accepted.get("inputSchema")
         if isinstance(written, Mapping) and _OLDER_DIALECT.fullmatch(str(written.get("$schema"))):
             written = {name: each for name, each in written.items() if name != "$schema"}
     binding = McpBinding(
@@ -256,9 +261,9 @@ def _declaration(form: McpForm, upstream: McpUpstreamForm, pin: Pin, where: str)
         arguments=None if form.arguments is None else expression_texts(form.arguments),
         on_error=form.on_error,
     )
-    title, output = pin.definition.get("title"), pin.definition.get("outputSchema")
+    title, output = accepted.get("title"), accepted.get("outputSchema")
     if not form.description:
-        form = msgspec.structs.replace(form, description=str(pin.definition.get("description", "")))
+        form = msgspec.structs.replace(form, description=str(accepted.get("description", "")))
     return Declaration(
         where=where,
         form=form,

@@ -22,7 +22,7 @@ resuming    what sessions were told, for who lost its connection
 piping      the same over pipes, for clients that speak nothing else
 """
 
-from bailiwick.gateway.doors import Bearer, BearerDoor, KeyHolder, step_up
+from bailiwick.gateway.doors import Bearer, BearerDoor, KeyHolder, Shown, step_up
 from bailiwick.gateway.offering import Offering
 from bailiwick.gateway.piping import lent, speak
 from bailiwick.gateway.serving import Gateway
@@ -33,6 +33,7 @@ __all__ = [
     "Gateway",
     "KeyHolder",
     "Offering",
+    "Shown",
     "lent",
     "speak",
     "step_up",

@@ -15,7 +15,7 @@ from mcp.client.session import ClientSession
 from bailiwick.errors import BadInput
 from bailiwick.execution.mcp.messages import RESULT
 from bailiwick.ports import NotSent
-from bailiwick.values import JSON, identifier, parse, shown
+from bailiwick.values import JSON, identifier, legible, parse
 
 # The member of a page that holds its entries, and the one that each entry goes by.
 LISTS: Mapping[str, tuple[str, str]] = {
@@ -68,7 +68,8 @@ def readable(listed: list[Mapping[str, Any]], by: str) -> dict[str, JSON]:
     for each in listed:
         try:
             entry = parse(each, max_bytes=_MAX_ENTRY_BYTES)
-            entries.setdefault(identifier(str(entry.get(by)), by), _shown(entry))
+            name = identifier(str(entry.get(by)), by)
+            entries.setdefault(name, legible(entry, _WORDS, _MAX_WORDS))
         except BadInput:
             continue
     return {"entries": list(entries.values()), "left_out": len(listed) - len(entries)}
@@ -87,17 +88,3 @@ async def _page(
         return tools, page.next_cursor
     told = await session.send_request(_REQUESTS[method](params=params), RESULT)
     return told[LISTS[method][0]], told.get("nextCursor")
-
-
-def _shown(value: JSON) -> JSON:
-    """The same with its words made safe to show, at every depth; their lines stay lines."""
-    if isinstance(value, list):
-        return [_shown(each) for each in value]
-    if not isinstance(value, Mapping):
-        return value
-    return {
-        name: "\n".join(shown(line, _MAX_WORDS) for line in each.split("\n"))
-        if name in _WORDS and isinstance(each, str)
-        else _shown(each)
-        for name, each in value.items()
-    }

@@ -38,6 +38,10 @@ IDLE_SECONDS = 2.0
 MAX_LISTING_BYTES = 4 * 1024 * 1024
 # What may be said in one call beside its answer.
 MAX_SAID_BYTES = 8 * 1024 * 1024
+# The client gives up a session over a longer one, and does not say why.
+MAX_LINE_BYTES = 1024 * 1024
+# The client takes a sixth of a millisecond for each, on the loop that everybody shares.
+MAX_SAID_EVENTS = 2000
 
 
 class Delivery:
@@ -178,10 +182,38 @@ class FencedTransport(httpx2.AsyncBaseTransport):
         mine = calls or request.method == "GET"
         most = delivery.call.max_bytes if mine else MAX_LISTING_BYTES
         headers = {name: each for name, each in response.headers.items() if name != "set-cookie"}
-        if headers.get("content-type", "").startswith("text/event-stream"):
-            most += MAX_SAID_BYTES
-        bounded = _Bounded(response.stream, most, self, delivery if mine else None)
+        events = headers.get("content-type", "").startswith("text/event-stream")
+        measure = Measure(most, events=events)
+        bounded = _Bounded(response.stream, measure, self, delivery if mine else None)
         return httpx2.Response(response.status_code, headers=headers, stream=bounded)
+
+
+class Measure:
+    """How much of an answer has come, and whether that is too much.
+
+    In a stream of events more may be said beside the answer, in so many events and lines of such a
+    length.
+    """
+
+    def __init__(self, most: int, *, events: bool) -> None:
+        """`most` is how many bytes the answer itself may have."""
+        self._most = most + MAX_SAID_BYTES if events else most
+        self._events = events
+        self._size = self._line = self._said = 0
+
+    def take(self, chunk: bytes) -> None:
+        """Count the next bytes. Raises `Lost` once they are too many."""
+        self._size += len(chunk)
+        if self._events:
+            self._said += chunk.count(b"\ndata:") + chunk.count(b"\rdata:")
+            ended = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+            self._line = len(chunk) - ended - 1 if ended >= 0 else self._line + len(chunk)
+        if self._line > MAX_LINE_BYTES:
+            raise Lost(TOO_LARGE, f"the answer has a line of more than {MAX_LINE_BYTES} bytes")
+        if self._size > self._most:
+            raise Lost(TOO_LARGE, f"the answer is larger than {self._most} bytes")
+        if self._said > MAX_SAID_EVENTS:
+            raise Lost(TOO_LARGE, f"the answer has more than {MAX_SAID_EVENTS} events")
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -190,25 +222,22 @@ class _Bounded(httpx2.AsyncByteStream):
     def __init__(
         self,
         inner: httpx2.AsyncByteStream,
-        most: int,
+        measure: Measure,
         transport: FencedTransport,
         delivery: Delivery | None,
     ) -> None:
         self._inner = inner
-        self._most = most
+        self._measure = measure
         self._transport = transport
         self._delivery = delivery
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
         try:
             async for chunk in self._inner:
-                size += len(chunk)
-                if size > self._most:
-                    message = f"the answer is larger than {self._most} bytes"
-                    self._failed(Lost(TOO_LARGE, message))
-                    return
+                self._measure.take(chunk)
                 yield chunk
+        except Lost as error:
+            self._failed(error)
         except (httpx2.TransportError, OSError) as error:
             what = f"the answer was cut: `{type(error).__name__}`"
             self._failed(Lost("answer_lost", what))
