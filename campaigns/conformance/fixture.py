@@ -17,11 +17,15 @@ import uvicorn
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
+from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import PromptsListChanged, ToolsListChanged
+from starlette.applications import Starlette
+from starlette.routing import Route
 
-from bailiwick.gateway.resuming import Kept, SessionEvents
+from bailiwick.gateway.resuming import ResumableSessions
 from campaigns.conformance.asking import ASKING, CONTEXT, Answer, Asked, Context, Handler, text
 
 # The smallest picture and sound: one pixel, no sample.
@@ -334,17 +338,24 @@ def server() -> Server[Any]:
     return made
 
 
+def application() -> Starlette:
+    """The same over HTTP, on loopback; who breaks off comes back soon."""
+    ours = ("127.0.0.1:*", "localhost:*")
+    security = TransportSecuritySettings(
+        allowed_hosts=list(ours), allowed_origins=[f"http://{each}" for each in ours]
+    )
+    sessions = ResumableSessions(server(), retry_ms=100, security_settings=security)
+    route = Route("/mcp", endpoint=StreamableHTTPASGIApp(sessions))
+    return Starlette(routes=[route], lifespan=lambda _: sessions.run())
+
+
 def main() -> None:
     """Listen until a signal, and say where first."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(100)
         print(f"http://127.0.0.1:{listening.getsockname()[1]}/mcp", flush=True)
-        config = uvicorn.Config(
-            server().streamable_http_app(event_store=SessionEvents(Kept()), retry_interval=100),
-            log_level="warning",
-            timeout_graceful_shutdown=1,
-        )
+        config = uvicorn.Config(application(), log_level="warning", timeout_graceful_shutdown=1)
         asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
 
 
