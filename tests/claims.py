@@ -342,6 +342,7 @@ CLAIMS: dict[str, str] = {
     "gateway.questions-reach-the-client": "What a server asks in a call its client is asked.",
     "gateway.replicas-are-one": "Servers on one database answer for each other, and wake for it.",
     "gateway.lost-sessions": "A session lost with its process is answered 404; no action is lost.",
+    "gateway.headers-say-what-calls-say": "A header that mirrors an argument says the same.",
     "gateway.hears-of-its-own-alone": "A client hears that its own lists changed, no others'.",
     "gateway.listeners-are-bounded": "What waits for a listener is bounded; the slow are dropped.",
     "gateway.hostile-servers": "What a hostile server tries is held, named and recorded.",

@@ -131,4 +131,8 @@ def test_what_a_server_says_in_meta_is_not_taken_for_our_word() -> None:
     said = ToolContent(blocks=({"type": "text", "text": "tea"},), meta=meta)
     outcome = Outcome(action="act_1", status="done", content=said)
     told = telling.result(outcome, "")
-    assert told.meta == {"own": 2, "dev.bailiwick/status": "done", "dev.bailiwick/action": "act_1"}
+    assert told["_meta"] == {
+        "own": 2,
+        "dev.bailiwick/status": "done",
+        "dev.bailiwick/action": "act_1",
+    }

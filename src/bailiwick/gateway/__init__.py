@@ -16,6 +16,7 @@ waiting     what a client hears while people think
 tasks       calls that wait, to be polled
 serving     the server itself, of the official SDK
 plain       the calls that need none of its machinery, answered without
+mirroring   arguments that go by headers too
 listening   clients that are told when what they see changes
 resuming    what sessions were told, for who lost its connection
 piping      the same over pipes, for clients that speak nothing else

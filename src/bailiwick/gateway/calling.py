@@ -18,7 +18,7 @@ from bailiwick.nouns import Outcome, Tool
 from bailiwick.ports import LISTENER, World
 from bailiwick.values import JSON
 
-Told = types.CallToolResult | types.InputRequiredResult | dict[str, Any]
+Told = types.InputRequiredResult | dict[str, Any]
 
 
 class WireCall(NamedTuple):

@@ -24,6 +24,7 @@ from bailiwick.errors import BailiwickError
 from bailiwick.gateway import telling
 from bailiwick.gateway.calling import Answering, Told, WireCall
 from bailiwick.gateway.hearing import may_ask
+from bailiwick.gateway.mirroring import is_mirrored
 from bailiwick.gateway.tasks import Who
 
 _REVISION = "2026-07-28"
@@ -124,7 +125,7 @@ class Plain:
             tool = await self._answering.named(asked.name)
         except BailiwickError as fault:
             return {"result": self._shaped(telling.fault(fault))}
-        if tool is None or may_ask(tool):
+        if tool is None or may_ask(tool) or is_mirrored(tool):
             return None
         call = WireCall(
             tool,
@@ -136,19 +137,19 @@ class Plain:
         told = await self._answering.answer(call)
         try:
             return {"result": self._shaped(told)}
-        except ValueError:  # pydantic's
-            said = "the tool's result is not one that the protocol has"
+        except ValueError:  # pydantic's; told as the SDK tells it
+            said = "Handler returned an invalid result"
             return {"error": {"code": types.INTERNAL_ERROR, "message": said}}
 
     def _shaped(self, told: Told) -> dict[str, Any]:
         """A result as it is sent: what the revision has, and who says it."""
-        if isinstance(told, dict):
-            shaped = told  # an extension's, whose shape is its own
-        else:
-            dumped = told.model_dump(by_alias=True, mode="json", exclude_none=True)
-            shaped = methods.serialize_server_result(_METHOD, _REVISION, dumped)
-        meta = shaped.get("_meta") or {}
-        return {**shaped, "_meta": {**meta, **self._named}}
+        if not isinstance(told, dict):
+            told = told.model_dump(by_alias=True, mode="json", exclude_none=True)
+        # What an extension made has a shape of its own.
+        if told["resultType"] in types.CORE_RESULT_TYPES:
+            told = methods.serialize_server_result(_METHOD, _REVISION, told)
+        meta = told.get("_meta") or {}
+        return {**told, "_meta": {**meta, **self._named}}
 
 
 @lru_cache(maxsize=64)

@@ -67,7 +67,10 @@ class Tasks:
         told = self._described(waiting.able_of(ctx), action, outcome)
         if told["status"] == "completed":
             result = telling.result(outcome, self._approvals)
-            told["result"] = result.model_dump(by_alias=True, mode="json", exclude_none=True)
+            # Here the SDK does not look at it.
+            told["result"] = types.CallToolResult.model_validate(result, by_name=False).model_dump(
+                by_alias=True, mode="json", exclude_none=True
+            )
         return {"resultType": "complete", **told}
 
     async def _update(self, ctx: Context, params: _TaskParams) -> dict[str, Any]:

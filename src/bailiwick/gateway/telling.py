@@ -16,8 +16,6 @@ in `_meta` of every answer; what a server says there cannot be taken for them.
 from collections.abc import Mapping
 from typing import Any
 
-import mcp_types as types
-
 from bailiwick import cases
 from bailiwick.errors import BailiwickError
 from bailiwick.gateway.asking import META
@@ -25,11 +23,13 @@ from bailiwick.nouns import Outcome
 from bailiwick.values import JSON
 
 _WAITS = ("parked", "running")
+# In 2026-07-28 a result says that it is one.
+_COMPLETE = {"resultType": "complete"}
 # Names in `_meta` that a client takes for our word, or for the protocol's.
 _OURS = (META, "io.modelcontextprotocol/")
 
 
-def result(outcome: Outcome, approvals: str) -> types.CallToolResult:
+def result(outcome: Outcome, approvals: str) -> dict[str, Any]:
     """The result of a call. `approvals` is the address under which people find an approval.
 
     Empty if there are no pages.
@@ -39,26 +39,27 @@ def result(outcome: Outcome, approvals: str) -> types.CallToolResult:
     status = as_status(outcome, approvals)
     # What the tool itself said of its error stands first: it is what a model can go by.
     said = [dict(each) for each in outcome.content.blocks] if outcome.content else []
-    told = {
+    return {
         "content": [*said, {"type": "text", "text": _words(outcome, status)}],
         "structuredContent": status,
         "isError": outcome.status not in _WAITS,
         "_meta": _meta(outcome),
+        **_COMPLETE,
     }
-    return types.CallToolResult.model_validate(told, by_name=False)
 
 
-def fault(error: BailiwickError) -> types.CallToolResult:
+def fault(error: BailiwickError) -> dict[str, Any]:
     """The result of a call that could not become an action, or whose fate could not be written."""
     status: dict[str, Any] = {"status": "refused", "code": error.code, "message": error.message}
     if error.help:
         status["help"] = error.help
     text = f"refused [{error.code}]: {error.message}" + (f"; {error.help}" if error.help else "")
-    return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text)],
-        structured_content={**status, "action": ""},
-        is_error=True,
-    )
+    return {
+        "content": [{"type": "text", "text": text}],
+        "structuredContent": {**status, "action": ""},
+        "isError": True,
+        **_COMPLETE,
+    }
 
 
 def as_status(outcome: Outcome, approvals: str) -> dict[str, JSON]:
@@ -86,15 +87,14 @@ def waiting_words(action: str, url: str) -> str:
     )
 
 
-def _done(outcome: Outcome) -> types.CallToolResult:
+def _done(outcome: Outcome) -> dict[str, Any]:
     said = cases.content_of(outcome)
     blocks = list(said.blocks)
     if outcome.earlier:
         blocks.append({"type": "text", "text": f"({outcome.message})"})
-    told: dict[str, Any] = {"content": blocks, "_meta": meta_beside(said.meta, outcome)}
-    if said.is_structured:
-        told["structuredContent"] = said.structured
-    return types.CallToolResult.model_validate(told, by_name=False)
+    structured = {"structuredContent": said.structured} if said.is_structured else {}
+    meta = meta_beside(said.meta, outcome)
+    return {"content": blocks, **structured, "isError": False, "_meta": meta, **_COMPLETE}
 
 
 def _words(outcome: Outcome, status: Mapping[str, JSON]) -> str:

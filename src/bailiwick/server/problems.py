@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from contextvars import ContextVar
+from itertools import count
 from typing import Any
 
 from starlette.responses import JSONResponse
@@ -26,6 +27,8 @@ MEDIA_TYPE = "application/problem+json"
 # The request that is answered, as its client names it, or as we do.
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
+# No two requests of any process have one name.
+_PROCESS, _COUNT = os.urandom(8).hex(), count()
 _SAFE = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
 
 
@@ -64,7 +67,7 @@ def problem(
 
 def new_request_id(given: str) -> str:
     """The name of a request: the client's own, if it is plain, or a new one."""
-    return given if _SAFE(given) else f"req_{os.urandom(8).hex()}"
+    return given if _SAFE(given) else f"req_{_PROCESS}{next(_COUNT):08x}"
 
 
 class BadRequest(BailiwickError):

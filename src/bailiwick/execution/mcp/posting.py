@@ -30,13 +30,15 @@ from bailiwick.execution.mcp.wire import (
     CONNECTIONS,
     CURRENT,
     IDLE_SECONDS,
-    MAX_SAID_BYTES,
     Delivery,
+    Measure,
     redirected,
 )
 from bailiwick.nouns import ToolAnswer, ToolCall
 from bailiwick.ports import Lost, NotSent
 from bailiwick.values import shown
+
+_Mirrored = Mapping[tuple[str, ...], str]
 
 _CALL = "tools/call"
 _CLIENT = {"name": "bailiwick", "version": "1"}
@@ -86,7 +88,8 @@ class Posts:
         """Make none yet. It belongs to the event loop that is running."""
         self._url = url
         self._numbers = count(1)
-        self._mirrored: dict[str, Mapping[tuple[str, ...], str]] = {}
+        # By the tool and its pin: the headers of each call, and which arguments go out as more.
+        self._routed: dict[tuple[str, str], tuple[dict[str, str], _Mirrored]] = {}
         self._plain = {**_PLAIN, "mcp-protocol-version": revision, "mcp-method": _CALL}
         self._envelope = {
             mcp_types.PROTOCOL_VERSION_META_KEY: revision,
@@ -140,16 +143,19 @@ class Posts:
         return message.result
 
     def _headers(self, call: ToolCall, definition: Definition | None) -> dict[str, str]:
-        headers = {**self._plain, "mcp-name": encode_header_value(call.tool)}
+        known = self._routed.get((call.tool, call.pin))
+        if known is None:
+            named = {**self._plain, "mcp-name": encode_header_value(call.tool)}
+            known = self._routed[call.tool, call.pin] = (named, _mirrored(definition))
+        headers = dict(known[0])
         if call.secret:
             headers["authorization"] = call.secret
-        mirrored = self._mirrored.get(call.pin)
-        if mirrored is None:
-            mirrored = self._mirrored[call.pin] = _mirrored(definition)
-        return {**headers, **mcp_param_headers(mirrored, call.arguments)} if mirrored else headers
+        if known[1]:
+            headers |= mcp_param_headers(known[1], call.arguments)
+        return headers
 
 
-def _mirrored(definition: Definition | None) -> Mapping[tuple[str, ...], str]:
+def _mirrored(definition: Definition | None) -> _Mirrored:
     """The arguments that go out as headers too, by the tool's definition (SEP-2243)."""
     schema = (definition or {}).get("inputSchema")
     return {} if find_invalid_x_mcp_header(schema) else x_mcp_header_map(schema)
@@ -163,12 +169,14 @@ async def _reply(response: aiohttp.ClientResponse, number: int, max_bytes: int) 
     if response.headers.get("content-encoding", "identity") != "identity":
         raise Lost("result_unreadable", "the answer has a content coding nobody asked for")
     if status < 400 and kind == _EVENTS:
-        async for event in _events(response, max_bytes + MAX_SAID_BYTES):
+        async for event in _events(response, Measure(max_bytes, events=True)):
             message = _decoded(event)
             if message is not None and message.id == number and _says(message):
                 return message
         raise Lost("answer_lost", "the answer's stream ended without a result")
-    said = _decoded(b"".join([chunk async for chunk in _chunks(response, max_bytes)]))
+    said = _decoded(
+        b"".join([chunk async for chunk in _chunks(response, Measure(max_bytes, events=False))])
+    )
     if status >= 400:
         # A request that was refused before it was read has no number.
         if said is not None and said.error is not UNSET:
@@ -190,20 +198,17 @@ def _decoded(raw: bytes) -> _Reply | None:
         return None
 
 
-async def _chunks(response: aiohttp.ClientResponse, most: int) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises `Lost` once it is larger than it may be."""
-    size = 0
+async def _chunks(response: aiohttp.ClientResponse, measure: Measure) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises `Lost` once it is more than it may be."""
     async for chunk in response.content.iter_any():
-        size += len(chunk)
-        if size > most:
-            raise Lost("result_too_large", f"the answer is larger than {most} bytes")
+        measure.take(chunk)
         yield chunk
 
 
-async def _events(response: aiohttp.ClientResponse, most: int) -> AsyncIterator[bytes]:
+async def _events(response: aiohttp.ClientResponse, measure: Measure) -> AsyncIterator[bytes]:
     """The data of each event (HTML, 9.2.6). What has another type than `message` is no message."""
     rest, data, kind = list[bytes](), list[bytes](), b""
-    async for chunk in _chunks(response, most):
+    async for chunk in _chunks(response, measure):
         rest.append(chunk)
         if b"\n" not in chunk and b"\r" not in chunk:
             # A line that comes in many pieces is put together once.

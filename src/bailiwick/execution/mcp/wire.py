@@ -183,56 +183,64 @@ class FencedTransport(httpx2.AsyncBaseTransport):
         most = delivery.call.max_bytes if mine else MAX_LISTING_BYTES
         headers = {name: each for name, each in response.headers.items() if name != "set-cookie"}
         events = headers.get("content-type", "").startswith("text/event-stream")
-        bounded = _Bounded(response.stream, most, self, delivery if mine else None, events=events)
+        measure = Measure(most, events=events)
+        bounded = _Bounded(response.stream, measure, self, delivery if mine else None)
         return httpx2.Response(response.status_code, headers=headers, stream=bounded)
 
 
-class _Bounded(httpx2.AsyncByteStream):
-    """An answer that ends early, as if cut, when it is too large or breaks; and says so.
+class Measure:
+    """How much of an answer has come, and whether that is too much.
 
-    In a stream of events more may be said beside it, in so many events and lines of such a length.
+    In a stream of events more may be said beside the answer, in so many events and lines of such a
+    length.
     """
+
+    def __init__(self, most: int, *, events: bool) -> None:
+        """`most` is how many bytes the answer itself may have."""
+        self._most = most + MAX_SAID_BYTES if events else most
+        self._events = events
+        self._size = self._line = self._said = 0
+
+    def take(self, chunk: bytes) -> None:
+        """Count the next bytes. Raises `Lost` once they are too many."""
+        self._size += len(chunk)
+        if self._events:
+            self._said += chunk.count(b"\ndata:") + chunk.count(b"\rdata:")
+            ended = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+            self._line = len(chunk) - ended - 1 if ended >= 0 else self._line + len(chunk)
+        if self._line > MAX_LINE_BYTES:
+            raise Lost(TOO_LARGE, f"the answer has a line of more than {MAX_LINE_BYTES} bytes")
+        if self._size > self._most:
+            raise Lost(TOO_LARGE, f"the answer is larger than {self._most} bytes")
+        if self._said > MAX_SAID_EVENTS:
+            raise Lost(TOO_LARGE, f"the answer has more than {MAX_SAID_EVENTS} events")
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """An answer that ends early, as if cut, when it is too large or breaks; and says so."""
 
     def __init__(
         self,
         inner: httpx2.AsyncByteStream,
-        most: int,
+        measure: Measure,
         transport: FencedTransport,
         delivery: Delivery | None,
-        *,
-        events: bool,
     ) -> None:
         self._inner = inner
-        self._most = most
+        self._measure = measure
         self._transport = transport
         self._delivery = delivery
-        self._events = events
-        self._size = self._line = self._said = 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
             async for chunk in self._inner:
-                if too := self._too(chunk):
-                    self._failed(Lost(TOO_LARGE, f"the answer {too}"))
-                    return
+                self._measure.take(chunk)
                 yield chunk
+        except Lost as error:
+            self._failed(error)
         except (httpx2.TransportError, OSError) as error:
             what = f"the answer was cut: `{type(error).__name__}`"
             self._failed(Lost("answer_lost", what))
-
-    def _too(self, chunk: bytes) -> str:
-        """In what the answer is too much with this chunk; empty if it is not."""
-        self._size += len(chunk)
-        if not self._events:
-            return f"is larger than {self._most} bytes" if self._size > self._most else ""
-        self._said += chunk.count(b"\ndata:") + chunk.count(b"\rdata:")
-        ended = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
-        self._line = len(chunk) - ended - 1 if ended >= 0 else self._line + len(chunk)
-        if self._line > MAX_LINE_BYTES:
-            return f"has a line of more than {MAX_LINE_BYTES} bytes"
-        if self._size > self._most + MAX_SAID_BYTES:
-            return f"is larger than {self._most + MAX_SAID_BYTES} bytes"
-        return f"has more than {MAX_SAID_EVENTS} events" if self._said > MAX_SAID_EVENTS else ""
 
     def _failed(self, error: Lost) -> None:
         self._transport.failure = error
