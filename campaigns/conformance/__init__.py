@@ -6,6 +6,7 @@ what failed is named on standard error, by scenario and check.
 suites     what is run, what must pass, and how the suites' programs are asked
 fixture    a server with everything the scenarios ask for, in both revisions
 asking     those of its tools that ask their client for something
+voting     a rule that asks people, and who votes in their place
 behind     the fixture behind `bailiwick up`, and an access key before it
 client     our MCP client, as the program that the client suites start
 """

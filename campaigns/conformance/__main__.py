@@ -24,7 +24,8 @@ async def _run(chosen: Sequence[str], *, alone: bool) -> Sequence[Result]:
         # What a server asks during a call differs between the revisions: the same on both sides.
         for protocol in sorted({suite.protocol for suite in servers}):
             with tempfile.TemporaryDirectory() as folder:
-                async with governed(Path(folder) / "project", url, protocol) as before:
+                project = Path(folder) / "project"
+                async with governed(project, url, protocol, asks_people=True) as before:
                     suites = [suite for suite in servers if suite.protocol == protocol]
                     results += [await on_server(suite, before) for suite in suites]
     return [*results, *[await on_client(suite) for suite in clients]]

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from bailiwick import Bailiwick
 from bailiwick.operations import COMMANDS, Newcomer, found
 from bailiwick.testing import write_project
 from campaigns.conformance.fixture import HANDLERS
+from campaigns.conformance.voting import RULE, VOTER, voting
 
 AGENT = "conformance"
 _SETTINGS = "free_space_watermark_mb: 1\nserve: {port: 0}\n"
@@ -62,29 +63,39 @@ async def fixture() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def governed(
-    folder: Path, url: str, protocol: str = "auto", more: Mapping[str, str] = {}
+    folder: Path,
+    url: str,
+    protocol: str = "auto",
+    more: Mapping[str, str] = {},
+    *,
+    asks_people: bool = False,
 ) -> AsyncIterator[str]:
     """A project for the fixture in a new folder, served; the URL that takes who has no key.
 
-    `protocol` is the revision spoken to the fixture; `more` are further files of the project.
+    `protocol` is the revision spoken to the fixture; `more` are further files of the project. With
+    `asks_people` the scenarios of tasks find a rule that asks people, and somebody who votes.
     """
-    write_project(folder, {**files(url, protocol), **more})
+    rules = {"policies/asked.cedar": RULE} if asks_people else {}
+    write_project(folder, {**files(url, protocol), **rules, **more})
     # By name, since a second server may offer the same.
     accepting = ("tools", "accept", "--yes", "--json", *(f"fixture/{name}" for name in HANDLERS))
     async with _program(_cli(folder, *accepting)) as told:
         await told.read()
-    await found(folder, [Newcomer("ada")])
+    await found(folder, [Newcomer("ada"), *([VOTER] if asks_people else [])])
     key = await _access_key(folder)
-    async with (
-        _program(_cli(folder, "up", "--json")) as told,
-        _relay(await _document(told), key) as port,
-    ):
+    async with AsyncExitStack() as stack:
+        told = await stack.enter_async_context(_program(_cli(folder, "up", "--json")))
+        served = await _document(told)
+        if asks_people:
+            await stack.enter_async_context(voting(served))
+        port = await stack.enter_async_context(_relay(served, key))
         yield f"http://127.0.0.1:{port}/mcp"
 
 
 async def _access_key(folder: Path) -> str:
     async with Bailiwick.open(folder) as bailiwick:
-        (ada,) = await bailiwick.world.register.people(bailiwick.world.settings.tenant)
+        people = await bailiwick.world.register.people(bailiwick.world.settings.tenant)
+        ada = next(each for each in people if each.name == "ada")
         given: dict[str, Any] = {"agent": AGENT, "subject": "anna", "days": 1}
         made: Any = await COMMANDS["agents access-key"](bailiwick.world, ada, given)
         return str(made["access_key"])

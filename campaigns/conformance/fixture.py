@@ -17,11 +17,15 @@ import uvicorn
 from mcp.server.caching import CacheHint
 from mcp.server.lowlevel import Server
 from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
+from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import PromptsListChanged, ToolsListChanged
+from starlette.applications import Starlette
+from starlette.routing import Route
 
-from bailiwick.gateway.resuming import Kept, SessionEvents
+from bailiwick.gateway.resuming import ResumableSessions
 from campaigns.conformance.asking import ASKING, CONTEXT, Answer, Asked, Context, Handler, text
 
 # The smallest picture and sound: one pixel, no sample.
@@ -74,6 +78,19 @@ async def _breaks_off(asked: Asked) -> Answer:
     return text("come back for")
 
 
+async def _greets(asked: Asked) -> Answer:
+    return text(f"Hello, {asked.arguments.get('name')}!")
+
+
+async def _computes(asked: Asked) -> Answer:
+    await asyncio.sleep(min(float(asked.arguments.get("seconds", 0)), 5))
+    return text(f"computed {asked.arguments.get('label', '')}")
+
+
+async def _panics(_: Asked) -> Answer:
+    raise MCPError(types.INTERNAL_ERROR, "this tool fails by the protocol")
+
+
 async def _changes_tools(_: Asked) -> Answer:
     await _BUS.publish(ToolsListChanged())
     return text("tool list changed")
@@ -123,11 +140,21 @@ _PLAIN: Mapping[str, Handler] = {
     "test_tool_with_logging": _logs,
     "test_logging_tool": _logs,
     "test_tool_with_progress": _progresses,
+    "greet": _greets,
+    "slow_compute": _computes,
+    "failing_job": _fails,
+    "protocol_error_job": _panics,
     "test_reconnection": _breaks_off,
     "test_trigger_tool_change": _changes_tools,
     "test_trigger_prompt_change": _changes_prompts,
 }
 _SCHEMAS: Mapping[str, Mapping[str, Any]] = {
+    "greet": {"type": "object", "properties": {"name": {"type": "string"}}},
+    "slow_compute": {
+        "type": "object",
+        "properties": {"seconds": {"type": "number"}, "label": {"type": "string"}},
+    },
+    "confirm_delete": {"type": "object", "properties": {"filename": {"type": "string"}}},
     "json_schema_2020_12_tool": _SCHEMA_2020,
     "test_x_mcp_header": {
         "type": "object",
@@ -137,7 +164,11 @@ _SCHEMAS: Mapping[str, Mapping[str, Any]] = {
 HANDLERS: Mapping[str, Handler] = {
     **_PLAIN,
     **{name: handler for name, (handler, _) in ASKING.items()},
-    **{name: _says(types.TextContent(text="taken")) for name in _SCHEMAS},
+    **{
+        name: _says(types.TextContent(text="taken"))
+        for name in _SCHEMAS
+        if name not in {*_PLAIN, *ASKING}
+    },
 }
 
 
@@ -307,17 +338,24 @@ def server() -> Server[Any]:
     return made
 
 
+def application() -> Starlette:
+    """The same over HTTP, on loopback; who breaks off comes back soon."""
+    ours = ("127.0.0.1:*", "localhost:*")
+    security = TransportSecuritySettings(
+        allowed_hosts=list(ours), allowed_origins=[f"http://{each}" for each in ours]
+    )
+    sessions = ResumableSessions(server(), retry_ms=100, security_settings=security)
+    route = Route("/mcp", endpoint=StreamableHTTPASGIApp(sessions))
+    return Starlette(routes=[route], lifespan=lambda _: sessions.run())
+
+
 def main() -> None:
     """Listen until a signal, and say where first."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(100)
         print(f"http://127.0.0.1:{listening.getsockname()[1]}/mcp", flush=True)
-        config = uvicorn.Config(
-            server().streamable_http_app(event_store=SessionEvents(Kept()), retry_interval=100),
-            log_level="warning",
-            timeout_graceful_shutdown=1,
-        )
+        config = uvicorn.Config(application(), log_level="warning", timeout_graceful_shutdown=1)
         asyncio.run(uvicorn.Server(config).serve(sockets=[listening]))
 
 

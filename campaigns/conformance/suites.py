@@ -98,7 +98,7 @@ CLIENT = (
 SERVER = (
     Suite("server-0.1.16", "conformance-2025", 40),
     Suite("server-2025-11-25", "conformance-2026", 70, revision="2025-11-25"),
-    Suite("server-2026-07-28", "conformance-2026", 114, revision="2026-07-28"),
+    Suite("server-2026-07-28", "conformance-2026", 117, revision="2026-07-28"),
 )
 
 

@@ -17,7 +17,7 @@ from mcp.shared.subscriptions import ResourcesListChanged, ResourceUpdated
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 BUS = InMemorySubscriptionBus()
-URIS = [f"{sys.argv[1]}://{each}" for each in ("one", "two", "kept")]
+URIS = [f"{sys.argv[1]}://{each}" for each in ("one", "two", "kept", "asked")]
 SUBSCRIBED: set[str] = set()
 
 

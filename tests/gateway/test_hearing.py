@@ -1,7 +1,10 @@
 """What an MCP server says and asks during a call reaches the client that made the call."""
 
+import asyncio
+import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from mcp import Client, MCPError
@@ -16,10 +19,11 @@ from mcp_types import (
 )
 
 from campaigns.conformance.behind import fixture, governed
-from tests.gateway.served import MODES
+from tests.gateway.served import CAPABILITIES, MODES
 from tests.gateway.test_calls import told
 
 # The server is spoken to in the newer revision, whichever its client speaks.
+MIRRORS = "test_x_mcp_header"
 NEEDS_A_MODEL = "test_missing_capability"
 ASKS = "test_input_required_result_elicitation"
 
@@ -78,3 +82,37 @@ async def needing_a_model(before: str, mode: str, answer: Any, sample: Any) -> N
             assert unable.value.data == {"requiredCapabilities": {"sampling": {}}}
     async with Client(before, mode=mode, sampling_callback=sample) as client:
         assert "can sample" in told(await client.call_tool(NEEDS_A_MODEL, {}))["text"]
+
+
+@pytest.mark.claim("gateway.headers-say-what-calls-say")
+async def test_a_header_that_mirrors_an_argument_says_what_the_argument_says(
+    tmp_path: Path,
+) -> None:
+    async def status(before: str, **headers: str) -> tuple[int, int]:
+        meta = {**CAPABILITIES, "io.modelcontextprotocol/clientCapabilities": {}}
+        params = {"name": MIRRORS, "arguments": {"region": "eu"}, "_meta": meta}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+        fixed = {
+            "host": urlsplit(before).netloc,
+            "accept": "application/json, text/event-stream",
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            "connection": "close",
+            "mcp-protocol-version": "2026-07-28",
+            "mcp-method": "tools/call",
+            "mcp-name": MIRRORS,
+        }
+        # As bytes, since clients refuse to send white space around a value.
+        lines = [f"{name}:{value}" for name, value in {**fixed, **headers}.items()]
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(before).port)
+        writer.write("\r\n".join(["POST /mcp HTTP/1.1", *lines, "", body]).encode())
+        head, _, said = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+        return int(head.split()[1]), json.loads(said).get("error", {}).get("code", 0)
+
+    async with fixture() as url, governed(tmp_path / "project", url) as before:
+        assert await status(before, **{"mcp-param-region": "eu"}) == (200, 0)
+        spaced = {"mcp-name": f" {MIRRORS} \t", "mcp-param-region": "eu "}
+        assert await status(before, **spaced) == (200, 0)
+        assert await status(before, **{"mcp-param-region": "us"}) == (400, -32020)
+        assert await status(before) == (400, -32020)

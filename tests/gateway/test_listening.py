@@ -36,7 +36,14 @@ KEPT = """\
 @id("kept")
 forbid (principal, action == Action::"web.resources", resource)
 when { context.input.uri == "web://kept" };
+
+@id("asked")
+@approval("support:1")
+forbid (principal, action == Action::"web.resources", resource)
+when { context.input.uri == "web://asked" }
+unless { context.approvals has "asked" && context.approvals["asked"] };
 """
+REFUSED = {"web://kept": "kept", "web://asked": "wait"}
 HIDDEN = """\
 @id("hidden")
 forbid (principal == Agent::"note-taker", action == Action::"faults.refuse", resource);
@@ -139,7 +146,7 @@ async def ear(
                     resource_subscriptions=uris,
                 )
             )
-            assert set(events.honored.resource_subscriptions or ()) == set(uris) - {"web://kept"}
+            assert set(events.honored.resource_subscriptions or ()) == set(uris) - set(REFUSED)
         else:
             for uri in uris:
                 await subscribed(client, uri)
@@ -148,12 +155,12 @@ async def ear(
 
 async def subscribed(client: Client, uri: str) -> None:
     asked = types.SubscribeRequest(params=types.SubscribeRequestParams(uri=uri))
-    if uri != "web://kept":
+    if uri not in REFUSED:
         await client.session.send_request(asked, types.EmptyResult)
         return
     with pytest.raises(MCPError) as refused:
         await client.session.send_request(asked, types.EmptyResult)
-    assert "kept" in refused.value.message
+    assert REFUSED[uri] in refused.value.message
 
 
 async def until(is_so: Callable[[], bool], within_s: float = 12) -> None:
@@ -167,11 +174,13 @@ async def test_clients_hear_of_changes_to_what_they_see_and_of_no_others(up: Up)
     other = (await up.says("ada", "agents", "access-key", "other", "--subject", "zoe"))[
         "access_key"
     ]
-    mine = ("web://one", "pipe://one", "web://kept")
+    mine = ("web://one", "pipe://one", *REFUSED)
     async with AsyncExitStack() as stack:
         ears = [await stack.enter_async_context(ear(up, up.key, each, *mine)) for each in MODES]
         others = [await stack.enter_async_context(ear(up, other, each)) for each in MODES]
         (client, _), heard = ears[0], [each for _, each in ears]
+        # Whom people would have to be asked for is not subscribed, and they are not asked.
+        assert await up.says("ada", "approvals", "list") == []
 
         # What is not subscribed to is updated first, so that it would have been heard first.
         for uri in ("web://two", "web://one", "pipe://two", "pipe://one"):

@@ -1,5 +1,6 @@
 """A client of 2025-11-25 whose connection broke hears the rest, and nobody else does."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -10,6 +11,7 @@ import mcp_types as types
 import pytest
 from mcp.server.streamable_http import EventMessage
 
+from bailiwick.gateway import resuming
 from bailiwick.gateway.resuming import Kept, SessionEvents
 from tests.gateway.served import Up
 from tests.gateway.test_waiting import asking
@@ -101,26 +103,61 @@ def said(words: str) -> types.JSONRPCNotification:
     return types.JSONRPCNotification(jsonrpc="2.0", method="notifications/message", params=params)
 
 
+def answer(id: int = 1) -> types.JSONRPCResponse:
+    return types.JSONRPCResponse(jsonrpc="2.0", id=id, result={})
+
+
 @pytest.mark.claim("gateway.streams-are-taken-up-again")
-async def test_what_is_kept_is_bounded_for_each_and_for_all() -> None:
+async def test_what_comes_while_a_stream_is_taken_up_is_told_once_and_its_answer_ends_it() -> None:
     heard: list[str] = []
 
     async def hear(message: EventMessage) -> None:
         heard.append(str(message.event_id))
+        await asyncio.sleep(0)
 
-    told = Kept(most_bytes=5_000_000)
-    quiet, loud, third = (SessionEvents(told) for _ in range(3))
+    session = SessionEvents(Kept())
+    first = await session.store_event("1", None)
+    taking = asyncio.create_task(session.replay_events_after(first, hear))
+    for words in ("a", "b"):
+        await asyncio.sleep(0.01)
+        await session.store_event("1", said(words))
+        await session.store_event("2", said("another's"))
+    await session.store_event("1", answer())
+    assert await taking is None
+    assert heard == ["2", "4", "6"]
+    assert await session.replay_events_after("4", hear) is None
+    assert heard == ["2", "4", "6", "6"]
+    assert await session.replay_events_after("6", hear) is None
+    assert len(heard) == 4
+
+
+@pytest.mark.claim("gateway.streams-are-taken-up-again")
+async def test_what_is_kept_is_bounded_for_each_and_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resuming, "_SILENCE_S", 0.01)
+    kept = Kept(most_bytes=5_000_000)
+    quiet, loud, third = (SessionEvents(kept) for _ in range(3))
+
+    async def told(session: SessionEvents, after: str) -> list[str]:
+        heard: list[str] = []
+
+        async def hear(message: EventMessage) -> None:
+            heard.append(str(message.event_id))
+
+        assert await session.replay_events_after(after, hear) is None
+        return heard
+
     first = await quiet.store_event("1", None)
     await quiet.store_event("1", said("x" * 1_500_000))
-    assert await quiet.replay_events_after(first, hear) == "1"
-    assert heard == ["2"]
+    assert await told(quiet, first) == ["2"]
     # Who is told much loses his own first.
     ids = [await loud.store_event("1", said("y" * 900_000)) for _ in range(5)]
-    assert await loud.replay_events_after(ids[0], hear) is None
-    assert await loud.replay_events_after(ids[3], hear) == "1"
+    assert await told(loud, ids[0]) == []
+    assert await told(loud, ids[3]) == ids[4:]
     # And all together lose what nobody has added to for the longest time.
     await third.store_event("1", said("z" * 1_900_000))
-    assert await quiet.replay_events_after(first, hear) is None
-    many = [await third.store_event("2", None) for _ in range(300)]
-    assert await third.replay_events_after(many[0], hear) is None
-    assert await third.replay_events_after(many[-1], hear) == "2"
+    assert await told(quiet, first) == []
+    many = [await third.store_event("2", said("")) for _ in range(300)]
+    assert await told(third, many[0]) == []
+    assert await told(third, many[-2]) == many[-1:]

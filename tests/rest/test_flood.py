@@ -1,4 +1,4 @@
-"""Many who log in at once, by REST and at the pages: some are told to come again, none is lost."""
+"""Too many at once: who logs in by REST or at the pages, and what is over a budget."""
 
 import asyncio
 from collections import Counter
@@ -69,3 +69,32 @@ async def test_who_is_disabled_does_not_come_in_by_either(founded: Path, tmp_pat
         )
         told = (await client.get("/v1/openapi.json")).json()
         assert "401" in told["paths"]["/v1/session"]["post"]["responses"]
+
+
+async def test_what_is_over_a_budget_says_which_and_when(founded: Path, tmp_path: Path) -> None:
+    desk = founded_desk(founded, tmp_path)
+    limits = "budgets:\n  - {unit: calls, limit: 2, period: day}\n"
+    (desk.project / "limits.yaml").write_text(limits)
+
+    def released() -> str:
+        desk.log_in("ada")
+        assert desk.here("ada", "release", "activate").code == 0
+        made = desk.data("ada", "agents", "access-key", "note-taker", "--subject", "anna")
+        return str(made["access_key"])
+
+    bearer = {"authorization": f"Bearer {await asyncio.to_thread(released)}"}
+    async with within(desk.project) as client:
+        answers = [
+            await client.post(
+                "/v1/actions",
+                json={"tool": "notes.read", "arguments": {"customer": f"c_{n}"}},
+                headers={**bearer, "idempotency-key": f'"over-{n}"'},
+            )
+            for n in range(3)
+        ]
+    assert [each.status_code for each in answers] == [200, 200, 429]
+    told = answers[-1].headers
+    assert told["ratelimit-policy"] == '"tenant:calls:day";q=2;w=86400'
+    assert told["ratelimit"] == f'"tenant:calls:day";r=0;t={told["retry-after"]}'
+    assert 0 < int(told["retry-after"]) <= 86400
+    assert "ratelimit" not in answers[0].headers

@@ -1,5 +1,6 @@
 """Agents get tokens as OAuth clients do, by the official client and by plain requests."""
 
+import hashlib
 import json
 import time
 from typing import Any
@@ -21,7 +22,7 @@ from mcp.shared.auth import OAuthToken
 
 from bailiwick.config import load_settings
 from bailiwick.identity import read_agent_key
-from bailiwick.identity.jose import decode, public_jwk
+from bailiwick.identity.jose import decode, encode, public_jwk
 from bailiwick.wiring import agent_key_file
 from tests.rest.asking import Asking
 
@@ -73,15 +74,139 @@ def assertion(asking: Asking, key: Ed25519PrivateKey | None = None, **claims: An
     )
 
 
-def ask(asking: Asking, given: str | None = None, **form: str) -> httpx2.Response:
-    """One request for a token by an assertion."""
+def ask(asking: Asking, given: str | None = None, proof: str = "", **form: str) -> httpx2.Response:
+    """One request for a token by an assertion, perhaps with a proof of a key."""
     usual = {
         "grant_type": "client_credentials",
         "client_assertion_type": JWT,
         "client_assertion": assertion(asking) if given is None else given,
         "resource": f"{asking.up.url}/v1",
     }
-    return asking.http.post("/v1/token", data={**usual, **form})
+    headers = {"dpop": proof} if proof else {}
+    return asking.http.post("/v1/token", data={**usual, **form}, headers=headers)
+
+
+HOLDER = Ed25519PrivateKey.generate()
+
+
+def proof(
+    address: str,
+    token: str = "",
+    method: str = "POST",
+    key: Ed25519PrivateKey = HOLDER,
+    **claims: Any,
+) -> str:
+    """A proof for one request, as a client library signs it."""
+    said = {"jti": str(uuid4()), "htm": method, "htu": address, "iat": int(time.time()), **claims}
+    if token:
+        said.setdefault("ath", encode(hashlib.sha256(token.encode()).digest()))
+    jwk = {name: each for name, each in public_jwk(key).items() if name != "kid"}
+    kind = {"typ": "dpop+jwt", "jwk": jwk}
+    return jwt.encode(said, key, algorithm="EdDSA", headers=kind)
+
+
+@pytest.mark.claim("rest.tokens-of-a-key")
+def test_a_token_of_a_key_is_worth_nothing_without_it(asking: Asking) -> None:
+    url = asking.up.url
+    tools, mcp = f"{url}/v1/tools", f"{url}/mcp"
+    given = ask(asking, proof=proof(f"{url}/v1/token")).json()
+    token = given["access_token"]
+    assert given["token_type"] == "DPoP"
+
+    def shows(sent: str, kind: str = "DPoP", bearing: str = token) -> httpx2.Response:
+        headers = {"authorization": f"{kind} {bearing}", **({"dpop": sent} if sent else {})}
+        return asking.http.get("/v1/tools?limit=5", headers=headers)
+
+    good = proof(tools, token, "GET")
+    assert shows(good).status_code == 200
+    # Another spelling of the same address is the same.
+    assert shows(
+        proof(tools.upper().replace("/V1/TOOLS", "/v1/tools?x=1"), token, "GET")
+    ).is_success
+    now_s = int(time.time())
+    unsigned = good.rpartition(".")[0] + "."
+    wrong = {
+        "used before": good,
+        "another method": proof(tools, token, "POST"),
+        "another path": proof(f"{url}/v1/actions", token, "GET"),
+        "another door": proof(mcp, token, "GET"),
+        "another host": proof("https://elsewhere.example/v1/tools", token, "GET"),
+        "another token": proof(tools, token + "x", "GET"),
+        "no token": proof(tools, "", "GET"),
+        "another key": proof(tools, token, "GET", Ed25519PrivateKey.generate()),
+        "too old": proof(tools, token, "GET", iat=now_s - 70),
+        "from the future": proof(tools, token, "GET", iat=now_s + 60),
+        "no name": proof(tools, token, "GET", jti=""),
+        "unsigned": unsigned,
+        "nonsense": "a.b.c",
+        "none": "",
+    }
+    codes = {}
+    for what, sent in wrong.items():
+        answer = shows(sent)
+        assert answer.status_code == 401, what
+        challenge = answer.headers["www-authenticate"]
+        assert challenge.startswith('DPoP algs="Ed25519 EdDSA"'), what
+        assert 'error="invalid_dpop_proof"' in challenge, what
+        codes[what] = answer.json()["code"]
+    assert codes.pop("used before") == "proof_replayed"
+    assert codes.pop("none") == "proof_missing"
+    assert set(codes.values()) == {"proof_invalid"}
+    # Whoever finds the token has nothing, with or without a proof of the thief's own.
+    for sent in ("", proof(tools, token, "GET")):
+        stolen = shows(sent, "Bearer")
+        assert (stolen.status_code, stolen.json()["code"]) == (401, "proof_missing")
+        assert stolen.headers["www-authenticate"].startswith("DPoP ")
+    # A proof says nothing of a token that is bound to no key, or of an access key.
+    for unbound in (ask(asking).json()["access_token"], asking.access_key()):
+        answer = shows(proof(tools, unbound, "GET"), bearing=unbound)
+        assert (answer.status_code, answer.json()["code"]) == (401, "token_unbound")
+    challenged = asking.http.get("/v1/tools").headers["www-authenticate"]
+    assert challenged.startswith("Bearer ")
+    assert "DPoP algs=" in challenged
+
+
+@pytest.mark.claim("rest.tokens-of-a-key")
+def test_calls_are_made_with_a_token_of_a_key(asking: Asking) -> None:
+    url = asking.up.url
+    mcp, acts = f"{url}/mcp", f"{url}/v1/actions"
+    basic = httpx2.BasicAuth("note-taker", asking.access_key())
+    form = {"grant_type": "client_credentials", "resource": mcp}
+    sent = {"dpop": proof(f"{url}/v1/token")}
+    given = asking.http.post("/v1/token", data=form, auth=basic, headers=sent).json()
+    token = given["access_token"]
+    call = {"name": "notes_add", "arguments": {**NOTE, "text": str(uuid4())}}
+
+    def called(sent: str) -> httpx2.Response:
+        return asking.up.post("", "tools/call", call, authorization=f"DPoP {token}", dpop=sent)
+
+    once = proof(mcp, token)
+    done = called(once)
+    assert done.status_code == 200, done.text
+    assert "dev.bailiwick/action" in done.text
+    assert called(once).json()["code"] == "proof_replayed"
+    assert called(proof(acts, token)).status_code == 401
+    named = {**call, "_meta": {"dev.bailiwick/run": "another-run"}}
+    kind = f"DPoP {token}"
+    other = asking.up.post("", "tools/call", named, authorization=kind, dpop=proof(mcp, token))
+    assert "run_mismatch" in other.text
+
+    narrow = ask(asking, proof=proof(f"{url}/v1/token"), scope="notes.read").json()["access_token"]
+    body = {"tool": "notes.add", "arguments": call["arguments"]}
+    headers = {
+        "authorization": f"DPoP {narrow}",
+        "dpop": proof(acts, narrow),
+        "idempotency-key": '"dpop-1"',
+    }
+    no = asking.http.post("/v1/actions", json=body, headers=headers)
+    assert (no.status_code, no.json()["code"]) == (403, "tool_not_granted")
+    assert no.headers["www-authenticate"].startswith('DPoP error="insufficient_scope"')
+    for bad in (proof(acts), proof(f"{url}/v1/token", iat=1), "a.b.c"):
+        answer = ask(asking, proof=bad)
+        assert (answer.status_code, answer.json()["error"]) == (400, "invalid_dpop_proof")
+    used = proof(f"{url}/v1/token")
+    assert ask(asking, proof=used).status_code == 200
+    assert ask(asking, proof=used).json()["error"] == "invalid_dpop_proof"
 
 
 @pytest.mark.claim("rest.tokens-as-oauth")
@@ -165,6 +290,7 @@ def test_a_token_is_for_one_door_and_never_wider_than_the_manifest(asking: Askin
 
 
 @pytest.mark.claim("rest.assertions-once")
+@pytest.mark.claim("rest.tokens-of-a-key")
 def test_an_assertion_proves_one_thing_once(asking: Asking) -> None:
     now_s = int(time.time())
     good = assertion(asking)
@@ -189,9 +315,12 @@ def test_an_assertion_proves_one_thing_once(asking: Asking) -> None:
     none = jwt.encode({"sub": "note-taker"}, "", algorithm="none")
     assert ask(asking, none).status_code == 401
     unused = assertion(asking, iat=now_s - 100, exp=now_s + 60)
+    shown = proof(f"{asking.up.url}/v1/token")
+    assert ask(asking, proof=shown).status_code == 200
     asking.up.stop()
     asking.up.start()
     assert (ask(asking, good).status_code, ask(asking, unused).status_code) == (401, 200)
+    assert ask(asking, proof=shown).json()["error"] == "invalid_dpop_proof"
 
 
 def test_a_key_speaks_for_whom_it_was_registered(asking: Asking) -> None:

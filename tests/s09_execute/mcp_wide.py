@@ -16,10 +16,13 @@ import mcp_types as types
 import uvicorn
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.stdio import stdio_server
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
+from starlette.applications import Starlette
+from starlette.routing import Route
 
-from bailiwick.gateway.resuming import Kept, SessionEvents
+from bailiwick.gateway.resuming import ResumableSessions
 
 FOLDER = Path(sys.argv[1])
 PIXEL = base64.b64encode(b"\x89PNG").decode()
@@ -324,7 +327,9 @@ def main() -> None:
     if len(sys.argv) == 2:
         asyncio.run(over_pipes())
         return
-    app = SERVER.streamable_http_app(event_store=SessionEvents(Kept()), retry_interval=50)
+    sessions = ResumableSessions(SERVER, retry_ms=50)
+    route = Route("/mcp", endpoint=StreamableHTTPASGIApp(sessions))
+    app = Starlette(routes=[route], lifespan=lambda _: sessions.run())
     uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="error")
 
 

@@ -16,12 +16,13 @@ waiting     what a client hears while people think
 tasks       calls that wait, to be polled
 serving     the server itself, of the official SDK
 plain       the calls that need none of its machinery, answered without
+mirroring   arguments that go by headers too
 listening   clients that are told when what they see changes
 resuming    what sessions were told, for who lost its connection
 piping      the same over pipes, for clients that speak nothing else
 """
 
-from bailiwick.gateway.doors import Bearer, BearerDoor, KeyHolder, step_up
+from bailiwick.gateway.doors import Bearer, BearerDoor, KeyHolder, Shown, step_up
 from bailiwick.gateway.offering import Offering
 from bailiwick.gateway.piping import lent, speak
 from bailiwick.gateway.serving import Gateway
@@ -32,6 +33,7 @@ __all__ = [
     "Gateway",
     "KeyHolder",
     "Offering",
+    "Shown",
     "lent",
     "speak",
     "step_up",

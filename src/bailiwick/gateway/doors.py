@@ -1,7 +1,8 @@
 """Who speaks to the gateway, as the spine takes him: what is wrong with a credential, it says.
 
 At a door, one address of ours, a bearer shows a capability that was issued for this address, or an
-access key, which is exchanged here for one. Over pipes the process has the agent's key and proves
+access key, which is exchanged here for one. A capability that is bound to a key is shown with a
+proof of it for each request (DPoP, RFC 9449). Over pipes the process has the agent's key and proves
 it.
 """
 
@@ -9,6 +10,8 @@ import hashlib
 import json
 from collections import OrderedDict
 from typing import Protocol
+
+from msgspec import Struct
 
 from bailiwick import identity
 from bailiwick.errors import IdentityError
@@ -20,6 +23,21 @@ from bailiwick.wiring import agent_key_file
 _RENEW_US = 60_000_000
 _KEPT = 4096
 _NOT_COVERED = ("tool_not_granted", "resource_not_granted")
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """What a request shows: its credential, by `Bearer` or with a proof by `DPoP`."""
+
+    credential: str = ""
+    proof: identity.RequestProof | None = None
+
+    def __repr__(self) -> str:
+        return "Shown(…)"
+
+    @property
+    def scheme(self) -> str:
+        """How it is shown, as the `Authorization` header says it."""
+        return "Bearer" if self.proof is None else "DPoP"
 
 
 class BearerDoor:
@@ -34,22 +52,24 @@ class BearerDoor:
             OrderedDict()
         )
 
-    async def credential(self, bearer: str, run: str | None = None) -> Credential:
-        """What a bearer shows, as the spine takes it. Raises `IdentityError` for an access key.
+    async def credential(self, shown: Shown, run: str | None = None) -> Credential:
+        """What a request shows, as the spine takes it. Raises `IdentityError` for an access key.
 
         A capability is not looked at here: the spine does. `run` is the one that a call is in; a
         capability has its own.
         """
         store = self._world.store
         control = await store.control(self._world.settings.tenant)
-        return await self._as_credential(bearer, run, control, await store.now_us())
+        return await self._as_credential(shown, run, control, await store.now_us())
 
     async def _as_credential(
-        self, bearer: str, run: str | None, control: ControlState, now_us: int
+        self, shown: Shown, run: str | None, control: ControlState, now_us: int
     ) -> Credential:
         """An access key is exchanged once, until that ends or the control epoch moves."""
+        bearer = shown.credential
         if not identity.is_access_key(bearer):
-            return Credential(token=bearer, proof="", door=self.address)
+            proof = "" if shown.proof is None else shown.proof.text
+            return Credential(token=bearer, proof=proof, door=self.address)
         world = self._world
         known_as = (hashlib.sha256(bearer.encode()).digest(), run)
         known = self._exchanged.get(known_as)
@@ -74,9 +94,9 @@ class BearerDoor:
             self._exchanged.popitem(last=False)
         return credential
 
-    async def admitted(self, bearer: str) -> "Bearer":
-        """Who shows a bearer's credential. Raises `IdentityError` if it does not hold."""
-        if not bearer:
+    async def admitted(self, shown: Shown) -> "Bearer":
+        """Who shows a credential. Raises `IdentityError` if it, or its proof, does not hold."""
+        if not shown.credential:
             raise IdentityError(
                 "the request has no bearer's credential",
                 code="token_missing",
@@ -85,9 +105,22 @@ class BearerDoor:
         world = self._world
         control = await world.store.control(world.settings.tenant)
         now_us = await world.store.now_us()
-        credential = await self._as_credential(bearer, None, control, now_us)
+        credential = await self._as_credential(shown, None, control, now_us)
         caller = identity.check_credential(world, control, credential, now_us)
-        return Bearer(self, bearer, credential, caller)
+        if shown.proof is not None:
+            await self._proved(shown.proof, caller, now_us)
+        return Bearer(self, shown, credential, caller)
+
+    async def _proved(self, proof: identity.RequestProof, caller: Caller, now_us: int) -> None:
+        """Take a proof for exactly this request, once."""
+        if not caller.capability.key_thumbprint:
+            raise IdentityError(
+                "the credential is bound to no key, so a proof says nothing of it",
+                code="token_unbound",
+                help="send it as `Authorization: Bearer …`, or ask for a token with a proof",
+            )
+        identity.thumbprint_of(proof, now_us)
+        await identity.use_proof(self._world, proof)
 
 
 class Visitor(Protocol):
@@ -111,9 +144,10 @@ class Bearer:
     """Who shows a credential at a door, with one request."""
 
     def __init__(
-        self, door: BearerDoor, shown: str, credential: Credential, caller: Caller
+        self, door: BearerDoor, shown: Shown, credential: Credential, caller: Caller
     ) -> None:
         self.who = caller
+        self.scheme = shown.scheme
         # The scope to ask for, where the credential did not cover what was asked.
         self.needs = ""
         self._door = door

@@ -39,6 +39,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from bailiwick import cases, execution, identity
 from bailiwick.act import act
+from bailiwick.cancelling import cancel
 from bailiwick.errors import BailiwickError, ExecutionError, IdentityError
 from bailiwick.gateway import telling
 from bailiwick.gateway.doors import Visitor
@@ -249,7 +250,7 @@ class Subscriptions:
         subscriber.resources[uri] = tool.name, control.epoch
 
     async def _read(self, subscriber: Subscriber, tool: Tool, uri: str) -> Outcome:
-        """Whether it may hear of a resource is whether it may read it, now."""
+        """Whether it may hear of a resource is whether it may read it, now, and asking nobody."""
         asked = cases.propose(
             tool.name,
             {"uri": uri},
@@ -258,7 +259,13 @@ class Subscriptions:
             reason=_REASON,
             max_bytes=self._world.settings.max_argument_bytes,
         )
-        return await act(self._world, asked)
+        outcome = await act(self._world, asked)
+        if outcome.status == "parked":
+            who = subscriber.caller
+            await cancel(
+                self._world, outcome.action, agent=who.agent, subject=who.subject, within=who
+            )
+        return outcome
 
     async def _in_session(self, ctx: Context) -> Subscriber | None:
         """The client of a session of 2025-11-25; None if there are too many."""

@@ -24,6 +24,7 @@ from bailiwick.errors import BailiwickError
 from bailiwick.gateway import telling
 from bailiwick.gateway.calling import Answering, Told, WireCall
 from bailiwick.gateway.hearing import may_ask
+from bailiwick.gateway.mirroring import is_mirrored
 from bailiwick.gateway.tasks import Who
 
 _REVISION = "2026-07-28"
@@ -124,7 +125,7 @@ class Plain:
             tool = await self._answering.named(asked.name)
         except BailiwickError as fault:
             return {"result": self._shaped(telling.fault(fault))}
-        if tool is None or may_ask(tool):
+        if tool is None or may_ask(tool) or is_mirrored(tool):
             return None
         call = WireCall(
             tool,

@@ -25,6 +25,7 @@ from bailiwick.gateway import telling, waiting
 from bailiwick.gateway.calling import Answering, WireCall
 from bailiwick.gateway.hearing import asking_first
 from bailiwick.gateway.listening import ChangingServer, Subscriptions
+from bailiwick.gateway.mirroring import check_mirrored
 from bailiwick.gateway.offering import described, is_tool
 from bailiwick.gateway.offers import Offers, as_error
 from bailiwick.gateway.plain import Plain
@@ -75,6 +76,8 @@ class _Streaming:
         self._answers = answers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # White space around a value is none of it (RFC 9110, 5.5); the HTTP parser leaves some.
+        scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         scope["user"] = _principal(await self._who(Request(scope)).caller())
         revision = dict(scope["headers"]).get(b"mcp-protocol-version", b"").decode("latin-1")
         if scope["method"] != "POST" or revision not in MODERN_PROTOCOL_VERSIONS:
@@ -112,7 +115,7 @@ class Gateway:
             instructions=_INSTRUCTIONS,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
-            get_tool_input_schema=self._no_mirrored_headers,
+            get_tool_input_schema=self._checked_later,
         )
         self._tasks.add_to(self._server)
         self._answering.levels.add_to(self._server)
@@ -201,6 +204,8 @@ class Gateway:
             return telling.fault(error)
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {shown(params.name)}")
+        if ctx.request is not None and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+            check_mirrored(tool, params.arguments or {}, ctx.request.headers)
         again = waiting.was_shown(params)
         return await self._answering.answer(
             self._call(ctx, tool, params.arguments or {}, again=again)
@@ -226,8 +231,8 @@ class Gateway:
             ctx=ctx,
         )
 
-    def _no_mirrored_headers(self, name: str) -> Mapping[str, Any] | None:
-        """No argument is mirrored in a header here: nothing goes by headers but the routing."""
+    def _checked_later(self, name: str) -> Mapping[str, Any] | None:
+        """Headers that mirror arguments are checked by the release's schema, with the call."""
         return None
 
 

@@ -22,6 +22,7 @@ from bailiwick.identity.authentication import (
     standing,
 )
 from bailiwick.identity.clients import check_client, subjects_of
+from bailiwick.identity.dpop import RequestProof, thumbprint_of, use_proof
 from bailiwick.identity.grants import covers, scoped, tool_granted
 from bailiwick.identity.keyring import (
     Keyring,
@@ -53,13 +54,14 @@ from bailiwick.identity.sessions import (
     write_session,
 )
 from bailiwick.identity.signatures import sign, verify
-from bailiwick.identity.tokens import issue
+from bailiwick.identity.tokens import issue, read_token
 
 __all__ = [
     "COMMANDS",
     "MAX_SECONDS",
     "Keyring",
     "LogIn",
+    "RequestProof",
     "SeenAssertions",
     "VerifiedTokens",
     "allowed",
@@ -93,6 +95,7 @@ __all__ = [
     "prover",
     "read_agent_key",
     "read_session",
+    "read_token",
     "register_agent",
     "retire_key",
     "rotate_key",
@@ -100,8 +103,10 @@ __all__ = [
     "sign",
     "standing",
     "subjects_of",
+    "thumbprint_of",
     "tool_granted",
     "unlock",
+    "use_proof",
     "verify",
     "write_session",
 ]

@@ -70,6 +70,7 @@ def open_door(
     run: str | None,
     now_us: int,
     grants: Sequence[Grant] | None = None,
+    holder: str = "",
 ) -> Credential:
     """Exchange an access key for a token of one door, with the agent's whole manifest or `grants`.
 
@@ -110,6 +111,7 @@ def open_door(
         now_us=now_us,
         door=door,
         ends_s=ends_s,
+        holder=holder,
     )
     return Credential(token=token, proof="", door=door)
 

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 from bailiwick.errors import IdentityError
+from bailiwick.identity.dpop import check_holder
 from bailiwick.identity.grants import tool_granted
 from bailiwick.identity.jose import encode
 from bailiwick.identity.keyring import Random
@@ -146,7 +147,9 @@ def check_credential(
         ):
             return caller
     caller = read_token(world.keys, control.tenant, credential, now_us)
-    if caller.capability.key_thumbprint:
+    if caller.capability.key_thumbprint and credential.door:
+        check_holder(credential.proof, credential.token, caller, credential.door)
+    elif caller.capability.key_thumbprint:
         check_proof(credential.proof, credential.token, caller, world.tokens.nonce, now_us)
     check_standing(control, caller)
     world.tokens.put(credential, caller, control.epoch)

@@ -8,7 +8,8 @@
 In `authorization_details`, `actions` are tool patterns, `locations` resource patterns, and `limits`
 the caps with their budget nodes: the grant's own and all its ancestors'. Times on the wire are
 whole seconds; a token lives `token_seconds` of the settings, at most ten minutes. Only a token for
-one door may be without `cnf`: clients of the field's protocols can prove no key.
+one door may be without `cnf`: few clients of the field's protocols can prove a key. Where one has
+it, the key is the client's own (`dpop`), and vouches for no agent.
 """
 
 import re
@@ -113,11 +114,13 @@ def issue(
     now_us: int,
     door: str = "",
     ends_s: int | None = None,
+    holder: str = "",
 ) -> str:
     """Issue a token to the manifest's agent, bound to the registered key `key_id`.
 
-    With a `door` it is bound to nothing else: whoever bears it may use it there, and it ends with
-    the key, too: when that is revoked, and at `ends_s`. The caller vouches for `subject`. Grants
+    With a `door` it is bound to `holder`, the thumbprint of a key of the client's own, or to
+    nothing: whoever bears it may use it there. It ends with the registered key, too: when that is
+    revoked, and at `ends_s`. The caller vouches for `subject`. Grants
     may be narrower than the manifest, never wider; the nodes of their caps are set here. Without a
     run the token's own id is the run; a grant with limits needs a named one. Raises
     `IdentityError`: `agent_unknown`, `agent_disabled`, `agent_key_unknown`, `grant_malformed`,
@@ -143,7 +146,7 @@ def issue(
         aud=door or issuer,
         sub=subject,
         act=Actor(sub=manifest.name, iss=issuer, sub_profile="ai_agent"),
-        cnf=None if door else Confirmation(jkt=key_id),
+        cnf=Confirmation(jkt=bound_to) if (bound_to := holder if door else key_id) else None,
         keys=(key_id,) if door else (),
         jti=token_id,
         iat=now_s,
@@ -232,6 +235,8 @@ def check_times(noun: str, issued_s: int, expires_s: int, now_us: int) -> None:
 
 def _caller(tenant: str, kid: str, claims: TokenClaims) -> Caller:
     bound_to = () if claims.cnf is None else (claims.cnf.jkt,)
+    # At a door the key that is proved is registered for nobody: the agent's stands in `keys`.
+    vouching = () if claims.keys and not claims.parents else bound_to
     actors = []
     actor: Actor | None = claims.act
     while actor is not None:
@@ -244,7 +249,7 @@ def _caller(tenant: str, kid: str, claims: TokenClaims) -> Caller:
         agent=actors[0],
         subject=claims.sub,
         actors=tuple(actors[1:]),
-        key_ids=tuple(dict.fromkeys((kid, claims.jti, *bound_to, *claims.parents, *claims.keys))),
+        key_ids=tuple(dict.fromkeys((kid, claims.jti, *vouching, *claims.parents, *claims.keys))),
         capability=Capability(
             id=claims.jti,
             run=claims.run,

@@ -8,7 +8,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bailiwick.errors import BailiwickError, IdentityError
-from bailiwick.gateway import Bearer, BearerDoor, Gateway
+from bailiwick.gateway import Bearer, BearerDoor, Gateway, Shown
+from bailiwick.identity import RequestProof
+from bailiwick.identity.dpop import ALGORITHMS
 from bailiwick.server.problems import of_fault, problem
 
 # What is asked while we leave is still answered: whether we live, and whether we are ready.
@@ -72,15 +74,17 @@ class Bearers:
     """
 
     def __init__(self, app: ASGIApp, door: BearerDoor, metadata: str) -> None:
+        """What is asked is at the door's own address, whatever the request says of its host."""
         self._app = app
         self._door = door
         self._metadata = metadata
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        shown = shown_of(scope["headers"], scope["method"], self._door.address)
         try:
-            visitor = await self._door.admitted(bearer_of(scope["headers"]))
+            visitor = await self._door.admitted(shown)
         except IdentityError as fault:
-            await challenged(fault, self._metadata)(scope, receive, send)
+            await challenged(fault, self._metadata, shown.scheme)(scope, receive, send)
             return
         except BailiwickError as fault:
             await of_fault(fault, 503)(scope, receive, send)
@@ -93,30 +97,53 @@ class Bearers:
             if visitor.needs and message["type"] == "http.response.start":
                 message["status"] = 403
                 MutableHeaders(scope=message)["www-authenticate"] = stepping_up(
-                    visitor.needs, self._metadata
+                    visitor.needs, self._metadata, visitor.scheme
                 )
             await send(message)
 
         return sending
 
 
-def challenged(fault: IdentityError, metadata: str) -> Response:
+def challenged(fault: IdentityError, metadata: str, scheme: str) -> Response:
     """The 401 for a credential that does not hold: `metadata` is where a client reads on."""
-    # Without a credential at all there is no error to name (RFC 6750, 3.1).
-    error = "" if fault.code == "token_missing" else ', error="invalid_token"'
-    challenge = f'Bearer resource_metadata="{metadata}"{error}'
+    where = f'resource_metadata="{metadata}"'
+    by_proof = f'DPoP algs="{" ".join(ALGORITHMS)}", {where}'
+    if fault.code == "token_missing":
+        # Without a credential at all there is no error to name (RFC 6750, 3.1).
+        challenge = f"Bearer {where}, {by_proof}"
+    elif scheme == "DPoP" or fault.code == "proof_missing":
+        error = "invalid_dpop_proof" if fault.code.startswith("proof_") else "invalid_token"
+        challenge = f'{by_proof}, error="{error}"'
+    else:
+        challenge = f'Bearer {where}, error="invalid_token"'
     return problem(
         401, fault.code, fault.message, help=fault.help, headers={"www-authenticate": challenge}
     )
 
 
-def stepping_up(scope: str, metadata: str) -> str:
+def stepping_up(scope: str, metadata: str, scheme: str) -> str:
     """The challenge for a token that covers more (RFC 6750, 3.1)."""
-    return f'Bearer error="insufficient_scope", scope="{scope}", resource_metadata="{metadata}"'
+    return f'{scheme} error="insufficient_scope", scope="{scope}", resource_metadata="{metadata}"'
 
 
 def bearer_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
     """The credential of an `Authorization: Bearer` header; empty if there is none, or two."""
+    kind, credential = _authorization(headers)
+    return credential if kind == b"bearer" else ""
+
+
+def shown_of(headers: Sequence[tuple[bytes, bytes]], method: str, address: str) -> Shown:
+    """What an agent's request shows; `address` is the request's own, under our public name."""
+    kind, credential = _authorization(headers)
+    if kind != b"dpop":
+        return Shown(credential=credential if kind == b"bearer" else "")
+    given = [value for name, value in headers if name == b"dpop"]
+    text = given[0].decode("latin-1") if len(given) == 1 else ""
+    proof = RequestProof(text=text, method=method, address=address)
+    return Shown(credential=credential, proof=proof)
+
+
+def _authorization(headers: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, str]:
     given = [value for name, value in headers if name == b"authorization"]
     kind, _, credential = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
-    return credential.strip().decode("latin-1") if kind.lower() == b"bearer" else ""
+    return kind.lower(), credential.strip().decode("latin-1")

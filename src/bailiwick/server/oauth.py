@@ -4,7 +4,8 @@ POST /v1/token gives a capability for one door, /mcp or /v1, to who proves to be
 assertion signed with its registered key (RFC 7523), or by an access key as the client's secret. The
 subject is the access key's; an assertion's key speaks for the agent itself, or for the subjects
 that people registered with it. What is asked for may narrow the manifest, by `scope` (tools' names)
-or by `authorization_details` (RFC 9396), and never widens it.
+or by `authorization_details` (RFC 9396), and never widens it. Who asks with a proof of a key of
+his own (`DPoP`, RFC 9449) gets a token that is worth nothing without that key.
 
 Which scopes there are is told to nobody here: the tools' names are for who may use them.
 """
@@ -22,6 +23,7 @@ from starlette.routing import Route
 
 from bailiwick import identity
 from bailiwick.errors import BadInput, BailiwickError, IdentityError
+from bailiwick.identity.dpop import ALGORITHMS
 from bailiwick.identity.tokens import Detail
 from bailiwick.nouns import Caller, Credential, Grant, Manifest
 from bailiwick.ports import Bundle, ControlState, World
@@ -80,6 +82,7 @@ class Tokens:
             "resource": address,
             "authorization_servers": [self._url],
             "bearer_methods_supported": ["header"],
+            "dpop_signing_alg_values_supported": list(ALGORITHMS),
             "authorization_details_types_supported": ["bailiwick_tool"],
             "resource_name": "Bailiwick",
         }
@@ -97,7 +100,8 @@ class Tokens:
                 "client_secret_basic",
                 "client_secret_post",
             ],
-            "token_endpoint_auth_signing_alg_values_supported": ["Ed25519", "EdDSA"],
+            "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+            "dpop_signing_alg_values_supported": list(ALGORITHMS),
             "authorization_details_types_supported": ["bailiwick_tool"],
         }
 
@@ -117,6 +121,8 @@ class Tokens:
         except IdentityError as fault:
             if fault.code.startswith(_NOT_A_CLIENT):
                 return _no("invalid_client", str(fault), 401)
+            if fault.code.startswith("proof_"):
+                return _no("invalid_dpop_proof", str(fault))
             return _no(_ERRORS.get(fault.code, "invalid_request"), str(fault))
         except BailiwickError as fault:
             return of_fault(fault)
@@ -137,12 +143,28 @@ class Tokens:
                 code="subject_not_allowed",
                 help="register it with `bailiwick agents register --subject`",
             )
-        asked = _Asked(client, subject, said["resource"], said.get("run"), _grants(manifest, said))
+        proof = self._proof(request)
+        holder = "" if proof is None else identity.thumbprint_of(proof, now_us)
+        asked = _Asked(
+            client, subject, said["resource"], said.get("run"), _grants(manifest, said), holder
+        )
         credential = _issued(world, control, bundle, asked, now_us)
-        caller = identity.check_credential(world, control, credential, now_us)
+        caller = identity.read_token(world.keys, tenant, credential, now_us)
         if said.get("subject", caller.subject) != caller.subject:
             raise IdentityError("the access key is for another subject", code="subject_not_allowed")
+        if proof is not None:
+            # Last: nobody but a client of ours has anything written down.
+            await identity.use_proof(world, proof)
         return JSONResponse(_told(caller, credential, now_us), headers=_UNKEPT)
+
+    def _proof(self, request: Request) -> identity.RequestProof | None:
+        """The proof of a key that the token is to be bound to, if one was sent."""
+        given = request.headers.getlist("dpop")
+        if not given:
+            return None
+        text = given[0] if len(given) == 1 else ""
+        address = f"{self._url}/v1/token"
+        return identity.RequestProof(text=text, method=request.method, address=address)
 
     async def _client(
         self, control: ControlState, said: _Said, request: Request, now_us: int
@@ -182,6 +204,7 @@ class _Asked(NamedTuple):
     door: str
     run: str | None
     grants: tuple[Grant, ...]
+    holder: str
 
 
 def _issued(
@@ -199,6 +222,7 @@ def _issued(
             run=asked.run,
             now_us=now_us,
             door=asked.door,
+            holder=asked.holder,
         )
         return Credential(token=token, proof="", door=asked.door)
     credential = identity.open_door(
@@ -210,8 +234,9 @@ def _issued(
         run=asked.run,
         now_us=now_us,
         grants=asked.grants,
+        holder=asked.holder,
     )
-    if identity.check_credential(world, control, credential, now_us).agent != client.agent:
+    if identity.read_token(world.keys, control.tenant, credential, now_us).agent != client.agent:
         raise IdentityError("the access key is another agent's", code="client_unproven")
     return credential
 
@@ -247,7 +272,7 @@ def _told(caller: Caller, credential: Credential, now_us: int) -> JSON:
     tools = dict.fromkeys(tool for grant in held.grants for tool in grant.tools)
     return {
         "access_token": credential.token,
-        "token_type": "Bearer",
+        "token_type": "DPoP" if held.key_thumbprint else "Bearer",
         "expires_in": (held.expires_at_us - now_us) // 1_000_000,
         "scope": " ".join(tools),
     }

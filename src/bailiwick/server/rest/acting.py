@@ -27,9 +27,9 @@ from bailiwick.act import act
 from bailiwick.cancelling import cancel
 from bailiwick.errors import IdentityError
 from bailiwick.gateway import Bearer, BearerDoor, Offering, step_up
-from bailiwick.nouns import Caller, Outcome
+from bailiwick.nouns import PERIOD_US, Caller, Outcome
 from bailiwick.ports import World
-from bailiwick.server.admitting import bearer_of, challenged, stepping_up
+from bailiwick.server.admitting import challenged, shown_of, stepping_up
 from bailiwick.server.problems import BadRequest, problem
 from bailiwick.server.rest import given as g
 from bailiwick.server.rest.handling import written
@@ -42,6 +42,7 @@ _LATER_S = 2
 _KEY = re.compile(
     r'"([\x20-\x21\x23-\x5b\x5d-\x7e]*)"|([A-Za-z0-9_][A-Za-z0-9_.:/+*#-]*)'
 ).fullmatch
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9_.:/+*#-]")
 _BY_STATUS: Mapping[str, int] = {
     "done": 200,
     "parked": 202,
@@ -69,15 +70,18 @@ class OfAgents:
     def __init__(self, world: World, door: BearerDoor, url: str) -> None:
         self._world = world
         self._door = door
+        self._url = url
         self._metadata = f"{url}/.well-known/oauth-protected-resource/v1"
         self._offering = Offering()
 
     async def __call__(self, row: RestRow, request: Request) -> Response:
         """Answer one request. Raises `BailiwickError` for what is wrong with it."""
+        address = f"{self._url}{request.url.path}"
+        shown = shown_of(request.headers.raw, request.method, address)
         try:
-            bearer = await self._door.admitted(bearer_of(request.headers.raw))
+            bearer = await self._door.admitted(shown)
         except IdentityError as fault:
-            return challenged(fault, self._metadata)
+            return challenged(fault, self._metadata, shown.scheme)
         caller = bearer.who
         given = await read(row, request)
         if row.command == "act":
@@ -114,7 +118,8 @@ class OfAgents:
             control = await world.store.control(world.settings.tenant)
             bundle = await world.bundle(world.settings.tenant, control.release)
             scope = step_up(bundle, bearer.who, given.tool, outcome)
-        return self._told(request, outcome, scope=scope)
+        challenge = stepping_up(scope, self._metadata, bearer.scheme) if scope else ""
+        return self._told(request, outcome, challenge=challenge)
 
     async def _tools(
         self, row: RestRow, request: Request, caller: Caller, given: g.Paged
@@ -138,12 +143,12 @@ class OfAgents:
         return written(world, request, canonical(told))
 
     def _told(
-        self, request: Request, outcome: Outcome, *, scope: str = "", found: bool = False
+        self, request: Request, outcome: Outcome, *, challenge: str = "", found: bool = False
     ) -> Response:
         """An outcome as an answer; where it was looked for and found, whatever it is."""
         status = 200 if found else status_of(outcome)
         told: dict[str, JSON] = msgspec.to_builtins(outcome)
-        headers = self._headers(outcome, status, scope)
+        headers = _headers(outcome, status, challenge)
         if status < 300:
             return written(self._world, request, canonical(told), status, headers)
         return problem(
@@ -156,19 +161,31 @@ class OfAgents:
             **({"decision_id": outcome.action} if outcome.action else {}),
         )
 
-    def _headers(self, outcome: Outcome, status: int, scope: str) -> dict[str, str]:
-        headers: dict[str, str] = {}
-        if outcome.earlier:
-            headers["idempotent-replayed"] = "true"
-        if outcome.action and status in (202, 409, 504):
-            headers["location"] = f"/v1/outcomes/{outcome.action}"
-        if outcome.retry_after_s is not None:
-            headers["retry-after"] = str(max(1, -int(-outcome.retry_after_s // 1)))
-        elif status in (202, 503) or (status == 409 and outcome.status == "running"):
-            headers["retry-after"] = str(_LATER_S)
-        if scope:
-            headers["www-authenticate"] = stepping_up(scope, self._metadata)
-        return headers
+
+def _limits(outcome: Outcome, wait_s: str) -> dict[str, str]:
+    """The budgets that the action does not fit, as draft-ietf-httpapi-ratelimit-headers has it.
+
+    What is left of them is told by `/v1/budgets`; it was too little for this one.
+    """
+    periods = cast("Mapping[str, int]", PERIOD_US)
+    over = cast("list[tuple[str, str, str, int]]", outcome.details.get("over", []))
+    named = [
+        (f'"{_budget(node)}:{unit}:{period}"', limit, lasts_us // 1_000_000)
+        for node, unit, period, limit in over
+        if (lasts_us := periods.get(period))
+    ]
+    if not named:
+        return {}
+    return {
+        "ratelimit-policy": ", ".join(f"{name};q={limit};w={w}" for name, limit, w in named),
+        "ratelimit": ", ".join(f"{name};r=0;t={wait_s}" for name, _, _ in named),
+    }
+
+
+def _budget(node: str) -> str:
+    """A budget's name as a string of a structured field (RFC 9651): plain characters alone."""
+    kind, _, rest = node.partition(":")
+    return kind if kind == "customer" else _NOT_PLAIN.sub("_", f"{kind}:{rest}" if rest else kind)
 
 
 def status_of(outcome: Outcome) -> int:
@@ -177,11 +194,27 @@ def status_of(outcome: Outcome) -> int:
         return 409
     if outcome.verdict == "contradicted":
         return 502
-    if outcome.status == "denied" and outcome.retry_after_s is not None:
+    if outcome.code == "denied" and outcome.retry_after_s is not None:
         return 429
     if outcome.status in _BY_STATUS:
         return _BY_STATUS[outcome.status]
     return _BY_CODE.get(outcome.code) or _BY_STEP.get(outcome.step, 409)
+
+
+def _headers(outcome: Outcome, status: int, challenge: str) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    if outcome.earlier:
+        headers["idempotent-replayed"] = "true"
+    if outcome.action and status in (202, 409, 504):
+        headers["location"] = f"/v1/outcomes/{outcome.action}"
+    if outcome.retry_after_s is not None:
+        headers["retry-after"] = str(max(1, -int(-outcome.retry_after_s // 1)))
+        headers.update(_limits(outcome, headers["retry-after"]))
+    elif status in (202, 503) or (status == 409 and outcome.status == "running"):
+        headers["retry-after"] = str(_LATER_S)
+    if challenge:
+        headers["www-authenticate"] = challenge
+    return headers
 
 
 def _key(request: Request) -> str:
