@@ -351,9 +351,11 @@ def _is_plain(value: object) -> bool:
                 return False
             # Most members are passed here, without another call.
             inner = type(member)
-            if inner is str or member is None or inner is Canonical:
+            if inner is str or member is None or inner is bool or inner is Canonical:
                 continue
             if inner is int and -MAX_INTEGER <= member <= MAX_INTEGER:
+                continue
+            if (inner is dict or inner is list or inner is tuple) and not member:
                 continue
             if not _is_plain(member):
                 return False
