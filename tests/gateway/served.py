@@ -3,8 +3,6 @@
 import asyncio
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from tests.cli.desk import Desk
+from tests.gateway.forking import Forked
 
 MODES = {"2025-11-25": "legacy", "2026-07-28": "2026-07-28"}
 CAPABILITIES: Mapping[str, Any] = {
@@ -34,17 +33,12 @@ class Up:
         self.url = ""
         self.process = self.start()
 
-    def start(self) -> "subprocess.Popen[bytes]":
+    def start(self) -> Forked:
         """Start it, and wait until it says where it listens."""
+        words = ["up", "--port", str(self._port), "--json"]
+        environment = self.desk.environment("up")
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bailiwick.cli", "up", "--port", str(self._port), "--json"],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                cwd=self.desk.project,
-                env=self.desk.environment("up"),
-            )
-        assert self.process.stdout is not None
+            self.process = Forked(words, self.desk.project, environment, log.fileno())
         told = json.loads(self._document(self.process.stdout))
         self.url = told["url"]
         self._port = int(self.url.rpartition(":")[2])
@@ -85,8 +79,7 @@ class Up:
         self._close()
 
     def _close(self) -> None:
-        if self.process.stdout is not None:
-            self.process.stdout.close()
+        self.process.stdout.close()
 
     @property
     def said(self) -> str:
