@@ -29,6 +29,7 @@ ASKS = "test_input_required_result_elicitation"
 
 
 @pytest.mark.claim("gateway.questions-reach-the-client")
+@pytest.mark.claim("gateway.headers-say-what-calls-say")
 @pytest.mark.claim("mcp.abilities-are-the-callers")
 async def test_a_question_reaches_the_client_and_its_answer_the_server(tmp_path: Path) -> None:
     asked: list[str] = []
@@ -68,6 +69,7 @@ async def test_a_question_reaches_the_client_and_its_answer_the_server(tmp_path:
                 assert len(asked) == 1
                 assert "Ada" not in silent["text"]
             await needing_a_model(before, mode, answer, sample)
+        await mirroring(before)
 
 
 async def needing_a_model(before: str, mode: str, answer: Any, sample: Any) -> None:
@@ -84,10 +86,9 @@ async def needing_a_model(before: str, mode: str, answer: Any, sample: Any) -> N
         assert "can sample" in told(await client.call_tool(NEEDS_A_MODEL, {}))["text"]
 
 
-@pytest.mark.claim("gateway.headers-say-what-calls-say")
-async def test_a_header_that_mirrors_an_argument_says_what_the_argument_says(
-    tmp_path: Path,
-) -> None:
+async def mirroring(before: str) -> None:
+    """A header that mirrors an argument says what the argument says."""
+
     async def status(before: str, **headers: str) -> tuple[int, int]:
         meta = {**CAPABILITIES, "io.modelcontextprotocol/clientCapabilities": {}}
         params = {"name": MIRRORS, "arguments": {"region": "eu"}, "_meta": meta}
@@ -110,9 +111,8 @@ async def test_a_header_that_mirrors_an_argument_says_what_the_argument_says(
         writer.close()
         return int(head.split()[1]), json.loads(said).get("error", {}).get("code", 0)
 
-    async with fixture() as url, governed(tmp_path / "project", url) as before:
-        assert await status(before, **{"mcp-param-region": "eu"}) == (200, 0)
-        spaced = {"mcp-name": f" {MIRRORS} \t", "mcp-param-region": "eu "}
-        assert await status(before, **spaced) == (200, 0)
-        assert await status(before, **{"mcp-param-region": "us"}) == (400, -32020)
-        assert await status(before) == (400, -32020)
+    assert await status(before, **{"mcp-param-region": "eu"}) == (200, 0)
+    spaced = {"mcp-name": f" {MIRRORS} \t", "mcp-param-region": "eu "}
+    assert await status(before, **spaced) == (200, 0)
+    assert await status(before, **{"mcp-param-region": "us"}) == (400, -32020)
+    assert await status(before) == (400, -32020)

@@ -15,7 +15,7 @@ from typing import Any
 import httpx2
 import mcp_types as types
 import pytest
-from mcp import Client
+from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import ResourceUpdated, ToolsListChanged
@@ -117,7 +117,7 @@ def answers(port: int, within_s: float = 60) -> None:
 async def ear(
     up: Up, key: str, revision: str, *uris: str
 ) -> AsyncIterator[tuple[Client, list[Any]]]:
-    """A client that listens to all that it may, and what it has heard."""
+    """A client that listens to all that it may, and what it has heard; without a key by pipes."""
     heard: list[Any] = []
 
     async def hear(message: Any) -> None:
@@ -129,12 +129,9 @@ async def ear(
     headers = {"authorization": f"Bearer {key}"}
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=30))
+        server = streamable_http_client(f"{up.url}/mcp", http_client=http) if key else piped(up)
         client = await stack.enter_async_context(
-            Client(
-                streamable_http_client(f"{up.url}/mcp", http_client=http),
-                mode=MODES[revision],
-                message_handler=hear,
-            )
+            Client(server, mode=MODES[revision], message_handler=hear)
         )
         await client.list_tools()
         await client.list_resources()
@@ -151,6 +148,25 @@ async def ear(
             for uri in uris:
                 await subscribed(client, uri)
         yield client, heard
+
+
+def piped(up: Up) -> StdioServerParameters:
+    """The command that speaks over pipes, as the agent by its key."""
+    return StdioServerParameters(
+        command=sys.executable,
+        args=[
+            "-m",
+            "bailiwick.cli",
+            "mcp",
+            "--stdio",
+            "--agent",
+            "note-taker",
+            "--subject",
+            "anna",
+        ],
+        cwd=up.desk.project,
+        env=up.desk.environment("anna"),
+    )
 
 
 async def subscribed(client: Client, uri: str) -> None:
@@ -176,7 +192,8 @@ async def test_clients_hear_of_changes_to_what_they_see_and_of_no_others(up: Up)
     ]
     mine = ("web://one", "pipe://one", *REFUSED)
     async with AsyncExitStack() as stack:
-        ears = [await stack.enter_async_context(ear(up, up.key, each, *mine)) for each in MODES]
+        ways = [*((up.key, each) for each in MODES), ("", "2025-11-25")]
+        ears = [await stack.enter_async_context(ear(up, *each, *mine)) for each in ways]
         others = [await stack.enter_async_context(ear(up, other, each)) for each in MODES]
         (client, _), heard = ears[0], [each for _, each in ears]
         # Whom people would have to be asked for is not subscribed, and they are not asked.

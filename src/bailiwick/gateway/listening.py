@@ -188,7 +188,8 @@ class Subscriptions:
         self, ctx: Context, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
         wanted = params.notifications
-        subscriber = await self._new(ctx, object())
+        caller = await self._who(ctx.request).caller()
+        subscriber = self._new(ctx, object(), caller)
         if subscriber is None:
             raise MCPError(types.INTERNAL_ERROR, _FULL)
         meta = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
@@ -269,12 +270,12 @@ class Subscriptions:
 
     async def _in_session(self, ctx: Context) -> Subscriber | None:
         """The client of a session of 2025-11-25; None if there are too many."""
-        key = session_of(ctx)
+        key, caller = session_of(ctx), await self._who(ctx.request).caller()
         known = self._all.get(key)
         if known is not None:
             known.visitor = self._who(ctx.request)
             return known
-        subscriber = await self._new(ctx, key)
+        subscriber = self._new(ctx, key, caller)
         if subscriber is not None:
             task = asyncio.create_task(self._tell(subscriber))
             self._telling.add(task)
@@ -283,16 +284,14 @@ class Subscriptions:
             ctx.session._connection.exit_stack.callback(self._drop, subscriber)
         return subscriber
 
-    async def _new(self, ctx: Context, key: object) -> Subscriber | None:
-        visitor = self._who(ctx.request)
-        caller = await visitor.caller()
+    def _new(self, ctx: Context, key: object, caller: Caller) -> Subscriber | None:
         theirs = sum(
             (each.caller.agent, each.caller.subject) == (caller.agent, caller.subject)
             for each in self._all.values()
         )
         if len(self._all) >= _MOST or theirs >= _MOST_OF_ONE or self._process.leaving:
             return None
-        subscriber = self._all[key] = Subscriber(ctx, visitor, caller)
+        subscriber = self._all[key] = Subscriber(ctx, self._who(ctx.request), caller)
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         return subscriber
