@@ -131,10 +131,15 @@ class Behind:
 
 
 @pytest.fixture(scope="module")
-def behind(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
-    folder = tmp_path_factory.mktemp("hostile")
-    hostile = Hostile(folder)
-    desk = founded_desk(founded, folder)
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
+    servers = Hostile(tmp_path_factory.mktemp("hostile"))
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture(scope="module")
+def behind(founded: Path, hostile: Hostile) -> Iterator[Behind]:
+    desk = founded_desk(founded, hostile.folder)
     theirs = ", ".join(f'"{name}.*"' for name in SERVERS)
     agent = AGENT.replace('"faults.*"', theirs)
     (desk.project / "agents" / "note-taker.yaml").write_text(agent)
@@ -142,14 +147,13 @@ def behind(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     desk.log_in("ada")
     accepted = desk.here("ada", "tools", "accept", "--yes")
     activated = desk.here("ada", "release", "activate")
+    assert activated.code == 0, activated.err
     up = Up(desk)
     try:
-        assert activated.code == 0, activated.err
         up.key = up.access_key()
         yield Behind(up, hostile, accepted.out)
     finally:
         up.stop()
-        hostile.stop()
 
 
 TOO_LARGE = "result_too_large"
