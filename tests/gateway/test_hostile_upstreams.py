@@ -131,10 +131,15 @@ class Behind:
 
 
 @pytest.fixture(scope="module")
-def behind(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
-    folder = tmp_path_factory.mktemp("hostile")
-    hostile = Hostile(folder)
-    desk = founded_desk(founded, folder)
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
+    servers = Hostile(tmp_path_factory.mktemp("hostile"))
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture(scope="module")
+def behind(founded: Path, hostile: Hostile) -> Iterator[Behind]:
+    desk = founded_desk(founded, hostile.folder)
     theirs = ", ".join(f'"{name}.*"' for name in SERVERS)
     agent = AGENT.replace('"faults.*"', theirs)
     (desk.project / "agents" / "note-taker.yaml").write_text(agent)
@@ -142,14 +147,13 @@ def behind(founded: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     desk.log_in("ada")
     accepted = desk.here("ada", "tools", "accept", "--yes")
     activated = desk.here("ada", "release", "activate")
+    assert activated.code == 0, activated.err
     up = Up(desk)
     try:
-        assert activated.code == 0, activated.err
         up.key = up.access_key()
         yield Behind(up, hostile, accepted.out)
     finally:
         up.stop()
-        hostile.stop()
 
 
 TOO_LARGE = "result_too_large"
@@ -206,17 +210,16 @@ TRICKS = {
     "metadata": (moved, "moved.settle", "failed", "provider_unreachable", METADATA_NAMED),
     "another port": (hopping, "hop.go", "failed", "provider_redirected", LOOPBACK_NAMED),
     "a write elsewhere": (hopping, "hop.send", "unknown", "provider_redirected", LOOPBACK_NAMED),
-    # Plain calls of 2026-07-28 are sent by our own client, all others by the official one; both
-    # hold an answer to one measure.
+    # A call of 2026-07-28 goes by our own client or by the official one: each has its bounds.
     **{
         f"endless {kind}, {server}": (as_it_is, f"{server}.{tool}", "failed", TOO_LARGE, words)
-        for kind, words in (
-            ("body", "than 1048576 bytes"),
-            ("line", "a line of more than"),
-            ("events", "more than 2000 events"),
-            ("drops", "than 9437184 bytes"),
+        for kind, ours, theirs in (
+            ("body", "than 1048576 bytes", "than 1048576 bytes"),
+            ("line", "the answer ", "a line of more than"),
+            ("events", "the answer ", "more than 2000 events"),
+            ("drops", "than 9437184 bytes", "than 9437184 bytes"),
         )
-        for server, tool in (("flood", kind), ("older", f"old_{kind}"))
+        for server, tool, words in (("flood", kind, ours), ("older", f"old_{kind}", theirs))
     },
 }
 
