@@ -32,12 +32,12 @@ RUN = .venv-run$(if $(filter postgres,$(STORE)),-postgres)
 demo: $(RUN)/ready
 	@$(RUN)/bin/python examples/refund_desk/demo.py --store $(STORE) $(ARGS)
 
-# Two processes, since many tests wait for a disk or a server; a file stays in one of them, so that
+# Three processes, since many tests wait for a disk or a server; a file stays in one of them, so that
 # what it shares is made once. Where npm's packages or a browser cannot be had, the tests with them
 # are skipped, and say so.
 test: .venv/ready .venv-bfcl/ready .venv-tau2/ready $(ADAPTERS:%=.venv-adapter-%/ready) browser
 	@$(MAKE) --no-print-directory $(NPM) || echo "without the tests that need npm's packages" >&2
-	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@.venv/bin/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 lint: .venv/ready
 	@.venv/bin/ruff check $(SOURCES)

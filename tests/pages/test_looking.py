@@ -11,7 +11,6 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect
 
-from tests.cli.desk import soon
 from tests.gateway.served import Up
 from tests.pages.browsing import PHONE, WIDE, call, data, log_in, refund, spoken
 from tests.pages.shop import BIDI, NASTY
@@ -113,12 +112,10 @@ def test_a_story_tells_what_took_it_back(up: Up, page: Page) -> None:
 
 @pytest.mark.claim("pages.story")
 def test_what_is_in_flight_is_shown_while_it_is(up: Up, page: Page) -> None:
+    page.goto(f"{up.url}/stops")
     with ThreadPoolExecutor(1) as beside:
         flying = beside.submit(call, up, "faults_dawdle", customer="c_flying")
-        for _ in soon(2.5):
-            page.goto(f"{up.url}/stops")
-            if page.locator(".flying").count():
-                break
+        # It comes under one's eyes.
         expect(page.locator(".flying")).to_contain_text("faults.dawdle")
         page.click(".flying a")
         expect(page.locator(".head")).to_contain_text("It is in flight")

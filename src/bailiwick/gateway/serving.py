@@ -138,8 +138,7 @@ class Gateway:
     async def over_http(self, hosts: list[str], origins: list[str]) -> AsyncIterator[ASGIApp]:
         """Serve streamable HTTP until the block ends: an application for one path.
 
-        Requests whose `Host` or
-        `Origin` is not among those given are refused (DNS rebinding).
+        Requests whose `Host` or `Origin` is not among those given are refused (DNS rebinding).
         """
         security = TransportSecuritySettings(
             enable_dns_rebinding_protection=True, allowed_hosts=hosts, allowed_origins=origins

@@ -18,10 +18,15 @@ from bailiwick.server.problems import problem
 _LOOK_S = 0.8  # streams are gone within the second that the server waits for them
 _CHECK_EVERY = 15
 _STREAMS = 500
+# So many actions in flight are shown, and looked at.
+FLYING = 100
 
 
-async def mark_of(world: World, action: str = "") -> str:
-    """What changes when the page of an action, or the inbox, is out of date."""
+async def mark_of(world: World, action: str = "", *, flying: bool = False) -> str:
+    """What changes when the page of an action, or the inbox, is out of date.
+
+    With `flying` that of what is in flight, too.
+    """
     tenant = world.settings.tenant
     seen: list[object] = [await world.store.epoch(tenant)]
     if action:
@@ -31,6 +36,9 @@ async def mark_of(world: World, action: str = "") -> str:
         open_ones = [asked] if asked is not None else []
     else:
         open_ones = list(await world.register.approvals(tenant, ("open",)))
+    if flying:
+        rows = await world.register.actions(tenant, ("intended",), FLYING, None)
+        seen.append([row.id for row in rows])
     seen += [
         (each.action, each.request_digest, each.state, len(each.votes), each.escalated)
         for each in open_ones
@@ -39,32 +47,33 @@ async def mark_of(world: World, action: str = "") -> str:
 
 
 class Streams:
-    """The streams of one process. All that look at the inbox share one look a second."""
+    """The streams of one process. All that look at the same lists share one look a second."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._open = 0
-        self._looked: tuple[float, str] = (0.0, "")
+        self._looked: dict[bool, tuple[float, str]] = {}
         self._looking = asyncio.Lock()
 
     async def events(self, visit: Visit) -> Response:
         """A stream that says when what the visitor looks at has changed."""
         if self._open >= _STREAMS:
             return problem(503, "streams_full", "too many pages are open; reload to look anew")
-        action = visit.request.query_params.get("action", "")[:200]
+        asked = visit.request.query_params
+        action, flying = asked.get("action", "")[:200], asked.get("of") == "stops"
         return StreamingResponse(
-            self._stream(visit, action),
+            self._stream(visit, action, flying),
             media_type="text/event-stream",
             headers={"x-accel-buffering": "no"},
         )
 
-    async def _stream(self, visit: Visit, action: str) -> AsyncIterator[str]:
+    async def _stream(self, visit: Visit, action: str, flying: bool) -> AsyncIterator[str]:
         self._open += 1
         try:
             yield "retry: 2000\n\n"
             told, looks = "", 0
             while not visit.console.leaving():
-                mark = await self._mark(action)
+                mark = await self._mark(action, flying)
                 if mark != told or looks % _CHECK_EVERY == 0:
                     # Nobody is told anything after their session has ended.
                     await visit.ask("whoami")
@@ -85,11 +94,13 @@ class Streams:
         else:
             await asyncio.sleep(_LOOK_S)
 
-    async def _mark(self, action: str) -> str:
+    async def _mark(self, action: str, flying: bool) -> str:
         if action:
             return await mark_of(self._world, action)
         async with self._looking:
             now_s = asyncio.get_running_loop().time()
-            if now_s - self._looked[0] >= _LOOK_S / 2 or not self._looked[1]:
-                self._looked = (now_s, await mark_of(self._world))
-            return self._looked[1]
+            looked = self._looked.get(flying)
+            if looked is None or now_s - looked[0] >= _LOOK_S / 2:
+                looked = now_s, await mark_of(self._world, flying=flying)
+                self._looked[flying] = looked
+            return looked[1]

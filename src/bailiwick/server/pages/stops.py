@@ -7,11 +7,9 @@ from starlette.responses import Response
 
 from bailiwick.errors import BadInput, BailiwickError, ControlError, StoreError
 from bailiwick.limits.switches import SCOPES
-from bailiwick.server.pages.events import mark_of
+from bailiwick.server.pages.events import FLYING, mark_of
 from bailiwick.server.pages.visiting import Object, Visit
 from bailiwick.server.problems import status_of
-
-_LISTED = 100
 
 
 async def stops(visit: Visit) -> Response:
@@ -61,8 +59,8 @@ async def _shown(
     stopped: Object | None = None,
     resumed: Object | None = None,
 ) -> Response:
-    mark = await mark_of(visit.console.world)
-    flying = await visit.ask("actions list", states=["intended"], limit=_LISTED)
+    mark = await mark_of(visit.console.world, flying=True)
+    flying = await visit.ask("actions list", states=["intended"], limit=FLYING)
     waiting = await _waiting(visit)
     query = visit.request.query_params
     chosen = {
@@ -79,7 +77,8 @@ async def _shown(
         fault=fault,
         stopped=stopped,
         resumed=resumed,
-        refresh="/events",
+        refresh="/events?of=stops",
+        quiet=True,
         mark=mark,
     )
 

@@ -51,6 +51,7 @@ class Console:
             "stops": (),
             "now_us": self.world.now_us(),
             "refresh": "",
+            "quiet": False,
             "here": "",
             **values,
         }

@@ -76,7 +76,8 @@ function changed(event) {
   if (document.getElementById("decision")) {
     say("This request has changed since you opened it.", "Show it as it is now");
   } else if (document.querySelector("main [data-live]")) {
-    renew().then(() => say("Updated."), () => {});
+    // What changes all the time is not read out each time.
+    renew().then(() => body.dataset.quiet || say("Updated."), () => {});
   }
 }
 
