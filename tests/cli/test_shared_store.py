@@ -69,6 +69,9 @@ def test_a_project_is_founded_on_an_empty_database_once(server: Server, tmp_path
     again = desk.here("ada", "init", "two", "--store", store)
     assert (again.code, again.fault) == (2, "project_founded")
     assert not (tmp_path / "two" / "keys").exists()
+    away = desk.here("ada", "init", "three", "--store", "postgresql://u@127.0.0.1:1/x")
+    assert (away.code, away.fault) == (69, "store_unreachable")
+    assert not (tmp_path / "three" / "keys").exists()
     assert server.password not in made.out + made.err + again.out + again.err
     assert yaml.safe_load((tmp_path / "one" / "bailiwick.yaml").read_text())["keys"] == "keys"
 

@@ -1,5 +1,6 @@
 """Leaving rules out and keeping sets must not be seen: the answer is the whole rule set's."""
 
+from collections.abc import Iterable
 from itertools import product
 from random import Random
 
@@ -51,6 +52,15 @@ def compare(book: RuleBook, whole: WholeSet, random: Random, requests: int) -> s
     return seen
 
 
+def book_of(texts: Iterable[str]) -> RuleBook:
+    """A rule book of rules without gates over the sample project's tools."""
+    rules, wrong = read_rules("rules.cedar", "\n".join(texts))
+    assert not wrong
+    return RuleBook(
+        rules, {name: shape_of(tool, ())[0] for name, tool in tools().items()}, manifests()
+    )
+
+
 @pytest.mark.claim("policy.bucket-equal")
 def test_the_answer_is_that_of_the_whole_set() -> None:
     random, seen = Random(20260105), set[str]()
@@ -75,17 +85,11 @@ def test_it_is_so_when_nothing_can_be_kept(monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_pattern_matches_what_it_matches_in_cedar() -> None:
     patterns = ["".join(p) for size in range(5) for p in product("a*", repeat=size)]
     texts = ["".join(t) for size in range(5) for t in product("ab", repeat=size)]
-    found, wrong = read_rules(
-        "patterns.cedar",
-        "\n".join(
-            f'@id("r{number}") forbid (principal, action, resource)'
-            f' unless {{ context.subject.id like "{pattern}" }};'
-            for number, pattern in enumerate(patterns)
-        ),
+    book = book_of(
+        f'@id("r{number}") forbid (principal, action, resource)'
+        f' unless {{ context.subject.id like "{pattern}" }};'
+        for number, pattern in enumerate(patterns)
     )
-    assert not wrong
-    shapes = {name: shape_of(tool, ())[0] for name, tool in tools().items()}
-    book = RuleBook(found, shapes, manifests())
     whole = WholeSet(book)
     show = {"agent": "ops", "tool": "payments.show", "input": {"charge": "ch_1"}}
     for text in texts:
@@ -123,21 +127,16 @@ DEMANDS = (
 @pytest.mark.claim("policy.bucket-equal")
 @pytest.mark.parametrize("clause", ["when", "unless"])
 def test_rules_are_found_by_every_value_that_they_name(clause: str) -> None:
-    found, wrong = read_rules(
-        "demands.cedar",
-        "\n".join(
-            f'@id("r{number}") {"permit" if number % 3 else "forbid"} (principal, action, resource)'
-            f" {clause} {{ {condition} }};"
-            for number, condition in enumerate(DEMANDS)
-        ),
-    )
-    assert not wrong
-    shapes = {name: shape_of(tool, ())[0] for name, tool in tools().items()}
+    texts = [
+        f'@id("r{number}") {"permit" if number % 3 else "forbid"} (principal, action, resource)'
+        f" {clause} {{ {condition} }};"
+        for number, condition in enumerate(DEMANDS)
+    ]
     random = Random(12)
-    for rule in found:
-        book = RuleBook((rule,), shapes, manifests())
+    for text in texts:
+        book = book_of([text])
         compare(book, WholeSet(book), random, 40)
-    book = RuleBook(found, shapes, manifests())
+    book = book_of(texts)
     compare(book, WholeSet(book), random, 200)
 
 

@@ -37,8 +37,8 @@ from bailiwick.wiring import on_demand
 
 _STARTER = Path(__file__).parent / "starter"
 _RENAMED = {"gitignore": ".gitignore"}
-_FILE = b"store: state/bailiwick.sqlite"
-_TENANT = b"tenant: default"
+# The lines of its settings that `init` can set.
+_DEFAULTS = {"store": b"store: state/bailiwick.sqlite", "tenant": b"tenant: default"}
 _QUEUE = "support"
 _MAX_INPUT = 1024 * 1024
 
@@ -87,17 +87,7 @@ def init(
                 code=f"{what}_invalid",
                 help="use a-z, 0-9, `.`, `_` and `-`",
             )
-    files = {
-        _RENAMED.get(path.name, path.relative_to(_STARTER).as_posix()): path.read_bytes()
-        for path in sorted(_STARTER.rglob("*"))
-        if path.is_file() and path.suffix != ".pyc"
-    }
-    for default, setting, value in ((_FILE, "store", store), (_TENANT, "tenant", tenant)):
-        if value is not None:
-            kept = files["bailiwick.yaml"]
-            files["bailiwick.yaml"] = kept.replace(
-                default, f"{setting}: {json.dumps(value)}".encode()
-            )
+    files = _starter({"store": store, "tenant": tenant})
     there = [name for name in files if (folder / name).exists()]
     if there:
         raise ControlError(
@@ -131,6 +121,20 @@ def init(
         [*_begun(folder, admin, password), "", *_served(url, founded.access_keys)],
     )
     return OK
+
+
+def _starter(settings: Mapping[str, str | None]) -> dict[str, bytes]:
+    """The files of the starter by name, with some of its settings set."""
+    files = {
+        _RENAMED.get(path.name, path.relative_to(_STARTER).as_posix()): path.read_bytes()
+        for path in sorted(_STARTER.rglob("*"))
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    for setting, value in settings.items():
+        if value is not None:
+            line = f"{setting}: {json.dumps(value)}".encode()
+            files["bailiwick.yaml"] = files["bailiwick.yaml"].replace(_DEFAULTS[setting], line)
+    return files
 
 
 def _begun(folder: Path, admin: str, password: str) -> Iterator[str]:

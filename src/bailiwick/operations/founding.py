@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bailiwick import identity, ledger
-from bailiwick.config import load_settings
+from bailiwick.config import Settings, load_settings
 from bailiwick.errors import BailiwickError, ControlError, LedgerError
 from bailiwick.ledger import records
 from bailiwick.nouns import Person, Role
@@ -92,28 +92,33 @@ async def found(
         for each in people
     ]
     identity.create_keyring(keys_folder(settings), os.urandom, log_keys=log_keys)
-    world = open_world(settings)
+    world = await _opened(settings)
     try:
-        founded = await _first(world, project, accounts, access_for)
+        founded = await _found(world, project, accounts, access_for)
         await ledger.sequence(world.ledger, world.keys)
     finally:
         await world.close()
     return founded
 
 
-async def _first(
-    world: World, project: Path, accounts: Sequence[Account], access_for: str | None
-) -> Founded:
-    """Make the tenant; without one the keys go again."""
-    settings = world.settings
+async def _opened(settings: Settings) -> World:
+    """The database, without this tenant and with a log that we can sign; else the keys go again.
+
+    From the commit on they stay, since what came of it may not be known.
+    """
     try:
-        if await world.store.epoch(settings.tenant):
-            raise _founded_already(f"the database has a tenant `{settings.tenant}` already")
-        await _join(world)
-        return await _found(world, project, accounts, access_for)
+        world = open_world(settings)
+        try:
+            if await world.store.epoch(settings.tenant):
+                raise _founded_already(f"the database has a tenant `{settings.tenant}` already")
+            await _join(world)
+        except BailiwickError:
+            await world.close()
+            raise
     except BailiwickError:
         shutil.rmtree(keys_folder(settings))
         raise
+    return world
 
 
 async def _join(world: World) -> None:
