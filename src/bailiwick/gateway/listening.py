@@ -47,7 +47,7 @@ from bailiwick.gateway.hearing import session_of
 from bailiwick.gateway.offers import Offers, no_resource, refused
 from bailiwick.gateway.waiting import Leaves
 from bailiwick.nouns import Caller, Listing, Outcome, Tool
-from bailiwick.ports import World
+from bailiwick.ports import ControlState, World
 from bailiwick.values import JSON, digest
 
 Context = ServerRequestContext[Any, Any]
@@ -329,7 +329,7 @@ class Subscriptions:
         moved = control.epoch != self._epoch
         for each in list(self._all.values()):
             if moved or now_us >= each.caller.capability.expires_at_us:
-                await self._renew(each, now_us)
+                await self._renew(each, control, now_us)
         if moved:
             self._seen.clear()
             await self._tell_of_lists(lambda what: what == "tools/list")
@@ -345,9 +345,8 @@ class Subscriptions:
                     self._seen.clear()
                     await self._tell_of_lists(lambda what: what != "tools/list")
 
-    async def _renew(self, subscriber: Subscriber, now_us: int) -> None:
+    async def _renew(self, subscriber: Subscriber, control: ControlState, now_us: int) -> None:
         """Who is not let in any more hears nothing more."""
-        control = await self._world.store.control(self._world.settings.tenant)
         try:
             credential = await subscriber.visitor.credential(_RUN)
             subscriber.caller = identity.check_credential(self._world, control, credential, now_us)
